@@ -2,7 +2,6 @@
 
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
-find_package(dnnl 2.6 CONFIG REQUIRED)
 find_package(hwy CONFIG REQUIRED)
 find_package(fmt 9.1 CONFIG REQUIRED)
 find_package(Protobuf 3.21 REQUIRED)
@@ -17,6 +16,13 @@ pkg_check_modules(CAIRO REQUIRED IMPORTED_TARGET cairo)
 if(FOVEA_TESTS)
   find_package(GTest 1.12 REQUIRED)
 endif()
+
+# Not find_package(dnnl): Debian's file asks for OpenCL's headers, which oneDNN's CPU engine has no use for.
+find_path(DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.hpp REQUIRED)
+find_library(DNNL_LIBRARY dnnl REQUIRED)
+add_library(fovea_dnnl INTERFACE)
+target_include_directories(fovea_dnnl SYSTEM INTERFACE ${DNNL_INCLUDE_DIR})
+target_link_libraries(fovea_dnnl INTERFACE ${DNNL_LIBRARY})
 
 add_library(fovea_xxhash INTERFACE)
 target_link_libraries(fovea_xxhash INTERFACE PkgConfig::XXHASH)

@@ -32,7 +32,7 @@ add_custom_command(
   VERBATIM)
 add_library(fovea_onnx_proto STATIC ${proto_dir}/onnx/onnx.pb.cc)
 target_include_directories(fovea_onnx_proto SYSTEM PUBLIC ${proto_dir})
-target_link_libraries(fovea_onnx_proto PUBLIC protobuf::libprotobuf)
+target_link_libraries(fovea_onnx_proto PUBLIC protobuf::libprotobuf-lite)  # as onnx.proto's LITE_RUNTIME asks
 
 # src/engine/x.fbs -> #include "engine/x_generated.h"
 add_library(fovea_engine_schema INTERFACE)

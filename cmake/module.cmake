@@ -37,7 +37,15 @@ function(fovea_select_ops sources_var)
   endforeach()
 endfunction()
 
+# LABEL_tests builds the programs of one kind: sanitizer builds need not build the rest.
+foreach(label unit golden fuzz conformance threads full)
+  add_custom_target(${label}_tests)
+endforeach()
+
 function(fovea_add_test target label)
+  if(TARGET ${label}_tests)
+    add_dependencies(${label}_tests ${target})
+  endif()
   add_test(
     NAME ${target}
     COMMAND ${target} --gtest_output=xml:${PROJECT_BINARY_DIR}/results/${target}.xml --gtest_brief=1

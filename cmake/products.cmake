@@ -1,5 +1,7 @@
 # What users get: the command line, the two shared libraries, their headers and find_package(fovea).
 
+add_custom_target(products)
+
 file(GLOB tool_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tools/fovea/*.cc)
 if(tool_sources)
   add_executable(fovea_tool ${tool_sources})
@@ -7,6 +9,7 @@ if(tool_sources)
   target_link_libraries(fovea_tool PRIVATE fovea_builder fovea_picture fovea_eval fovea_warnings CLI11::CLI11
                                            nlohmann_json::nlohmann_json)
   target_include_directories(fovea_tool PRIVATE ${PROJECT_SOURCE_DIR}/tools)
+  add_dependencies(products fovea_tool)
   install(TARGETS fovea_tool RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 
@@ -22,7 +25,9 @@ function(fovea_shared_library target api_dir)
   # BUILD_INTERFACE keeps our static modules out of the exported target: they are inside the library already.
   target_link_libraries(${target} PUBLIC ${arg_PUBLIC} PRIVATE $<BUILD_INTERFACE:${arg_PRIVATE}>
                                                                $<BUILD_INTERFACE:fovea_warnings>)
-  set_target_properties(${target} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+  set_target_properties(${target} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
+                                            INSTALL_RPATH "$ORIGIN")
+  add_dependencies(products ${target})
   install(TARGETS ${target} EXPORT fovea LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endfunction()
 

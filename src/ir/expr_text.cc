@@ -1,0 +1,247 @@
+// Text form of expressions: infix for + * / %, calls for the rest. "/" is floor division of int64.
+#include <cctype>
+#include <charconv>
+
+#include "ir/expr.h"
+
+namespace fovea {
+namespace {
+
+struct CallName {
+  ExprOp op;
+  std::string_view name;
+  int args;
+};
+constexpr CallName kCalls[] = {
+    {ExprOp::kMin, "min", 2},   {ExprOp::kMax, "max", 2},     {ExprOp::kEq, "eq", 2},      {ExprOp::kLt, "lt", 2},
+    {ExprOp::kLe, "le", 2},     {ExprOp::kAnd, "and", 2},     {ExprOp::kOr, "or", 2},      {ExprOp::kNot, "not", 1},
+    {ExprOp::kSelect, "select", 3}, {ExprOp::kAdd, "fadd", 2}, {ExprOp::kSub, "fsub", 2},  {ExprOp::kMul, "fmul", 2},
+    {ExprOp::kDiv, "fdiv", 2},  {ExprOp::kFMin, "fmin", 2},   {ExprOp::kFMax, "fmax", 2},  {ExprOp::kNeg, "neg", 1},
+    {ExprOp::kAbs, "abs", 1},   {ExprOp::kFloor, "floor", 1}, {ExprOp::kCeil, "ceil", 1},  {ExprOp::kRound, "round", 1},
+    {ExprOp::kSqrt, "sqrt", 1}, {ExprOp::kExp, "exp", 1},     {ExprOp::kLog, "log", 1},    {ExprOp::kPow, "pow", 2},
+};
+
+std::string_view float_suffix(DType t) { return t == DType::kFloat32 ? "f" : "d"; }
+
+std::string print(const Expr& e, int parent);  // parent: 0 none, 1 sum, 2 product or division
+
+std::string print_sum(const Expr& e) {
+  std::string s;
+  for (const Expr& a : e.args()) {
+    std::string t = print(a, 1);
+    if (s.empty()) s = t;
+    else if (t[0] == '-') s += " - " + t.substr(1);
+    else s += " + " + t;
+  }
+  return s;
+}
+
+std::string print(const Expr& e, int parent) {
+  auto wrap = [&](std::string s, int level) { return parent > level ? "(" + s + ")" : s; };
+  switch (e.op()) {
+    case ExprOp::kConst:
+      if (e.dtype() == DType::kBool) return e.int_value() ? "true" : "false";
+      if (e.dtype() == DType::kInt64) return std::to_string(e.int_value());
+      return fmt::format("{:a}{}", e.float_value(), float_suffix(e.dtype()));
+    case ExprOp::kSymbol: return e.symbol()->name;
+    case ExprOp::kSum: return wrap(print_sum(e), 0);
+    case ExprOp::kProduct: {
+      std::string s;
+      for (const Expr& a : e.args()) {
+        std::string t = print(a, 2);
+        if (s == "-1" && t[0] != '-') s = "-" + t;
+        else s += (s.empty() ? "" : "*") + t;
+      }
+      return wrap(s, 1);
+    }
+    case ExprOp::kFloorDiv: return wrap(print(e.args()[0], 2) + "/" + print(e.args()[1], 2), 1);
+    case ExprOp::kMod: return wrap(print(e.args()[0], 2) + "%" + print(e.args()[1], 2), 1);
+    case ExprOp::kCast: return fmt::format("{}({})", to_string(e.dtype()), print(e.args()[0], 0));
+    default: break;
+  }
+  for (const CallName& c : kCalls) {
+    if (c.op != e.op()) continue;
+    std::string s = std::string(c.name) + "(";
+    for (size_t i = 0; i < e.args().size(); ++i) s += (i ? ", " : "") + print(e.args()[i], 0);
+    return s + ")";
+  }
+  return "?";
+}
+
+class Parser {
+ public:
+  Parser(std::string_view text, const std::function<SymbolPtr(std::string_view)>& symbols) : text_(text), symbols_(symbols) {}
+
+  Result<Expr> whole() {
+    FOVEA_TRY_SET(Expr e, sum());
+    skip();
+    if (at_ != text_.size()) return fail("unexpected text");
+    return e;
+  }
+
+ private:
+  Status fail(std::string_view what) const { return invalid_model("size '{}': {} at offset {}", text_.substr(0, 200), what, at_); }
+  void skip() {
+    while (at_ < text_.size() && text_[at_] == ' ') ++at_;
+  }
+  bool take(char c) {
+    skip();
+    if (at_ >= text_.size() || text_[at_] != c) return false;
+    ++at_;
+    return true;
+  }
+
+  Status same_int(const Expr& a, const Expr& b) const {
+    if (a.dtype() != DType::kInt64 || b.dtype() != DType::kInt64) return fail("expected int64 operands");
+    return {};
+  }
+
+  Result<Expr> sum() {
+    if (++depth_ > 200) return fail("nested too deeply");
+    FOVEA_TRY_SET(Expr e, term());
+    while (true) {
+      bool plus = take('+');
+      if (!plus && !take('-')) break;
+      FOVEA_TRY_SET(Expr r, term());
+      FOVEA_TRY(same_int(e, r));
+      e = plus ? e + r : e - r;
+    }
+    --depth_;
+    return e;
+  }
+
+  Result<Expr> term() {
+    FOVEA_TRY_SET(Expr e, factor());
+    while (true) {
+      char op = take('*') ? '*' : take('/') ? '/' : take('%') ? '%' : 0;
+      if (!op) return e;
+      FOVEA_TRY_SET(Expr r, factor());
+      FOVEA_TRY(same_int(e, r));
+      e = op == '*' ? e * r : op == '/' ? floor_div(e, r) : floor_mod(e, r);
+    }
+  }
+
+  Result<Expr> factor() {
+    skip();
+    if (at_ >= text_.size()) return fail("unexpected end");
+    if (take('(')) {
+      FOVEA_TRY_SET(Expr e, sum());
+      if (!take(')')) return fail("expected ')'");
+      return e;
+    }
+    char c = text_[at_];
+    if (std::isdigit(static_cast<unsigned char>(c)) || c == '-') return number();
+    return name();
+  }
+
+  Result<Expr> number() {
+    // "-n" is minus one times n; "-5" a literal.
+    if (text_[at_] == '-' && at_ + 1 < text_.size() && !std::isdigit(static_cast<unsigned char>(text_[at_ + 1])) && text_.compare(at_ + 1, 3, "inf") != 0 && text_.compare(at_ + 1, 3, "nan") != 0) {
+      ++at_;
+      FOVEA_TRY_SET(Expr e, factor());
+      if (e.dtype() != DType::kInt64) return fail("expected an int64");
+      return Expr(int64_t{-1}) * e;
+    }
+    size_t end = at_;
+    bool is_float = false;
+    while (end < text_.size()) {
+      char c = text_[end];
+      if (std::isalnum(static_cast<unsigned char>(c)) || c == '.' || (c == '-' && end == at_) ||
+          ((c == '+' || c == '-') && end > at_ && text_[end - 1] == 'p')) {
+        is_float |= !std::isdigit(static_cast<unsigned char>(c)) && c != '-';
+        ++end;
+      } else {
+        break;
+      }
+    }
+    std::string token(text_.substr(at_, end - at_));
+    at_ = end;
+    if (is_float) return floating(token);
+    int64_t v = 0;
+    auto r = std::from_chars(token.data(), token.data() + token.size(), v);
+    if (r.ec != std::errc() || r.ptr != token.data() + token.size()) return fail("bad number");
+    return Expr(v);
+  }
+
+  Result<Expr> floating(const std::string& token) {
+    DType type = token.back() == 'f' ? DType::kFloat32 : token.back() == 'd' ? DType::kFloat64 : DType::kUndefined;
+    if (type == DType::kUndefined) return fail("a floating number ends in 'f' or 'd'");
+    std::string digits = token.substr(0, token.size() - 1);
+    char* end = nullptr;
+    double v = std::strtod(digits.c_str(), &end);
+    if (digits.empty() || end != digits.c_str() + digits.size()) return fail("bad number");
+    return Expr::floating(type, v);
+  }
+
+  Result<Expr> name() {
+    size_t end = at_;
+    while (end < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[end])) || text_[end] == '_' || text_[end] == '.')) ++end;
+    if (end == at_) return fail("expected a number, a name or '('");
+    std::string_view word = text_.substr(at_, end - at_);
+    at_ = end;
+    if (word == "true" || word == "false") return Expr::boolean(word == "true");
+    if (take('(')) return call(word);
+    if (word == "inff" || word == "infd" || word == "nanf" || word == "nand") return floating(std::string(word));
+    if (SymbolPtr s = symbols_(word)) return Expr(s);
+    return fail(fmt::format("unknown symbol '{}'", word));
+  }
+
+  Result<Expr> call(std::string_view word) {
+    std::vector<Expr> a;
+    do {
+      FOVEA_TRY_SET(Expr e, sum());
+      a.push_back(e);
+    } while (a.size() < 4 && take(','));
+    if (!take(')')) return fail("expected ')'");
+    auto type = dtype_from_string(word);
+    if (type && a.size() == 1) {
+      if (*type != DType::kInt64 && *type != DType::kFloat32 && *type != DType::kFloat64 && *type != DType::kBool) return fail("no cast to this type");
+      return cast(a[0], *type);
+    }
+    for (const CallName& c : kCalls)
+      if (c.name == word) return build(c, a);
+    return fail(fmt::format("unknown function '{}'", word));
+  }
+
+  Result<Expr> build(const CallName& c, const std::vector<Expr>& a) {
+    if (static_cast<int>(a.size()) != c.args) return fail(fmt::format("{} takes {} arguments", c.name, c.args));
+    DType t = a[0].dtype();
+    auto all = [&](DType want) {
+      for (const Expr& e : a)
+        if (e.dtype() != want) return false;
+      return true;
+    };
+    switch (c.op) {
+      case ExprOp::kMin: case ExprOp::kMax:
+        if (!all(DType::kInt64)) return fail("expected int64 operands");
+        return c.op == ExprOp::kMin ? min(a[0], a[1]) : max(a[0], a[1]);
+      case ExprOp::kEq: case ExprOp::kLt: case ExprOp::kLe:
+        if (!all(t)) return fail("operands differ in type");
+        return c.op == ExprOp::kEq ? equal(a[0], a[1]) : c.op == ExprOp::kLt ? less(a[0], a[1]) : less_equal(a[0], a[1]);
+      case ExprOp::kAnd: case ExprOp::kOr: case ExprOp::kNot:
+        if (!all(DType::kBool)) return fail("expected bool operands");
+        return c.op == ExprOp::kAnd ? logical_and(a[0], a[1]) : c.op == ExprOp::kOr ? logical_or(a[0], a[1]) : logical_not(a[0]);
+      case ExprOp::kSelect:
+        if (t != DType::kBool || a[1].dtype() != a[2].dtype()) return fail("select takes a bool and two of one type");
+        return select(a[0], a[1], a[2]);
+      default:
+        if ((t != DType::kFloat32 && t != DType::kFloat64) || !all(t)) return fail("expected floating operands of one type");
+        return float_op(c.op, a);
+    }
+  }
+
+  std::string_view text_;
+  const std::function<SymbolPtr(std::string_view)>& symbols_;
+  size_t at_ = 0;
+  int depth_ = 0;
+};
+
+}  // namespace
+
+std::string Expr::str() const { return print(*this, 0); }
+
+Result<Expr> parse_expr(std::string_view text, const std::function<SymbolPtr(std::string_view)>& symbols) {
+  return Parser(text, symbols).whole();
+}
+
+}  // namespace fovea

@@ -1,0 +1,10 @@
+#pragma once
+
+namespace fovea {
+
+struct ReshapeAttrs {
+  bool allowzero = false;
+  static void fields(auto& self, auto&& field) { field("allowzero", self.allowzero); }
+};
+
+}  // namespace fovea

@@ -1,0 +1,57 @@
+"""A table row is the only registration: every row has its file, every file its row."""
+
+import re
+from collections import Counter
+
+from sources import ROOT, code
+
+OPS = ROOT / "src/ops"
+REFERENCE = ROOT / "src/kernels/reference"
+CPU = ROOT / "src/kernels/cpu"
+ROW = re.compile(r"^(FOVEA_[A-Z_]+)\(([^()]*)\)", re.M)
+
+
+def rows(table, macro):
+    """The arguments of each MACRO(...) row."""
+    if not table.exists():
+        return []
+    text = code(table.relative_to(ROOT))
+    return [tuple(word.strip() for word in body.split(",")) for name, body in ROW.findall(text) if name == macro]
+
+
+def sources(folder):
+    return {path for path in folder.rglob("*.cc") if not path.stem.endswith(("_test", "_bench"))}
+
+
+def differences(expected, found):
+    lines = [f"{path.relative_to(ROOT)}: has a row, but does not exist" for path in sorted(expected - found)]
+    lines += [f"{path.relative_to(ROOT)}: exists, but has no row" for path in sorted(found - expected)]
+    return "\n".join(lines)
+
+
+def operator_files():
+    """Files of src/ops that declare an operator; the others (op.cc, helpers) are what operators are made with."""
+    return {path for path in sources(OPS) if re.search(r"^(?:extern )?const Operator \w+|^FOVEA_DEFINE_OP|^FOVEA_OPERATOR", code(path.relative_to(ROOT)), re.M)}
+
+
+def test_every_operator_has_file_and_row():
+    named = rows(OPS / "ops.inc", "FOVEA_OP") + rows(OPS / "ops.inc", "FOVEA_IMPORT")
+    expected = {OPS / f"{row[1]}.cc" for row in named}
+    found = operator_files() | {path for path in expected if path.exists()}
+    assert expected == found, differences(expected, found)
+    twice = [name for name, count in Counter(row[0] for row in named).items() if count > 1]
+    assert not twice, f"ops.inc names twice: {twice}"
+
+
+def test_every_operator_has_its_reference_kernel():
+    expected = {REFERENCE / row[2] / f"{row[1]}.cc" for row in rows(OPS / "ops.inc", "FOVEA_OP")}
+    # Helpers lie beside the families, not in them.
+    found = {path for path in sources(REFERENCE) if path.parent != REFERENCE}
+    assert expected == found, differences(expected, found)
+
+
+def test_every_cpu_kernel_has_file_and_row():
+    expected = {CPU / row[1] / f"{row[2]}.cc" for row in rows(CPU / "kernels.inc", "FOVEA_KERNEL")}
+    # x_avx2.cc and x_avx512.cc are x.cc for one instruction set, and have no row of their own.
+    found = {path for path in sources(CPU) if path.parent != CPU and not path.stem.endswith(("_avx2", "_avx512"))}
+    assert expected == found, differences(expected, found)

@@ -5,7 +5,7 @@
     python evaluate.py --detections FILE        # mAP of detections that something else wrote
     python evaluate.py --draw FOLDER            # ... and the pictures with the boxes drawn
 
-It follows card.toml as docs/model-card.md describes it, as far as this network uses it.
+It follows card.toml as far as this network uses it. Boxes are not clipped to the picture.
 """
 import argparse
 import contextlib
@@ -94,6 +94,8 @@ def detect(session, folder, images, card):
 
 def mean_average_precision(labels_file, results):
     """-> pycocotools' twelve numbers; the first is mAP@[.5:.95], the second AP50"""
+    if not results:   # pycocotools has no answer to an empty list
+        return np.zeros(12)
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
     with contextlib.redirect_stdout(io.StringIO()):

@@ -66,6 +66,7 @@ using Origin = std::vector<std::string>;
 struct SizeDefinition {
   SymbolPtr symbol;
   int output = 0, dim = 0;
+  Dim bound;  // what it cannot exceed, in sizes known before it
 };
 
 struct Node {

@@ -64,15 +64,16 @@ void InferContext::set_known(size_t i, SymValue value) {
     node_.outputs[i]->known = std::make_shared<const SymValue>(std::move(value));
 }
 
-Dim InferContext::data_dependent_size(int output, int dim, int64_t lo, int64_t hi) {
-  if (lo == hi) return lo;
+Dim InferContext::data_dependent_size(int output, int dim, int64_t lo, const Dim& hi) {
+  if (hi.is_const(lo)) return lo;
   for (SizeDefinition& s : node_.sizes) {
     if (s.output != output || s.dim != dim) continue;
-    if (s.symbol->lo != lo || s.symbol->hi != hi) s.symbol = graph_.root()->declare_symbol({s.symbol->name, lo, hi, true});
+    s.bound = hi;
+    if (s.symbol->lo != lo || s.symbol->hi != hi.hi()) s.symbol = graph_.root()->declare_symbol({s.symbol->name, lo, hi.hi(), true});
     return Expr(s.symbol);
   }
-  SymbolPtr fresh = graph_.root()->fresh_symbol("k", lo, hi, true);
-  node_.sizes.push_back({fresh, output, dim});
+  SymbolPtr fresh = graph_.root()->fresh_symbol("k", lo, hi.hi(), true);
+  node_.sizes.push_back({fresh, output, dim, hi});
   return Expr(fresh);
 }
 

@@ -32,7 +32,8 @@ class InferContext {
   void set_output(size_t i, DType dtype, Shape shape);
   void set_known(size_t i, SymValue value);  // after set_output; ignored if too large or nothing in it is known
   // A size that only the run will tell: dimension `dim` of output `output`. The same node gets the same symbol again.
-  Dim data_dependent_size(int output, int dim, int64_t lo, int64_t hi);
+  // `hi` is an expression, so that storage follows the true sizes of the inputs: at batch 1 a bound n*20480 is 20480.
+  Dim data_dependent_size(int output, int dim, int64_t lo, const Dim& hi);
 
   // axis in [-rank, rank) to [0, rank).
   Result<int64_t> axis(int64_t axis, int64_t rank) const;

@@ -18,7 +18,7 @@ Status infer(InferContext& c) {
     c.set_output(0, DType::kInt64, {rows, c.data_dependent_size(0, 1, lo, hi)});
     return {};
   }
-  c.set_output(0, DType::kInt64, {rows, c.data_dependent_size(0, 1, 0, count.hi())});
+  c.set_output(0, DType::kInt64, {rows, c.data_dependent_size(0, 1, 0, count)});
   return {};
 }
 

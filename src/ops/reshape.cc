@@ -34,14 +34,14 @@ Status infer(InferContext& c) {
     // An element that may be -1 at run time, or that nothing is known of, leaves its size to the run.
     if (!e || e->lo() < 0) {
       ++unknown;
-      shape.push_back(c.data_dependent_size(0, static_cast<int>(i), 0, total.hi()));
+      shape.push_back(c.data_dependent_size(0, static_cast<int>(i), 0, total));
     } else {
       shape.push_back(*e);
       rest = rest * *e;
     }
   }
   if (inferred >= 0) {
-    if (unknown) shape[static_cast<size_t>(inferred)] = c.data_dependent_size(0, inferred, 0, total.hi());
+    if (unknown) shape[static_cast<size_t>(inferred)] = c.data_dependent_size(0, inferred, 0, total);
     else if (rest.is_const(0)) shape[static_cast<size_t>(inferred)] = 0;
     else shape[static_cast<size_t>(inferred)] = floor_div(total, rest);
   }

@@ -17,7 +17,7 @@ endif()
 
 # Only our own sources are held to the warnings; generated code links without this target.
 add_library(fovea_warnings INTERFACE)
-target_compile_options(fovea_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual)
+target_compile_options(fovea_warnings INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual)
 if(FOVEA_WERROR)
   target_compile_options(fovea_warnings INTERFACE -Werror)
 endif()

@@ -8,33 +8,18 @@
 set(FOVEA_AVX2_FLAGS -mavx2 -mfma -mf16c)
 set(FOVEA_AVX512_FLAGS -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512)
 
-# Rows of a table such as ops.inc: those that name FOVEA_OP or FOVEA_IMPORT, as their file's path below src/.
-function(fovea_ops_sources out)
-  set(sources)
+# Says early which row of ops.inc has no file; tests/rules/manifest_test.py holds tables and files together both ways.
+function(fovea_check_ops)
   set(inc ${PROJECT_SOURCE_DIR}/src/ops/ops.inc)
   if(EXISTS ${inc})
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${inc})
-    file(STRINGS ${inc} rows REGEX "^FOVEA_(OP|IMPORT)\\(")
+    file(STRINGS ${inc} rows REGEX "^FOVEA_(OP|CONTROL|IMPORT)\\(")
     foreach(row IN LISTS rows)
-      if(row MATCHES "^FOVEA_[A-Z]+\\( *[A-Za-z0-9_]+ *, *([a-z0-9_]+)")
-        list(APPEND sources ${PROJECT_SOURCE_DIR}/src/ops/${CMAKE_MATCH_1}.cc)
+      if(row MATCHES ", *([a-z0-9_]+)" AND NOT EXISTS ${PROJECT_SOURCE_DIR}/src/ops/${CMAKE_MATCH_1}.cc)
+        message(WARNING "ops.inc: ${row} has no file src/ops/${CMAKE_MATCH_1}.cc")
       endif()
     endforeach()
-    list(REMOVE_DUPLICATES sources)
   endif()
-  set(${out} ${sources} PARENT_SCOPE)
-endfunction()
-
-# An operator without a row is not built, and the manifest test names it; here a row without its file is only a warning,
-# for the same reason.
-function(fovea_select_ops sources_var)
-  fovea_ops_sources(rows)
-  set(sources ${${sources_var}})
-  foreach(file IN LISTS rows)
-    if(NOT file IN_LIST sources)
-      message(WARNING "src/ops/ops.inc has a row for ${file}, which does not exist")
-    endif()
-  endforeach()
 endfunction()
 
 # LABEL_tests builds the programs of one kind: sanitizer builds need not build the rest.
@@ -63,7 +48,7 @@ function(fovea_module name)
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
   if(name STREQUAL "ops")
-    fovea_select_ops(sources)
+    fovea_check_ops()
   endif()
 
   list(TRANSFORM arg_DEPS PREPEND fovea_)

@@ -29,25 +29,32 @@ def differences(expected, found):
     return "\n".join(lines)
 
 
-def operator_files():
-    """Files of src/ops that declare an operator; the others (op.cc, helpers) are what operators are made with."""
-    return {path for path in sources(OPS) if re.search(r"^(?:extern )?const Operator \w+|^FOVEA_DEFINE_OP|^FOVEA_OPERATOR", code(path.relative_to(ROOT)), re.M)}
+def operators():
+    """Rows of ops.inc of all three kinds: (name, file, ...)."""
+    return [row for macro in ("FOVEA_OP", "FOVEA_CONTROL", "FOVEA_IMPORT") for row in rows(OPS / "ops.inc", macro)]
+
+
+def definitions(folder, pattern):
+    """(name, file) of what the files of a folder define; helpers define nothing that matches."""
+    return {(name, path) for path in sources(folder) for name in re.findall(pattern, code(path.relative_to(ROOT)), re.M)}
+
+
+def assert_equal(expected, found):
+    lines = [f"{name}: its row says {path.relative_to(ROOT)}, which does not define it" for name, path in expected - found]
+    lines += [f"{name}: defined in {path.relative_to(ROOT)}, but has no row" for name, path in found - expected]
+    assert not lines, "\n".join(sorted(lines))
 
 
 def test_every_operator_has_file_and_row():
-    named = rows(OPS / "ops.inc", "FOVEA_OP") + rows(OPS / "ops.inc", "FOVEA_IMPORT")
-    expected = {OPS / f"{row[1]}.cc" for row in named}
-    found = operator_files() | {path for path in expected if path.exists()}
-    assert expected == found, differences(expected, found)
-    twice = [name for name, count in Counter(row[0] for row in named).items() if count > 1]
+    expected = {(row[0], OPS / f"{row[1]}.cc") for row in operators()}
+    assert_equal(expected, definitions(OPS, r"^(?:extern )?const OpDef op_(\w+)"))
+    twice = [name for name, count in Counter(row[0] for row in operators()).items() if count > 1]
     assert not twice, f"ops.inc names twice: {twice}"
 
 
 def test_every_operator_has_its_reference_kernel():
-    expected = {REFERENCE / row[2] / f"{row[1]}.cc" for row in rows(OPS / "ops.inc", "FOVEA_OP")}
-    # Helpers lie beside the families, not in them.
-    found = {path for path in sources(REFERENCE) if path.parent != REFERENCE}
-    assert expected == found, differences(expected, found)
+    expected = {(row[0], REFERENCE / row[2] / f"{row[1]}.cc") for row in rows(OPS / "ops.inc", "FOVEA_OP")}
+    assert_equal(expected, definitions(REFERENCE, r"^Status reference_([A-Z]\w*)\(KernelContext"))
 
 
 def test_every_cpu_kernel_has_file_and_row():

@@ -78,6 +78,7 @@ function(fovea_module name)
   if(FOVEA_TESTS AND tests)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE fovea_${name} ${arg_TEST_LIBS} fovea_warnings GTest::gmock GTest::gtest_main)
+    target_compile_options(${name}_test PRIVATE -Wno-dangling-else)  # if (x) EXPECT_... is meant as it stands
     target_compile_definitions(${name}_test PRIVATE FOVEA_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
     fovea_add_test(${name}_test unit)
   endif()

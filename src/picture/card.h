@@ -54,7 +54,7 @@ struct InputCard {
 
 // Names of output tensors, empty where there is none, and what they hold.
 struct OutputsCard {
-  std::string boxes, scores, labels, image_index, count;
+  std::string boxes{}, scores{}, labels{}, image_index{}, count{};
   BoxFormat box_format = BoxFormat::kXyxy;
   bool normalized = false;                        // 0..1 of relative_to's sides, else pixels of it
   BoxReference relative_to = BoxReference::kInput;

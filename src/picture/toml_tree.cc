@@ -1,10 +1,21 @@
 #include "picture/toml_tree.h"
 
-// The whole parser in this file, without exceptions: the distribution's shared library has only the throwing one.
+#include <algorithm>
+#include <vector>
+
+// The whole parser in this file, without exceptions: the distribution's shared library has only the throwing one. Its
+// assertions fail on some malformed text ("[=") and stand before real hazards, so they stay on, release builds included,
+// and throw what only this file catches.
+namespace {
+struct TomlAssertion {};
+[[noreturn]] void assertion_failed() { throw TomlAssertion{}; }
+}  // namespace
+#undef NDEBUG
 #undef TOML_HEADER_ONLY
 #undef TOML_SHARED_LIB
 #define TOML_HEADER_ONLY 1
 #define TOML_EXCEPTIONS 0
+#define TOML_ASSERT(expr) ((expr) ? static_cast<void>(0) : assertion_failed())
 #include <toml++/toml.h>
 
 namespace fovea {
@@ -40,9 +51,24 @@ TomlNode convert(const toml::node& node) {
   return out;
 }
 
-}  // namespace
+bool fails_assertion(std::string_view text) {
+  try {
+    return static_cast<void>(toml::parse(text)), false;
+  } catch (const TomlAssertion&) {
+    return true;
+  }
+}
 
-Result<TomlNode> parse_toml(std::string_view text, std::string_view file_name) {
+// An assertion does not say where; the shortest run of lines that still fails does.
+size_t line_of_assertion(std::string_view text) {
+  std::vector<size_t> ends;  // of the first line, the first two, ...
+  for (size_t i = 0; i < text.size(); ++i)
+    if (text[i] == '\n' || i + 1 == text.size()) ends.push_back(i + 1);
+  auto passes = [text](size_t end) { return !fails_assertion(text.substr(0, end)); };
+  return static_cast<size_t>(std::partition_point(ends.begin(), ends.end(), passes) - ends.begin()) + 1;
+}
+
+Result<TomlNode> parse(std::string_view text, std::string_view file_name) {
   toml::parse_result result = toml::parse(text);
   if (result.failed()) {
     const toml::parse_error& error = result.error();
@@ -50,6 +76,16 @@ Result<TomlNode> parse_toml(std::string_view text, std::string_view file_name) {
                             error.description());
   }
   return convert(result.table());
+}
+
+}  // namespace
+
+Result<TomlNode> parse_toml(std::string_view text, std::string_view file_name) {
+  try {
+    return parse(text, file_name);
+  } catch (const TomlAssertion&) {
+    return invalid_argument("{}:{}: expected TOML: malformed key or value", file_name, line_of_assertion(text));
+  }
 }
 
 }  // namespace fovea

@@ -50,6 +50,7 @@ class KernelContext {
   const AttrsBase* attributes = nullptr;
   int threads = 1;
   Scratch* scratch = nullptr;
+  std::byte* workspace = nullptr;  // PreparedKernel::workspace_bytes() of it, 64-byte aligned
   Resize resize = nullptr;  // null: outputs have room for the shape already in them, and may only shrink
   void* resize_owner = nullptr;
 

@@ -1,0 +1,99 @@
+// Kernel rows: everything faster than the reference is one file and one row in a table.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ir/graph.h"
+#include "kernels/context.h"
+
+namespace fovea {
+
+// How the elements of a tensor lie in memory. The blocked forms are of rank 4 only: channels in blocks of 8 or 16,
+// the last block padded with zeros.
+enum class Layout : uint8_t { kPlain, kNhwc, kC8, kC16 };
+inline constexpr int kLayouts = 4;
+std::string_view to_string(Layout layout);
+std::optional<Layout> layout_from_string(std::string_view name);
+// Elements of storage that a shape takes in a layout.
+int64_t storage_elements(Layout layout, std::span<const int64_t> shape);
+
+// The nodes one kernel call stands for. nodes.back() gives outputs; what lies between the nodes is used by them alone.
+struct Group {
+  std::vector<const Node*> nodes;     // in order; nodes[0] is the anchor that the row was asked for
+  std::vector<const Value*> inputs;   // in the row's own order; null where absent
+  std::vector<const Value*> outputs;
+  int residual = -1;  // index of the input whose memory the output takes over, or -1
+};
+
+struct TensorDesc {
+  DType dtype = DType::kUndefined;
+  std::vector<int64_t> shape;  // logical: N, C, H, W whatever the layout
+  Layout layout = Layout::kPlain;
+  TensorPtr constant;          // its elements (plain), if they never change
+};
+
+// Layouts of a group's inputs and outputs that go together.
+struct LayoutChoice {
+  std::vector<Layout> inputs, outputs;
+};
+
+// Weights as kernels want them, shared by all specialisations of an engine that ask for the same key.
+class PackedWeights {
+ public:
+  virtual ~PackedWeights() = default;
+  virtual std::shared_ptr<void> find(const std::string& key) = 0;
+  virtual void put(const std::string& key, std::shared_ptr<void> packed, int64_t bytes) = 0;
+};
+
+struct PrepareContext {
+  const Group& group;
+  std::vector<TensorDesc> inputs, outputs;  // as group's; absent inputs have dtype kUndefined
+  int threads = 1;
+  PackedWeights* weights = nullptr;  // never null when prepare() is called
+};
+
+// A kernel made ready for one set of shapes. Immutable: contexts in several threads run the same one.
+class PreparedKernel {
+ public:
+  virtual ~PreparedKernel() = default;
+  virtual Status run(KernelContext& context) const = 0;
+  virtual int64_t workspace_bytes() const { return 0; }  // KernelContext::workspace
+  virtual std::string detail() const { return ""; }      // what a library chose, for the report
+};
+
+struct KernelRow {
+  std::string_view name;    // "onednn_conv_winograd"
+  std::string_view op;      // the anchor's operator
+  int revision = 1;         // a new one makes old timings void
+  uint32_t features = 0;    // CpuFeature bits it needs
+  bool strided_inputs = false;   // takes plain inputs with any strides
+  bool dynamic_shapes = false;   // prepare() does not depend on sizes; sizes may be data-dependent
+  bool in_place = false;         // output 0 may take input 0's memory when both have the same size
+  // The groups that start at `anchor` and that this row would take, the largest first (the others serve where a node of
+  // a larger one already belongs elsewhere); empty if it has nothing to do here. Called on a graph after all passes.
+  std::vector<Group> (*match)(const Graph& graph, const Node& anchor) = nullptr;
+  // Why it cannot serve a group of these types and shapes; empty if it can. Symbolic sizes are Values' shapes.
+  std::string (*refuse)(const Group& group) = nullptr;
+  // Layouts it offers; the first is the one it likes best. Null: everything plain.
+  std::vector<LayoutChoice> (*layouts)(const Group& group) = nullptr;
+  // Fails with kUnsupported and a reason where a library has nothing good for these sizes.
+  Result<std::unique_ptr<PreparedKernel>> (*prepare)(const PrepareContext& context) = nullptr;
+  double preference = 1;  // without timing: the candidate with the largest takes it
+};
+
+// All CPU rows, in the order of kernels.inc.
+std::span<const KernelRow* const> cpu_kernels();
+const KernelRow* find_kernel(std::string_view name);  // null if there is none
+
+// ---- building blocks for match()
+Group single_node_group(const Node& node);
+// The one node that uses `value`, if it has exactly one use and is no output of the graph.
+const Node* only_user(const Graph& graph, const Value* value);
+
+// A change of layout (and of strides where plain), rank 4. Times as a kernel; runs over oneDNN's team.
+Status reformat(const TensorRef& from, Layout from_layout, const TensorRef& to, Layout to_layout, int threads);
+
+}  // namespace fovea

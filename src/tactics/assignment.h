@@ -1,0 +1,67 @@
+// Which kernel runs which nodes, in which layouts.
+#pragma once
+
+#include <set>
+#include <string>
+
+#include "tactics/phases.h"
+#include "tactics/sizes.h"
+#include "tactics/timing.h"
+
+namespace fovea {
+
+struct CandidateNote {
+  std::string kernel, layouts;  // layouts: "c16,plain -> c16"
+  double ms = -1;               // measured, or -1
+  std::string refusal;          // why not, or empty
+};
+
+struct GroupChoice {
+  Group group;
+  const KernelRow* row = nullptr;  // null: the reference kernel, on one node
+  LayoutChoice layouts;
+  double ms = -1;                  // what it was measured to take in the profile; -1 unknown
+  std::vector<CandidateNote> candidates;
+};
+
+// The run phase of a graph, regions included, each node in exactly one group; in order of each group's last node.
+struct Assignment {
+  std::vector<GroupChoice> groups;
+  double reformat_ms = 0;  // estimated
+};
+
+// A recipe's form of an assignment: nodes by their position in the engine's graph, depth first. Reference groups are left out.
+struct RecipeGroup {
+  std::vector<int> nodes;
+  std::string kernel;
+  int revision = 0;
+  LayoutChoice layouts;
+  double ms = -1;
+};
+struct Recipe {
+  SymbolValues profile;
+  std::vector<RecipeGroup> groups;
+};
+
+// Kernels that refused at specialisation: (last node's position, kernel). They are not asked again.
+using Banned = std::set<std::pair<int, std::string>>;
+
+struct ChooseOptions {
+  int threads = 1;
+  bool keep_candidates = false;  // for the report
+  Banned banned;
+  std::function<void(int done, int total)> progress;
+};
+
+// Chooses for one profile. The reference kernel is always a candidate, the last one.
+Result<Assignment> choose(const Graph& graph, const SymbolValues& profile, Timer& timer, PackedWeights& weights, const ChooseOptions& options);
+
+Recipe to_recipe(const Graph& graph, const SymbolValues& profile, const Assignment& assignment);
+// The assignment a recipe tells of, or kUnsupported with what does not fit (kernel gone, another revision, other nodes).
+Result<Assignment> from_recipe(const Graph& graph, const Recipe& recipe);
+
+// Position of every node, depth first, regions after their node.
+std::unordered_map<const Node*, int> node_positions(const Graph& graph);
+PrepareContext describe_group(const Group& group, const Sizes& sizes, int threads, PackedWeights& weights);
+
+}  // namespace fovea

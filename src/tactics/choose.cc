@@ -1,0 +1,297 @@
+// Kernels and layouts chosen together. A group's state is its candidate (kernel and layouts); an edge costs a reformat
+// where producer and consumer disagree. First a pass forwards that is exact on chains (each state keeps the best way to
+// reach it), then sweeps that change one group at a time while the total falls.
+#include <algorithm>
+#include <map>
+
+#include "base/cpu_features.h"
+#include "tactics/assignment.h"
+
+namespace fovea {
+namespace {
+
+struct Candidate {
+  const KernelRow* row = nullptr;
+  LayoutChoice layouts;
+  double ms = 0;
+};
+
+struct Site {  // a group that is certain, with the ways to run it
+  Group group;
+  std::vector<Candidate> candidates;
+  std::vector<CandidateNote> notes;
+  int chosen = 0;
+  int position = 0;
+};
+
+LayoutChoice all_plain(const Group& group) {
+  return {std::vector<Layout>(group.inputs.size(), Layout::kPlain), std::vector<Layout>(group.outputs.size(), Layout::kPlain)};
+}
+
+std::string layouts_text(const LayoutChoice& choice) {
+  std::string s;
+  for (Layout l : choice.inputs) s += (s.empty() ? "" : ",") + std::string(to_string(l));
+  s += " ->";
+  for (Layout l : choice.outputs) s += " " + std::string(to_string(l));
+  return s;
+}
+
+class Chooser {
+ public:
+  Chooser(const Sizes& sizes, const Phases& phases, Timer& timer, PackedWeights& weights, const ChooseOptions& options,
+          const std::unordered_map<const Node*, int>& positions)
+      : sizes_(sizes), phases_(phases), timer_(timer), weights_(weights), options_(options), positions_(positions) {}
+
+  Status run(const Graph& graph, Assignment& out) {
+    sites_.clear(), producer_.clear(), covered_.clear();
+    FOVEA_TRY(cover(graph));
+    link();
+    forward(graph);
+    for (int sweep = 0; sweep < 4 && improve(graph); ++sweep) {
+    }
+    for (Site& s : sites_) {
+      const Candidate& c = s.candidates[static_cast<size_t>(s.chosen)];
+      out.groups.push_back({std::move(s.group), c.row, c.layouts, c.row && timer_.enabled() ? c.ms : -1, std::move(s.notes)});
+    }
+    for (const auto& node : graph.nodes())
+      if (phases_.of(*node) == Phase::kRun)
+        for (const auto& region : node->regions) FOVEA_TRY(Chooser(sizes_, phases_, timer_, weights_, options_, positions_).run(*region, out));
+    return {};
+  }
+
+ private:
+  // ---- which groups
+  Status cover(const Graph& graph) {
+    int done = 0, total = static_cast<int>(graph.nodes().size());
+    for (const auto& node : graph.nodes()) {
+      if (options_.progress && !graph.parent()) options_.progress(++done, total);
+      const Node& n = *node;
+      if (phases_.of(n) != Phase::kRun || is_reshape(n) || !n.regions.empty() || covered_.contains(&n)) continue;
+      FOVEA_TRY(cover_from(graph, n));
+    }
+    std::stable_sort(sites_.begin(), sites_.end(), [](const Site& a, const Site& b) { return a.position < b.position; });
+    return {};
+  }
+
+  // The largest group that starts here and that some kernel takes; the node alone on its reference kernel if none does.
+  Status cover_from(const Graph& graph, const Node& anchor) {
+    struct Offer {
+      const KernelRow* row;
+      Group group;
+    };
+    std::vector<Offer> offers;
+    std::vector<CandidateNote> notes;
+    for (const KernelRow* row : cpu_kernels()) {
+      if (row->op != anchor.op->name) continue;
+      if ((row->features & cpu_features()) != row->features) {
+        notes.push_back({std::string(row->name), "", -1, "needs " + cpu_features_string(row->features)});
+        continue;
+      }
+      for (Group& group : row->match(graph, anchor)) {
+        std::string refusal = refuse(*row, group);
+        if (refusal.empty()) offers.push_back({row, std::move(group)});
+        else notes.push_back({std::string(row->name), "", -1, std::move(refusal)});
+      }
+    }
+    std::stable_sort(offers.begin(), offers.end(), [](const Offer& a, const Offer& b) { return a.group.nodes.size() > b.group.nodes.size(); });
+    Site site;
+    for (size_t i = 0; i < offers.size() && site.candidates.empty();) {
+      size_t end = i;  // offers of one extent compete
+      while (end < offers.size() && offers[end].group.nodes == offers[i].group.nodes) ++end;
+      site.group = offers[i].group;
+      for (; i < end; ++i) FOVEA_TRY(time(*offers[i].row, offers[i].group, site, notes));
+    }
+    if (site.candidates.empty()) {
+      site.group = single_node_group(anchor);
+      site.candidates.push_back({nullptr, all_plain(site.group), 0});
+    }
+    for (const Node* n : site.group.nodes) covered_.insert(n);
+    site.position = positions_.at(site.group.nodes.back());
+    if (options_.keep_candidates) site.notes = std::move(notes);
+    sites_.push_back(std::move(site));
+    return {};
+  }
+
+  std::string refuse(const KernelRow& row, const Group& group) const {
+    if (options_.banned.contains({positions_.at(group.nodes.back()), std::string(row.name)})) return "refused these sizes";
+    for (const Node* n : group.nodes) {
+      if (covered_.contains(n)) return fmt::format("{} is in another group", n->label());
+      if (phases_.of(*n) != Phase::kRun) return fmt::format("{} does not run in every run", n->label());
+    }
+    if (!row.dynamic_shapes)
+      for (const auto* values : {&group.inputs, &group.outputs})
+        for (const Value* v : *values)
+          if (v && std::any_of(v->shape.begin(), v->shape.end(), [](const Dim& d) { return d.data_dependent(); }))
+            return fmt::format("'{}' has a data-dependent size", v->name);
+    return row.refuse ? row.refuse(group) : "";
+  }
+
+  Status time(const KernelRow& row, const Group& group, Site& site, std::vector<CandidateNote>& notes) {
+    std::vector<LayoutChoice> choices = row.layouts ? row.layouts(group) : std::vector<LayoutChoice>{all_plain(group)};
+    for (LayoutChoice& layouts : choices) {
+      PrepareContext context = describe_group(group, sizes_, options_.threads, weights_);
+      auto ms = row.dynamic_shapes ? Result<double>(0.0) : timer_.kernel(row, context, layouts);
+      if (!ms.ok() && ms.status().kind() != ErrorKind::kUnsupported) return ms.status().in(fmt::format("{} on {}", row.name, group.nodes[0]->label()));
+      notes.push_back({std::string(row.name), layouts_text(layouts), ms.ok() ? *ms : -1, ms.ok() ? "" : ms.status().message()});
+      if (ms.ok()) site.candidates.push_back({&row, std::move(layouts), *ms});
+    }
+    return {};
+  }
+
+  // ---- layouts
+
+  void link() {
+    for (size_t s = 0; s < sites_.size(); ++s)
+      for (size_t k = 0; k < sites_[s].group.outputs.size(); ++k)
+        if (const Value* v = sites_[s].group.outputs[k]) producer_[v] = {static_cast<int>(s), static_cast<int>(k)};
+    consumers_.assign(sites_.size(), {});
+    for (size_t s = 0; s < sites_.size(); ++s)
+      for (size_t i = 0; i < sites_[s].group.inputs.size(); ++i) {
+        const Value* v = sites_[s].group.inputs[i];
+        auto it = v ? producer_.find(v) : producer_.end();
+        if (it != producer_.end()) consumers_[static_cast<size_t>(it->second.first)].push_back({static_cast<int>(s), static_cast<int>(i)});
+      }
+  }
+
+  double reformat(const Value& v, Layout from, Layout to) {
+    if (from == to || v.is_constant()) return 0;
+    auto key = std::make_tuple(&v, from, to);
+    auto [it, fresh] = reformats_.try_emplace(key, 0.0);
+    if (fresh) it->second = timer_.reformat(v.dtype, sizes_.upper(v.shape), from, to);
+    return it->second;
+  }
+
+  static Layout at(const std::vector<Layout>& layouts, size_t i) { return i < layouts.size() ? layouts[i] : Layout::kPlain; }
+
+  // Does somebody who is no site (graph output, view, region, branch) want the value plain?
+  bool wanted_plain(const Graph& graph, const Value& v) const {
+    if (graph.is_output(&v)) return true;
+    return std::any_of(v.uses.begin(), v.uses.end(), [&](const Use& u) { return !covered_.contains(u.node) && phases_.of(*u.node) == Phase::kRun; });
+  }
+
+  void forward(const Graph& graph) {
+    std::vector<std::vector<double>> cost(sites_.size());
+    for (size_t s = 0; s < sites_.size(); ++s) {
+      for (const Candidate& c : sites_[s].candidates) {
+        double total = c.ms;
+        for (size_t i = 0; i < sites_[s].group.inputs.size(); ++i) total += arrive(s, i, at(c.layouts.inputs, i), cost);
+        cost[s].push_back(total);
+      }
+    }
+    for (size_t s = sites_.size(); s-- > 0;) {
+      double best = 0;
+      for (size_t c = 0; c < cost[s].size(); ++c) {
+        double total = cost[s][c] + leave(graph, s, c);
+        if (c == 0 || total < best * 0.97) best = total, sites_[s].chosen = static_cast<int>(c);
+      }
+    }
+  }
+
+  // What it costs to have input i in `layout`: the regret of the producer's states plus the reformat.
+  double arrive(size_t s, size_t i, Layout layout, const std::vector<std::vector<double>>& cost) {
+    const Value* v = sites_[s].group.inputs[i];
+    if (!v || v->is_constant()) return 0;
+    auto it = producer_.find(v);
+    if (it == producer_.end()) return reformat(*v, Layout::kPlain, layout);
+    const auto [p, output] = it->second;
+    const auto& costs = cost[static_cast<size_t>(p)];
+    if (costs.empty()) return 0;
+    const double least = *std::min_element(costs.begin(), costs.end());
+    double best = 1e30;
+    for (size_t c = 0; c < costs.size(); ++c) {
+      Layout from = at(sites_[static_cast<size_t>(p)].candidates[c].layouts.outputs, static_cast<size_t>(output));
+      best = std::min(best, costs[c] - least + reformat(*v, from, layout));
+    }
+    return best;
+  }
+
+  // Reformats behind a site for candidate c, given what its consumers chose; each wanted layout is paid once.
+  double leave(const Graph& graph, size_t s, size_t c) {
+    double total = 0;
+    const Site& site = sites_[s];
+    for (size_t k = 0; k < site.group.outputs.size(); ++k) {
+      const Value* v = site.group.outputs[k];
+      if (!v) continue;
+      const Layout from = at(site.candidates[c].layouts.outputs, k);
+      std::set<Layout> wanted;
+      for (auto [consumer, input] : consumers_[s]) {
+        const Site& other = sites_[static_cast<size_t>(consumer)];
+        if (other.group.inputs[static_cast<size_t>(input)] == v)
+          wanted.insert(at(other.candidates[static_cast<size_t>(other.chosen)].layouts.inputs, static_cast<size_t>(input)));
+      }
+      if (wanted_plain(graph, *v)) wanted.insert(Layout::kPlain);
+      for (Layout to : wanted) total += reformat(*v, from, to);
+    }
+    return total;
+  }
+
+  // Reformats in front of a site that only it needs.
+  double enter(const Graph& graph, size_t s, size_t c) {
+    double total = 0;
+    const Site& site = sites_[s];
+    for (size_t i = 0; i < site.group.inputs.size(); ++i) {
+      const Value* v = site.group.inputs[i];
+      if (!v || v->is_constant()) continue;
+      const Layout to = at(site.candidates[c].layouts.inputs, i);
+      auto it = producer_.find(v);
+      if (it == producer_.end()) {
+        total += reformat(*v, Layout::kPlain, to);
+        continue;
+      }
+      const auto [p, output] = it->second;
+      const Site& from_site = sites_[static_cast<size_t>(p)];
+      const Layout from = at(from_site.candidates[static_cast<size_t>(from_site.chosen)].layouts.outputs, static_cast<size_t>(output));
+      bool shared = to == Layout::kPlain && wanted_plain(graph, *v);
+      for (auto [consumer, input] : consumers_[static_cast<size_t>(p)]) {
+        const Site& other = sites_[static_cast<size_t>(consumer)];
+        if (consumer == static_cast<int>(s) || other.group.inputs[static_cast<size_t>(input)] != v) continue;
+        shared |= at(other.candidates[static_cast<size_t>(other.chosen)].layouts.inputs, static_cast<size_t>(input)) == to;
+      }
+      if (!shared) total += reformat(*v, from, to);
+    }
+    return total;
+  }
+
+  bool improve(const Graph& graph) {
+    bool changed = false;
+    for (size_t s = 0; s < sites_.size(); ++s) {
+      Site& site = sites_[s];
+      if (site.candidates.size() < 2) continue;
+      auto total = [&](size_t c) { return site.candidates[c].ms + enter(graph, s, c) + leave(graph, s, c); };
+      auto best = static_cast<size_t>(site.chosen);
+      double best_ms = total(best);
+      for (size_t c = 0; c < site.candidates.size(); ++c) {
+        double ms = c == best ? best_ms : total(c);
+        if (ms < best_ms * 0.999 - 1e-9) best = c, best_ms = ms;
+      }
+      changed |= static_cast<int>(best) != site.chosen;
+      site.chosen = static_cast<int>(best);
+    }
+    return changed;
+  }
+
+  const Sizes& sizes_;
+  const Phases& phases_;
+  Timer& timer_;
+  PackedWeights& weights_;
+  const ChooseOptions& options_;
+  const std::unordered_map<const Node*, int>& positions_;
+  std::vector<Site> sites_;
+  std::unordered_map<const Value*, std::pair<int, int>> producer_;
+  std::vector<std::vector<std::pair<int, int>>> consumers_;
+  std::unordered_set<const Node*> covered_;
+  std::map<std::tuple<const Value*, Layout, Layout>, double> reformats_;
+};
+
+}  // namespace
+
+Result<Assignment> choose(const Graph& graph, const SymbolValues& profile, Timer& timer, PackedWeights& weights, const ChooseOptions& options) {
+  FOVEA_TRY_SET(Sizes sizes, Sizes::make(graph, profile));
+  const Phases phases = find_phases(graph);
+  const auto positions = node_positions(graph);
+  Assignment assignment;
+  FOVEA_TRY(Chooser(sizes, phases, timer, weights, options, positions).run(graph, assignment));
+  return assignment;
+}
+
+}  // namespace fovea

@@ -1,0 +1,59 @@
+// Measured times of kernels and reformats, kept between compilations: the same cache gives the same engine, byte for byte.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "kernels/kernel.h"
+
+namespace fovea {
+
+class TimingCache {
+ public:
+  // A missing file gives an empty cache. Lines of another machine or library are kept but not used.
+  Status load(const std::string& path);
+  Status save(const std::string& path) const;
+  std::optional<double> find(const std::string& key) const;  // milliseconds
+  void put(const std::string& key, double ms);
+  size_t size() const { return entries_.size(); }
+
+ private:
+  std::map<std::string, double> entries_;  // full key, this machine's prefix included
+};
+
+// What a timing depends on besides the kernel: processor, library.
+std::string machine_key();
+// One kernel on one set of shapes and layouts: operator, attributes, types, constants' shapes, threads.
+std::string timing_key(const KernelRow& row, const PrepareContext& context, const LayoutChoice& layouts);
+
+class Timer {
+ public:
+  Timer(TimingCache& cache, int threads, bool enabled) : cache_(cache), threads_(threads), enabled_(enabled) {}
+  // Median milliseconds of the kernel on random inputs, from the cache or measured; kUnsupported where it refuses.
+  Result<double> kernel(const KernelRow& row, const PrepareContext& context, const LayoutChoice& layouts);
+  double reformat(DType dtype, const std::vector<int64_t>& shape, Layout from, Layout to);
+  bool enabled() const { return enabled_; }
+  int measured() const { return measured_; }
+
+ private:
+  TimingCache& cache_;
+  int threads_;
+  bool enabled_;
+  int measured_ = 0;
+};
+
+// Packed weights of one compilation or engine, with a limit on nothing: they live as long as the engine.
+class PackedWeightsMap final : public PackedWeights {
+ public:
+  std::shared_ptr<void> find(const std::string& key) override;
+  void put(const std::string& key, std::shared_ptr<void> packed, int64_t bytes) override;
+  int64_t bytes() const;
+
+ private:
+  mutable std::mutex mutex_;
+  // Weakly held: what no specialisation uses any more is freed.
+  std::map<std::string, std::pair<std::weak_ptr<void>, int64_t>> packed_;
+};
+
+}  // namespace fovea

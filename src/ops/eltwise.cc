@@ -10,6 +10,8 @@ Status check_type(InferContext& c, size_t i, TypeRule rule) {
     case TypeRule::kFloat: return c.expect_dtype(i, is_float(t), "a floating-point type");
     case TypeRule::kBool: return c.expect_dtype(i, t == DType::kBool, "bool");
     case TypeRule::kIntegerOrBool: return c.expect_dtype(i, is_integer(t) || t == DType::kBool, "an integer type or bool");
+    case TypeRule::kInteger: return c.expect_dtype(i, is_integer(t), "an integer type");
+    case TypeRule::kNumericOrBool: return c.expect_dtype(i, is_float(t) || is_integer(t) || t == DType::kBool, "a number type or bool");
     case TypeRule::kAny: return {};
   }
   return {};
@@ -76,6 +78,17 @@ Status infer_broadcast(InferContext& c, TypeRule rule, DType result, std::option
     out.push_back(std::move(e));
   }
   c.set_known(0, std::move(out));
+  return {};
+}
+
+Status import_chain(ImportContext& c, const OpDef& op) {
+  if (!c.input(0)) return c.error("expected at least one input, found none");
+  Value* value = c.input(0);
+  for (size_t i = 1; i < c.input_count(); ++i) {
+    FOVEA_TRY_SET(Node * node, c.emit(op, nullptr, {value, c.input(i)}));
+    value = node->output();
+  }
+  c.set_output(0, value);
   return {};
 }
 

@@ -1,0 +1,23 @@
+// Min: the smaller of two with broadcasting; NaN where either is NaN. ONNX's has any number of inputs.
+#include "ops/eltwise.h"
+
+namespace fovea {
+namespace {
+
+std::optional<Expr> propagate(const Expr& a, const Expr& b) {
+  return a.dtype() == DType::kInt64 ? min(a, b) : float_op(ExprOp::kFMin, {a, b});
+}
+
+Status infer(InferContext& c) { return infer_broadcast(c, TypeRule::kNumeric, DType::kUndefined, propagate); }
+
+Status import(ImportContext& c) { return import_chain(c, op_Min); }
+
+}  // namespace
+
+const OpDef op_Min = {
+    .info = {.name = "Min", .min_inputs = 2, .max_inputs = 2, .infer = infer},
+    .onnx = {"Min"},
+    .import = import,
+};
+
+}  // namespace fovea

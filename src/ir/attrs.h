@@ -90,7 +90,7 @@ struct AttrsCodec {
 };
 
 template <typename T>
-AttrsCodec attrs_codec() {
+constexpr AttrsCodec attrs_codec() {
   AttrsCodec codec;
   codec.to_map = [](const AttrsBase* attrs) {
     AttrMap map;

@@ -1,0 +1,420 @@
+#include <algorithm>
+#include <map>
+
+#include "plan/plan.h"
+
+namespace fovea {
+namespace {
+
+constexpr int kForever = 1 << 29;
+
+class Builder {
+ public:
+  Builder(const Graph& graph, Assignment assignment) : phases_(find_phases(graph)) {
+    plan_.graph = &graph;
+    plan_.assignment = std::move(assignment);
+    for (size_t i = 0; i < plan_.assignment.groups.size(); ++i) {
+      const Group& g = plan_.assignment.groups[i].group;
+      choice_of_[g.nodes.back()] = static_cast<int>(i);
+      for (size_t k = 0; k + 1 < g.nodes.size(); ++k) inner_.insert(g.nodes[k]);
+    }
+  }
+
+  Result<Plan> run() {
+    const Graph& graph = *plan_.graph;
+    for (const SymbolPtr& s : graph.symbols()) plan_.program.add_symbol(s);
+    for (size_t i = 0; i < graph.inputs.size(); ++i) {
+      int t = add_tensor(graph.inputs[i], Layout::kPlain);
+      plan_.tensors[idx(t)].home = PlanTensor::Home::kInput;
+      plan_.tensors[idx(t)].input = static_cast<int>(i);
+    }
+    FOVEA_TRY(body(graph, plan_.run_steps));
+    for (const Value* v : graph.outputs) {
+      FOVEA_TRY_SET(int t, dense(v, plan_.run_steps));
+      plan_.outputs.push_back(t);
+    }
+    finish();
+    return std::move(plan_);
+  }
+
+ private:
+  static size_t idx(int i) { return static_cast<size_t>(i); }
+  using Key = std::pair<const Value*, Layout>;
+
+  // ---- tensors
+  int add_tensor(const Value* v, Layout layout) {
+    PlanTensor t;
+    t.value = v, t.layout = layout, t.shape = v->shape;
+    set_dims(t);
+    plan_.tensors.push_back(std::move(t));
+    int id = static_cast<int>(plan_.tensors.size()) - 1;
+    by_value_[{v, layout}] = id;
+    return id;
+  }
+  void set_dims(PlanTensor& t) {
+    t.dims.clear();
+    for (const Dim& d : t.shape) {
+      t.dims.push_back(plan_.program.add(d));
+      t.dynamic |= d.data_dependent();
+    }
+  }
+  int add_buffered(const Value* v, Layout layout, bool shape_phase) {
+    int t = add_tensor(v, layout);
+    plan_.tensors[idx(t)].buffer = add_buffer(t, shape_phase);
+    return t;
+  }
+  int add_buffer(int tensor, bool shape_phase) {
+    PlanBuffer b;
+    b.tensor = tensor, b.shape_phase = shape_phase;
+    plan_.buffers.push_back(b);
+    return static_cast<int>(plan_.buffers.size()) - 1;
+  }
+
+  // The tensor of `v` in `layout`, made from what there is.
+  Result<int> tensor(const Value* v, Layout layout, std::vector<Step>& steps) {
+    if (auto it = by_value_.find({v, layout}); it != by_value_.end()) return it->second;
+    if (layout != Layout::kPlain || !by_layout(v).empty()) return reformatted(v, layout, steps);
+    if (v->is_constant()) {
+      int t = add_tensor(v, layout);
+      plan_.tensors[idx(t)].home = PlanTensor::Home::kConstant;
+      return t;
+    }
+    if (phases_.materialised.contains(v)) return materialised(v, steps);
+    return internal_error("no step of the plan makes value '{}'", v->name);
+  }
+
+  std::vector<int> by_layout(const Value* v) const {
+    std::vector<int> found;
+    for (int l = 0; l < kLayouts; ++l)
+      if (auto it = by_value_.find({v, static_cast<Layout>(l)}); it != by_value_.end()) found.push_back(it->second);
+    return found;
+  }
+
+  Result<int> reformatted(const Value* v, Layout layout, std::vector<Step>& steps) {
+    std::vector<int> have = by_layout(v);
+    if (have.empty()) {
+      FOVEA_TRY_SET(int plain, tensor(v, Layout::kPlain, steps));
+      have.push_back(plain);
+    }
+    const bool shape_phase = phases_.shape_only(*v);
+    Step s = make_step(Step::Kind::kReformat, v->producer, {have[0]}, {add_buffered(v, layout, shape_phase)});
+    int result = s.outputs[0];
+    if (!shape_phase) ++plan_.reformats;
+    add_step(std::move(s), shape_phase ? plan_.shape_steps : steps);
+    return result;
+  }
+
+  Result<int> materialised(const Value* v, std::vector<Step>& steps) {
+    const bool shape_phase = phases_.shape_only(*v);
+    Step s = make_step(Step::Kind::kMaterialise, v->producer, {}, {add_buffered(v, Layout::kPlain, shape_phase)});
+    for (const auto& e : *v->known) {
+      s.elements.push_back(plan_.program.add(*e));
+      s.dynamic |= e->data_dependent();
+    }
+    int result = s.outputs[0];
+    add_step(std::move(s), shape_phase ? plan_.shape_steps : steps);
+    return result;
+  }
+
+  // Plain and without gaps: what kernels that know no strides read.
+  Result<int> dense(const Value* v, std::vector<Step>& steps) {
+    FOVEA_TRY_SET(int t, tensor(v, Layout::kPlain, steps));
+    if (plan_.tensors[idx(t)].strides.empty()) return t;
+    if (auto it = dense_copies_.find(v); it != dense_copies_.end()) return it->second;
+    const bool shape_phase = phases_.shape_only(*v);
+    auto kept = by_value_[{v, Layout::kPlain}];
+    int copy = add_buffered(v, Layout::kPlain, shape_phase);
+    by_value_[{v, Layout::kPlain}] = kept;
+    dense_copies_[v] = copy;
+    ++plan_.copies;
+    add_step(make_step(Step::Kind::kCopy, v->producer, {t}, {copy}), shape_phase ? plan_.shape_steps : steps);
+    return copy;
+  }
+
+  // ---- steps
+  Step make_step(Step::Kind kind, const Node* node, std::vector<int> inputs, std::vector<int> outputs) {
+    Step s;
+    s.kind = kind, s.node = node, s.inputs = std::move(inputs), s.outputs = std::move(outputs);
+    return s;
+  }
+
+  void add_step(Step s, std::vector<Step>& steps) {
+    s.position = plan_.positions++;
+    s.index = plan_.steps++;
+    for (const auto* list : {&s.inputs, &s.outputs})
+      for (int t : *list)
+        if (t >= 0) s.dynamic |= plan_.tensors[idx(t)].dynamic;
+    steps.push_back(std::move(s));
+  }
+
+  Status body(const Graph& graph, std::vector<Step>& steps) {
+    for (const auto& node : graph.nodes()) {
+      const Node& n = *node;
+      const Phase phase = phases_.of(n);
+      if (phase == Phase::kNever || inner_.contains(&n)) continue;
+      auto& list = phase == Phase::kShape ? plan_.shape_steps : steps;
+      Status s = is_reshape(n)          ? reshape(n, list)
+                 : !n.regions.empty()   ? branch(n, list)
+                 : phase == Phase::kShape ? reference(n, list)
+                                          : group(n, list);
+      FOVEA_TRY(s);
+    }
+    return {};
+  }
+
+  // Step that makes n's outputs with the reference kernel, in the shape phase.
+  Status reference(const Node& n, std::vector<Step>& steps) {
+    Step s = make_step(Step::Kind::kGroup, &n, {}, {});
+    for (const Value* v : n.inputs) {
+      if (!v) {
+        s.inputs.push_back(-1);
+        continue;
+      }
+      FOVEA_TRY_SET(int t, tensor(v, Layout::kPlain, steps));
+      s.inputs.push_back(t);
+    }
+    for (const Value* v : n.outputs) s.outputs.push_back(v ? add_buffered(v, Layout::kPlain, true) : -1);
+    add_step(std::move(s), steps);
+    return {};
+  }
+
+  Status group(const Node& n, std::vector<Step>& steps) {
+    auto it = choice_of_.find(&n);
+    if (it == choice_of_.end()) return internal_error("{} belongs to no group", n.label());
+    const GroupChoice& choice = plan_.assignment.groups[idx(it->second)];
+    if (!choice.row && slice_view(n, steps)) return {};
+    Step s = make_step(Step::Kind::kGroup, &n, {}, {});
+    s.choice = it->second;
+    for (size_t i = 0; i < choice.group.inputs.size(); ++i) {
+      const Value* v = choice.group.inputs[i];
+      if (!v) {
+        s.inputs.push_back(-1);
+        continue;
+      }
+      const Layout layout = choice.layouts.inputs[i];
+      const bool strided = !choice.row || choice.row->strided_inputs;
+      auto t = layout == Layout::kPlain && !strided ? dense(v, steps) : tensor(v, layout, steps);
+      if (!t.ok()) return t.status();
+      s.inputs.push_back(*t);
+    }
+    for (size_t k = 0; k < choice.group.outputs.size(); ++k) {
+      const Value* v = choice.group.outputs[k];
+      s.outputs.push_back(v ? add_buffered(v, choice.layouts.outputs[k], false) : -1);
+    }
+    add_step(std::move(s), steps);
+    return {};
+  }
+
+  Status reshape(const Node& n, std::vector<Step>& steps) {
+    FOVEA_TRY_SET(int from, dense(n.inputs[0], steps));
+    int to = add_tensor(n.outputs[0], Layout::kPlain);
+    const PlanTensor source = plan_.tensors[idx(from)];
+    PlanTensor& t = plan_.tensors[idx(to)];
+    t.home = source.home, t.input = source.input, t.buffer = source.buffer, t.offset = source.offset;
+    if (source.home == PlanTensor::Home::kConstant) view_of_constant_[to] = from;
+    ++plan_.views;
+    return {};
+  }
+
+  // Slice with known, positive steps is a look at the input's memory; its readers take strides or make a dense copy.
+  bool slice_view(const Node& n, std::vector<Step>& steps) {
+    if (!n.is("Slice") || !n.sizes.empty()) return false;
+    const Value* in = n.inputs[0];
+    auto list = [&](size_t i) -> std::optional<std::vector<int64_t>> {
+      const Value* v = n.input(i);
+      if (!v || !v->constant || v->dtype != DType::kInt64) return std::nullopt;
+      return v->constant->to_ints();
+    };
+    auto starts = list(1), axes = list(3), strides = list(4);
+    if (!starts || (n.input(3) && !axes) || (n.input(4) && !strides)) return false;
+    if (std::any_of(in->shape.begin(), in->shape.end(), [](const Dim& d) { return d.data_dependent(); })) return false;
+    auto source_tensor = tensor(in, Layout::kPlain, steps);
+    if (!source_tensor.ok()) return false;
+    const PlanTensor source = plan_.tensors[idx(*source_tensor)];
+    if (source.home != PlanTensor::Home::kBuffer || dtype_bits(in->dtype) < 8 || !source.strides.empty() || source.offset >= 0) return false;
+    const size_t rank = in->shape.size();
+    Shape step(rank, Dim(1)), pitch(rank, Dim(1));
+    for (size_t i = rank - 1; i-- > 0;) pitch[i] = pitch[i + 1] * in->shape[i + 1];
+    Dim offset = 0;
+    for (size_t i = 0; i < starts->size(); ++i) {
+      int64_t axis = axes ? (*axes)[i] : static_cast<int64_t>(i);
+      if (axis < 0) axis += static_cast<int64_t>(rank);
+      if (axis < 0 || axis >= static_cast<int64_t>(rank)) return false;
+      auto a = idx(static_cast<int>(axis));
+      const int64_t by = strides ? (*strides)[i] : 1;
+      // A start inside the dimension whatever its size; others are the kernel's to clamp.
+      if (by < 1 || (*starts)[i] < 0 || (*starts)[i] > in->shape[a].lo()) return false;
+      offset = offset + pitch[a] * (*starts)[i];
+      pitch[a] = pitch[a] * by;
+    }
+    int to = add_tensor(n.outputs[0], Layout::kPlain);
+    PlanTensor& t = plan_.tensors[idx(to)];
+    t.home = source.home, t.buffer = source.buffer;
+    t.offset = plan_.program.add(offset);
+    for (const Dim& p : pitch) t.strides.push_back(plan_.program.add(p));
+    ++plan_.views;
+    return true;
+  }
+
+  Status branch(const Node& n, std::vector<Step>& steps) {
+    const auto own = idx(n.own_inputs);
+    Step s = make_step(Step::Kind::kIf, &n, {}, {});
+    FOVEA_TRY_SET(int condition, tensor(n.inputs[0], Layout::kPlain, steps));
+    s.inputs.push_back(condition);
+    // Captures are made before the branches, so that either finds them.
+    std::vector<int> captured;
+    for (size_t i = own; i < n.inputs.size(); ++i) {
+      FOVEA_TRY_SET(int t, tensor(n.inputs[i], Layout::kPlain, steps));
+      captured.push_back(t);
+    }
+    for (const Value* v : n.outputs) s.outputs.push_back(v ? add_buffered(v, Layout::kPlain, false) : -1);
+    s.position = plan_.positions++;
+    s.index = plan_.steps++;
+    s.dynamic = true;
+    for (size_t b = 0; b < n.regions.size(); ++b) {
+      const Graph& region = *n.regions[b];
+      for (size_t i = 0; i < region.inputs.size(); ++i) alias(region.inputs[i], captured[i]);
+      FOVEA_TRY(body(region, s.branches[b]));
+      for (size_t k = 0; k < region.outputs.size(); ++k) {
+        if (s.outputs[k] < 0) continue;
+        FOVEA_TRY_SET(int t, tensor(region.outputs[k], Layout::kPlain, s.branches[b]));
+        Step copy = make_step(Step::Kind::kCopy, &n, {t}, {s.outputs[k]});
+        copy.dynamic = true;
+        add_step(std::move(copy), s.branches[b]);
+      }
+    }
+    steps.push_back(std::move(s));
+    return {};
+  }
+
+  // Value `v` (a region's input) is the tensor `source` of the graph outside.
+  void alias(const Value* v, int source) {
+    const PlanTensor from = plan_.tensors[idx(source)];
+    int to = add_tensor(v, Layout::kPlain);
+    PlanTensor& t = plan_.tensors[idx(to)];
+    t.home = from.home, t.input = from.input, t.buffer = from.buffer, t.offset = from.offset, t.strides = from.strides;
+    t.shape = from.shape, t.dims = from.dims, t.dynamic = from.dynamic;
+    if (from.home == PlanTensor::Home::kConstant) view_of_constant_[to] = source;
+  }
+
+  // ---- lifetimes
+  template <typename F>
+  static void for_steps(std::vector<Step>& steps, F&& f) {
+    for (Step& s : steps) {
+      f(s);
+      for (auto& b : s.branches) for_steps(b, f);
+    }
+  }
+
+  void finish() {
+    // A view of a constant reads the constant itself: find the tensor that holds it.
+    for (auto& [view, source] : view_of_constant_) {
+      int root = source;
+      while (view_of_constant_.contains(root)) root = view_of_constant_.at(root);
+      plan_.tensors[idx(view)].input = root;
+    }
+    for (PlanTensor& t : plan_.tensors)
+      if (t.home == PlanTensor::Home::kConstant && t.input < 0 && t.value->is_constant()) t.input = static_cast<int>(&t - plan_.tensors.data());
+    lifetimes();
+    take_over();
+    lifetimes();
+  }
+
+  void lifetimes() {
+    for (PlanBuffer& b : plan_.buffers) b.first = kForever, b.last = -1;
+    auto touch = [&](int tensor, int position) {
+      if (tensor < 0 || plan_.tensors[idx(tensor)].home != PlanTensor::Home::kBuffer) return;
+      PlanBuffer& b = plan_.buffers[idx(plan_.tensors[idx(tensor)].buffer)];
+      b.first = std::min(b.first, position), b.last = std::max(b.last, position);
+    };
+    auto visit = [&](Step& s) {
+      for (int t : s.inputs) touch(t, s.position);
+      for (int t : s.outputs) touch(t, s.position);
+    };
+    for_steps(plan_.shape_steps, visit);
+    for_steps(plan_.run_steps, visit);
+    for (int t : plan_.outputs) touch(t, kForever);
+  }
+
+  // Outputs that take over an input's memory: residuals must, element-wise kernels may.
+  void take_over() {
+    for_steps(plan_.run_steps, [&](Step& s) {
+      if (s.kind != Step::Kind::kGroup || s.choice < 0) return;
+      const GroupChoice& c = plan_.assignment.groups[idx(s.choice)];
+      if (!c.row) return;
+      const int wanted = c.group.residual >= 0 ? c.group.residual : c.row->in_place ? 0 : -1;
+      if (wanted < 0) return;
+      if (!merge(s.inputs[idx(wanted)], s.outputs[0], s)) s.copy_residual = c.group.residual >= 0;
+    });
+  }
+
+  bool merge(int from, int to, const Step& s) {
+    const PlanTensor &a = plan_.tensors[idx(from)], &b = plan_.tensors[idx(to)];
+    if (a.home != PlanTensor::Home::kBuffer || b.home != PlanTensor::Home::kBuffer || a.buffer == b.buffer) return false;
+    if (!a.strides.empty() || a.offset >= 0 || a.layout != b.layout || a.value->dtype != b.value->dtype || a.shape != b.shape) return false;
+    PlanBuffer &x = plan_.buffers[idx(a.buffer)], &y = plan_.buffers[idx(b.buffer)];
+    if (x.shape_phase || x.last != s.position || y.first != s.position) return false;
+    // The step must read the buffer once only: conv(x) + x cannot have its sum in x.
+    int reads = 0;
+    for (int t : s.inputs) reads += t >= 0 && plan_.tensors[idx(t)].home == PlanTensor::Home::kBuffer && plan_.tensors[idx(t)].buffer == a.buffer;
+    if (reads != 1) return false;
+    // The buffer keeps the size it was made for; a view of another size does not count.
+    if (plan_.tensors[idx(x.tensor)].shape != a.shape && product(plan_.tensors[idx(x.tensor)].shape) != product(a.shape)) return false;
+    const int old = b.buffer, kept = a.buffer;
+    x.last = std::max(x.last, y.last);
+    y.last = -1;
+    for (PlanTensor& t : plan_.tensors)
+      if (t.home == PlanTensor::Home::kBuffer && t.buffer == old) t.buffer = kept;
+    return true;
+  }
+
+  Phases phases_;
+  Plan plan_;
+  std::map<Key, int> by_value_;
+  std::map<const Value*, int> dense_copies_;
+  std::map<int, int> view_of_constant_;
+  std::unordered_map<const Node*, int> choice_of_;
+  std::unordered_set<const Node*> inner_;
+};
+
+}  // namespace
+
+Result<Plan> build_plan(const Graph& graph, Assignment assignment) { return Builder(graph, std::move(assignment)).run(); }
+
+namespace {
+
+void print_steps(const Plan& plan, const std::vector<Step>& steps, int indent, std::string& out) {
+  auto tensor = [&](int t) {
+    if (t < 0) return std::string("-");
+    const PlanTensor& p = plan.tensors[static_cast<size_t>(t)];
+    std::string where = p.home == PlanTensor::Home::kBuffer ? "b" + std::to_string(p.buffer) : p.home == PlanTensor::Home::kInput ? "in" : "const";
+    return fmt::format("%{}:{}{}@{}{}", p.value->name, to_string(p.layout), to_string(p.shape), where, p.strides.empty() ? "" : "(view)");
+  };
+  for (const Step& s : steps) {
+    constexpr std::string_view kKinds[] = {"", "reformat", "copy", "materialise", "if"};
+    std::string name(kKinds[static_cast<size_t>(s.kind)]);
+    if (s.kind == Step::Kind::kGroup) {
+      const GroupChoice* c = s.choice >= 0 ? &plan.assignment.groups[static_cast<size_t>(s.choice)] : nullptr;
+      name = c && c->row ? std::string(c->row->name) : fmt::format("reference_{}", s.node->op->name);
+    }
+    out += fmt::format("{:{}}{} ", "", indent, name);
+    for (int t : s.inputs) out += tensor(t) + " ";
+    out += "->";
+    for (int t : s.outputs) out += " " + tensor(t);
+    out += s.copy_residual ? " (copies residual)\n" : "\n";
+    for (const auto& b : s.branches)
+      if (!b.empty()) out += fmt::format("{:{}}branch\n", "", indent + 2), print_steps(plan, b, indent + 4, out);
+  }
+}
+
+}  // namespace
+
+std::string to_string(const Plan& plan) {
+  std::string out = "shape phase\n";
+  print_steps(plan, plan.shape_steps, 2, out);
+  out += "run\n";
+  print_steps(plan, plan.run_steps, 2, out);
+  return out;
+}
+
+}  // namespace fovea

@@ -1,0 +1,73 @@
+// Plan: what a run does, step by step, for every size: sizes are slots of a shape program, memory is buffers with a
+// lifetime. A specialisation puts numbers in.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tactics/assignment.h"
+
+namespace fovea {
+
+// A value in one layout. Several tensors may lie in one buffer: views, and outputs that take over an input's memory.
+struct PlanTensor {
+  const Value* value = nullptr;
+  Layout layout = Layout::kPlain;
+  enum class Home : uint8_t { kConstant, kInput, kBuffer } home = Home::kBuffer;
+  int input = -1;    // kInput: which of the graph's
+  int buffer = -1;   // kBuffer
+  Shape shape;
+  std::vector<int> dims;     // slots of the shape
+  std::vector<int> strides;  // slots, in elements; empty: dense
+  int offset = -1;           // slot, in elements from the buffer's start; -1: none
+  bool dynamic = false;      // does the shape depend on data?
+};
+
+struct PlanBuffer {
+  int tensor = -1;            // the one whose storage it is; others are views of it or as large
+  int first = 1 << 30, last = -1;  // positions of the first and last step that touch it
+  bool shape_phase = false;   // filled at specialisation, read-only afterwards
+};
+
+struct Step {
+  enum class Kind : uint8_t { kGroup, kReformat, kCopy, kMaterialise, kIf };
+  Kind kind = Kind::kGroup;
+  int choice = -1;             // kGroup: index into Plan::assignment.groups; -1 in the shape phase: the reference kernel
+  const Node* node = nullptr;  // whose outputs it makes; for labels, attributes, data-dependent sizes
+  std::vector<int> inputs, outputs;  // tensors; -1 where absent
+  bool copy_residual = false;  // the residual must be copied into the output first: others still need it
+  bool dynamic = false;        // some tensor's shape depends on data
+  std::vector<int> elements;   // kMaterialise: slots of the elements
+  std::vector<Step> branches[2];  // kIf: then, else
+  int position = 0;
+  int index = 0;  // of all steps, shape phase first, depth first; prepared kernels are kept by it
+};
+
+struct Plan {
+  const Graph* graph = nullptr;
+  Assignment assignment;
+  ShapeProgram program;
+  std::vector<PlanTensor> tensors;
+  std::vector<PlanBuffer> buffers;
+  std::vector<Step> shape_steps, run_steps;
+  std::vector<int> outputs;  // tensors of the graph's outputs, plain and dense
+  int positions = 0, steps = 0;
+  int reformats = 0, views = 0, copies = 0;  // for the report
+};
+
+// The graph must outlive the plan.
+Result<Plan> build_plan(const Graph& graph, Assignment assignment);
+
+// A readable listing, for inspect and tests.
+std::string to_string(const Plan& plan);
+
+// ---- memory
+struct Interval {
+  int first, last;  // inclusive positions
+  int64_t bytes;
+  int64_t offset = 0;  // result
+};
+// Offsets such that intervals alive at the same time do not overlap; 64-byte aligned. Returns the bytes needed.
+int64_t place(std::vector<Interval>& intervals);
+
+}  // namespace fovea

@@ -15,7 +15,17 @@ struct TomlAssertion {};
 #undef TOML_SHARED_LIB
 #define TOML_HEADER_ONLY 1
 #define TOML_EXCEPTIONS 0
+#define TOML_ENABLE_FORMATTERS 0
 #define TOML_ASSERT(expr) ((expr) ? static_cast<void>(0) : assertion_failed())
+#include <toml++/impl/preprocessor.h>
+#include <toml++/impl/forward_declarations.h>
+// Its tables of white space promise the compiler that some letters cannot occur ("\u00c3" outside a string), which is
+// undefined behaviour in 3.3; they are no white space. Broken promises elsewhere are assertions.
+#undef TOML_UNREACHABLE
+#define TOML_UNREACHABLE return false
+#include <toml++/impl/unicode.h>
+#undef TOML_UNREACHABLE
+#define TOML_UNREACHABLE assertion_failed()
 #include <toml++/toml.h>
 
 namespace fovea {

@@ -1,0 +1,286 @@
+#include "runtime/executor.h"
+
+#include <sys/mman.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <new>
+
+#include "kernels/reference/reference.h"
+
+namespace fovea {
+namespace {
+
+size_t idx(int i) { return static_cast<size_t>(i); }
+
+std::byte* take(int64_t bytes) {
+  return static_cast<std::byte*>(::operator new(static_cast<size_t>(bytes), std::align_val_t(64), std::nothrow));
+}
+void give(std::byte* p) { ::operator delete(p, std::align_val_t(64)); }
+
+int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string_view step_kernel(const Plan& plan, const Step& step) {
+  switch (step.kind) {
+    case Step::Kind::kReformat: return "reformat";
+    case Step::Kind::kCopy: return "copy";
+    case Step::Kind::kMaterialise: return "materialise";
+    case Step::Kind::kIf: return "if";
+    case Step::Kind::kGroup: break;
+  }
+  const KernelRow* row = step.choice >= 0 ? plan.assignment.groups[idx(step.choice)].row : nullptr;
+  return row ? row->name : "reference";
+}
+
+}  // namespace
+
+Executor::~Executor() {
+  give(arena_);
+  for (Pool& p : pools_) give(p.data);
+}
+
+Status Executor::bind(std::shared_ptr<const Specialisation> specialisation) {
+  if (spec_ == specialisation) return {};
+  const Specialisation& s = *specialisation;
+  const Plan& plan = s.plan();
+  if (s.arena_bytes() > arena_size_) {
+    give(arena_);
+    arena_ = take(s.arena_bytes());
+    arena_size_ = arena_ ? s.arena_bytes() : 0;
+    spec_.reset();
+    if (!arena_) return system_error("out of memory: {} bytes for a context's arena", s.arena_bytes());
+  }
+  for (Pool& p : pools_) give(p.data);
+  pools_.assign(plan.buffers.size(), {});
+  refs_.assign(plan.tensors.size(), {});
+  values_.assign(s.values().begin(), s.values().end());
+  known_.assign(s.known().begin(), s.known().end());
+  spec_ = std::move(specialisation);
+  for (size_t i = 0; i < refs_.size(); ++i) {
+    refs_[i] = s.place(static_cast<int>(i)).ref;
+    refs_[i].data = address(static_cast<int>(i));
+  }
+  in_.clear(), out_.clear();
+  in_.reserve(256), out_.reserve(64);
+  return {};
+}
+
+void* Executor::address(int tensor) const {
+  const PlanTensor& t = spec_->plan().tensors[idx(tensor)];
+  const auto& place = spec_->place(tensor);
+  const int64_t shift = place.element_offset * std::max(1, dtype_bits(t.value->dtype) / 8);
+  if (t.home == PlanTensor::Home::kInput) return idx(t.input) < user_inputs_.size() ? static_cast<std::byte*>(user_inputs_[idx(t.input)].data) + shift : nullptr;
+  if (place.arena >= 0) return arena_ + place.arena;
+  if (place.pool) return pools_[idx(t.buffer)].data;
+  return place.ref.data;
+}
+
+void Executor::refresh(int tensor) {
+  const PlanTensor& t = spec_->plan().tensors[idx(tensor)];
+  TensorRef& r = refs_[idx(tensor)];
+  if (t.dynamic) {
+    std::array<int64_t, kMaxRank> dims{};
+    for (size_t d = 0; d < t.dims.size(); ++d) dims[d] = values_[idx(t.dims[d])];
+    r.set_shape({dims.data(), t.dims.size()});
+    for (size_t d = 0; d < t.strides.size(); ++d) r.strides[d] = values_[idx(t.strides[d])];
+  }
+  r.data = address(tensor);
+}
+
+// Before a step: its outputs' shapes, exact where every size is known, the most they can be where the step decides.
+Status Executor::refresh_output(int tensor) {
+  const PlanTensor& t = spec_->plan().tensors[idx(tensor)];
+  TensorRef& r = refs_[idx(tensor)];
+  const auto& place = spec_->place(tensor);
+  if (t.dynamic) {
+    bool exact = true;
+    for (int slot : t.dims) exact &= known_[idx(slot)] != 0;
+    if (exact) {
+      refresh(tensor);
+      if (!place.pool) return {};
+      std::array<int64_t, kMaxRank> dims = r.dims;
+      Status s = resize_output(this, static_cast<size_t>(-1), r, std::span<const int64_t>(dims.data(), t.dims.size()));
+      r.data = address(tensor);
+      return s;
+    }
+    r = place.ref;
+  }
+  r.data = address(tensor);
+  return {};
+}
+
+Status Executor::resize_output(void* owner, size_t index, TensorRef& output, std::span<const int64_t> shape) {
+  Executor& self = *static_cast<Executor*>(owner);
+  const int tensor = index == static_cast<size_t>(-1) ? static_cast<int>(&output - self.refs_.data()) : self.current_->outputs[index];
+  const auto& place = self.spec_->place(tensor);
+  auto count = element_count(shape);
+  auto bytes = count ? dtype_bytes(output.dtype, *count) : std::nullopt;
+  if (!bytes) return invalid_argument("an output of impossible size");
+  if (place.pool) {
+    Pool& pool = self.pools_[idx(self.spec_->plan().tensors[idx(tensor)].buffer)];
+    if (*bytes > pool.size) {
+      // Grown by half again, so that a size that creeps up settles soon.
+      const int64_t grown = std::max<int64_t>(*bytes + *bytes / 2, 256);
+      std::byte* fresh = take(grown);
+      if (!fresh) return system_error("out of memory: {} bytes for an output whose size has no bound", grown);
+      give(pool.data);
+      pool = {fresh, grown};
+    }
+    output.data = pool.data;
+  } else if (*count > place.ref.count()) {
+    return internal_error("an output of {} elements does not fit into its bound {}", *count, place.ref.count());
+  }
+  output.set_shape(shape);
+  return {};
+}
+
+Status Executor::run(std::span<const TensorRef> inputs, std::span<TensorRef> outputs) {
+  const Specialisation& s = *spec_;
+  const Plan& plan = s.plan();
+  user_inputs_ = inputs;
+  std::copy(s.known().begin(), s.known().end(), known_.begin());
+  for (size_t i = 0; i < refs_.size(); ++i)
+    if (plan.tensors[i].home == PlanTensor::Home::kInput) refs_[i].data = address(static_cast<int>(i));
+  ThreadCountScope threads(s.threads());
+  Status status;
+  try {
+    status = run_steps(plan.run_steps);
+  } catch (const std::bad_alloc&) {
+    status = system_error("out of memory while running {}", current_ && current_->node ? current_->node->label() : "a step");
+  }
+  if (!status.ok()) return status;
+  for (size_t i = 0; i < plan.outputs.size(); ++i) {
+    refresh(plan.outputs[i]);
+    outputs[i] = refs_[idx(plan.outputs[i])];
+  }
+  return {};
+}
+
+Status Executor::run_steps(std::span<const Step> steps) {
+  for (const Step& step : steps) FOVEA_TRY(run_step(step));
+  return {};
+}
+
+Status Executor::run_step(const Step& step) {
+  current_ = &step;
+  const int64_t begin = observer ? now_ns() : 0;
+  if (step.kind == Step::Kind::kIf) {
+    if (step.dynamic) refresh(step.inputs[0]);
+    const bool taken = *static_cast<const uint8_t*>(refs_[idx(step.inputs[0])].data) != 0;
+    FOVEA_TRY(run_steps(step.branches[taken ? 0 : 1]));
+    return bind_sizes(step);
+  }
+  for (int t : step.inputs)
+    if (t >= 0 && step.dynamic) refresh(t);
+  for (int t : step.outputs)
+    if (t >= 0 && step.dynamic) FOVEA_TRY(refresh_output(t));
+  if (Status s = run_group(step); !s.ok()) return s.in(step.node ? step.node->label() : "input");
+  scratch_.reset();
+  const bool branch_copy = step.kind == Step::Kind::kCopy && step.node && !step.node->regions.empty();
+  if (step.dynamic && step.kind == Step::Kind::kGroup && !branch_copy) FOVEA_TRY(bind_sizes(step));
+  if (check_finite) FOVEA_TRY(check_outputs(step));
+  if (observer) {
+    StepEvent e;
+    e.index = step.index, e.kernel = step_kernel(spec_->plan(), step), e.node = step.node;
+    if (step.choice >= 0) e.group = &spec_->plan().assignment.groups[idx(step.choice)].group;
+    e.begin_ns = begin, e.end_ns = now_ns(), e.outputs = out_;
+    observer(e);
+  }
+  return {};
+}
+
+Status Executor::run_group(const Step& step) {
+  in_.clear(), out_.clear();
+  for (int t : step.inputs) in_.push_back(t < 0 ? TensorRef{} : refs_[idx(t)]);
+  for (int t : step.outputs) out_.push_back(t < 0 ? TensorRef{} : refs_[idx(t)]);
+  KernelContext c;
+  c.inputs = in_, c.outputs = out_, c.threads = spec_->threads(), c.scratch = &scratch_;
+  c.resize = resize_output, c.resize_owner = this;
+  Status status;
+  switch (step.kind) {
+    case Step::Kind::kReformat:
+      status = reformat(in_[0], spec_->plan().tensors[idx(step.inputs[0])].layout, out_[0], spec_->plan().tensors[idx(step.outputs[0])].layout, c.threads);
+      break;
+    case Step::Kind::kCopy:
+      if (step.node && !step.node->regions.empty()) FOVEA_TRY(c.set_output_shape(0, in_[0].shape()));
+      finish_elements(c, out_[0], load_elements(c, in_[0]));
+      break;
+    case Step::Kind::kMaterialise: {
+      auto* values = scratch_.array<int64_t>(static_cast<int64_t>(step.elements.size()));
+      for (size_t i = 0; i < step.elements.size(); ++i) values[i] = values_[idx(step.elements[i])];
+      if (is_float(out_[0].dtype)) store(c, out_[0], reinterpret_cast<const double*>(values));
+      else store(c, out_[0], values);
+      break;
+    }
+    default: {
+      const GroupChoice& choice = spec_->plan().assignment.groups[idx(step.choice)];
+      c.attributes = choice.group.nodes[0]->attrs.get();
+      if (step.copy_residual) {
+        const TensorRef& from = in_[idx(choice.group.residual)];
+        const TensorDesc storage{from.dtype, {}, choice.layouts.outputs[0], nullptr};
+        std::memcpy(out_[0].data, from.data, static_cast<size_t>(*dtype_bytes(from.dtype, storage_elements(storage.layout, from.shape()))));
+        in_[idx(choice.group.residual)].data = out_[0].data;
+      }
+      if (const PreparedKernel* kernel = spec_->kernel(step)) {
+        if (int64_t w = spec_->workspace(step); w >= 0) c.workspace = arena_ + w;
+        status = kernel->run(c);
+      } else {
+        status = find_reference(step.node->op->name)(c);
+      }
+    }
+  }
+  for (size_t k = 0; k < step.outputs.size(); ++k)
+    if (step.outputs[k] >= 0) refs_[idx(step.outputs[k])] = out_[k];
+  return status;
+}
+
+// The sizes that a step's outputs turned out to have become known to the shape program.
+Status Executor::bind_sizes(const Step& step) {
+  if (!step.node) return {};
+  auto bind = [&](const Node& node) {
+    bool any = false;
+    for (const SizeDefinition& d : node.sizes) {
+      const Value* v = node.outputs[idx(d.output)];
+      const int slot = spec_->plan().program.symbol_slot(d.symbol->name);
+      if (!v || slot < 0) continue;
+      for (int t : step.outputs) {
+        if (t < 0 || spec_->plan().tensors[idx(t)].value != v) continue;
+        values_[idx(slot)] = refs_[idx(t)].dims[idx(d.dim)], known_[idx(slot)] = 1, any = true;
+      }
+    }
+    return any;
+  };
+  bool any = false;
+  if (step.choice >= 0) {
+    for (const Node* n : spec_->plan().assignment.groups[idx(step.choice)].group.nodes) any |= bind(*n);
+  } else {
+    any = bind(*step.node);
+  }
+  return any ? spec_->plan().program.run(values_, known_) : Status();
+}
+
+Status Executor::check_outputs(const Step& step) const {
+  for (size_t k = 0; k < out_.size(); ++k) {
+    const TensorRef& r = out_[k];
+    if (r.dtype != DType::kFloat32 || step.outputs[k] < 0) continue;
+    const PlanTensor& t = spec_->plan().tensors[idx(step.outputs[k])];
+    const int64_t n = t.layout == Layout::kPlain ? r.count() : storage_elements(t.layout, r.shape());
+    for (int64_t i = 0; i < n; ++i) {
+      const float v = static_cast<const float*>(r.data)[i];
+      if (std::isfinite(v)) continue;
+      std::string nodes;
+      const auto* group = step.choice >= 0 ? &spec_->plan().assignment.groups[idx(step.choice)].group : nullptr;
+      if (group)
+        for (const Node* node : group->nodes) nodes += (nodes.empty() ? "" : " + ") + node->label();
+      else if (step.node) nodes = step.node->label();
+      return invalid_argument("{} gave {} in '{}' (element {} of {}): look at the input, or at this node's weights", nodes,
+                              std::isnan(v) ? "NaN" : "infinity", t.value->name, i, n);
+    }
+  }
+  return {};
+}
+
+}  // namespace fovea

@@ -1,0 +1,69 @@
+// Executor: one context's memory and the loop over a specialisation's steps.
+#pragma once
+
+#include <functional>
+#include <string_view>
+
+#include "runtime/specialisation.h"
+
+namespace fovea {
+
+// What an observer hears of each step of a run. Times in nanoseconds of a steady clock.
+struct StepEvent {
+  int index = 0;
+  std::string_view kernel;         // row's name, "reference:Add", "reformat", "copy"
+  const Node* node = nullptr;      // may be null for reformats of inputs
+  const Group* group = nullptr;    // null where it is no group
+  int64_t begin_ns = 0, end_ns = 0;
+  std::span<const TensorRef> outputs;
+};
+using StepObserver = std::function<void(const StepEvent&)>;
+
+class Executor {
+ public:
+  Executor() = default;
+  ~Executor();
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  // Takes the memory that the specialisation needs. In the steady state (same specialisation) nothing happens.
+  Status bind(std::shared_ptr<const Specialisation> specialisation);
+  const Specialisation* specialisation() const { return spec_.get(); }
+
+  // Runs; inputs are dense, in the graph's order, and read in place. Fills `outputs` with looks at this executor's
+  // memory (or the inputs', or constants), valid until the next run or bind.
+  Status run(std::span<const TensorRef> inputs, std::span<TensorRef> outputs);
+
+  StepObserver observer;
+  bool check_finite = false;  // after each kernel; the error names the ONNX nodes
+  int64_t arena_bytes() const { return arena_size_; }
+
+ private:
+  struct Pool {
+    std::byte* data = nullptr;
+    int64_t size = 0;
+  };
+  Status run_steps(std::span<const Step> steps);
+  Status run_step(const Step& step);
+  Status run_group(const Step& step);
+  void refresh(int tensor);  // a dynamic tensor's shape and address, now that sizes are known
+  Status refresh_output(int tensor);
+  Status bind_sizes(const Step& step);
+  void* address(int tensor) const;
+  Status check_outputs(const Step& step) const;
+  static Status resize_output(void* owner, size_t index, TensorRef& output, std::span<const int64_t> shape);
+
+  std::shared_ptr<const Specialisation> spec_;
+  std::byte* arena_ = nullptr;
+  int64_t arena_size_ = 0;
+  std::vector<Pool> pools_;  // by buffer
+  std::vector<TensorRef> refs_;
+  std::vector<int64_t> values_;
+  std::vector<uint8_t> known_;
+  std::vector<TensorRef> in_, out_;
+  std::span<const TensorRef> user_inputs_;
+  const Step* current_ = nullptr;
+  Scratch scratch_;
+};
+
+}  // namespace fovea

@@ -1,0 +1,237 @@
+#include "runtime/specialisation.h"
+
+#include <algorithm>
+
+#include "kernels/reference/reference.h"
+
+namespace fovea {
+
+constexpr int64_t kPoolAbove = int64_t{1} << 40;  // a bound past this is no bound: such memory is taken when its size is known
+
+std::vector<int64_t> Specialisation::capacity(int tensor) const { return sizes_->upper(plan_->tensors[static_cast<size_t>(tensor)].shape); }
+
+class Specialiser {
+ public:
+  Specialiser(Specialisation& s, PackedWeights& weights, Specialisation::Refusal& refusal) : s_(s), plan_(*s.plan_), weights_(weights), refusal_(refusal) {}
+
+  Status run(const SymbolValues& symbols) {
+    FOVEA_TRY_SET(Sizes sizes, Sizes::make(*plan_.graph, symbols));
+    s_.sizes_ = std::make_shared<const Sizes>(std::move(sizes));
+    FOVEA_TRY(evaluate());
+    FOVEA_TRY(places());
+    s_.kernels_.resize(static_cast<size_t>(plan_.steps));
+    s_.workspaces_.assign(static_cast<size_t>(plan_.steps), -1);
+    for (const Step& step : plan_.shape_steps) FOVEA_TRY(shape_step(step).in(label(step)));
+    scratch_.reset();
+    FOVEA_TRY(prepare(plan_.run_steps));
+    layout_arena();
+    drop_unused_shape_tensors();
+    return {};
+  }
+
+ private:
+  static size_t idx(int i) { return static_cast<size_t>(i); }
+  static std::string label(const Step& step) { return step.node ? step.node->label() : "input"; }
+
+  Status evaluate() {
+    s_.values_.assign(idx(plan_.program.slots()), 0);
+    s_.known_.assign(idx(plan_.program.slots()), 0);
+    for (const auto& [name, value] : s_.sizes_->values())
+      if (int slot = plan_.program.symbol_slot(name); slot >= 0) s_.values_[idx(slot)] = value, s_.known_[idx(slot)] = 1;
+    return plan_.program.run(s_.values_, s_.known_);
+  }
+
+  Status places() {
+    s_.places_.resize(plan_.tensors.size());
+    for (size_t i = 0; i < plan_.tensors.size(); ++i) {
+      const PlanTensor& t = plan_.tensors[i];
+      auto& p = s_.places_[i];
+      std::vector<int64_t> dims = s_.sizes_->upper(t.shape);
+      for (int64_t d : dims)
+        if (d < 0) return invalid_argument("'{}' would have a negative size for these inputs: {}", t.value->name, to_string(t.shape));
+      auto count = element_count(dims);
+      auto bytes = count ? dtype_bytes(t.value->dtype, t.layout == Layout::kPlain ? *count : storage_elements(t.layout, dims)) : std::nullopt;
+      p.pool = t.dynamic && (!bytes || *bytes > kPoolAbove);
+      if (!p.pool && !bytes) return invalid_argument("'{}' of shape {} is too large", t.value->name, to_string(t.shape));
+      if (p.pool) std::fill(dims.begin(), dims.end(), 0);
+      p.ref = TensorRef::dense_of(t.value->dtype, dims, nullptr);
+      for (size_t d = 0; d < t.strides.size(); ++d) p.ref.strides[d] = s_.values_[idx(t.strides[d])];
+      if (t.offset >= 0) p.element_offset = s_.values_[idx(t.offset)];
+      if (t.home == PlanTensor::Home::kConstant) {
+        const Value* root = plan_.tensors[idx(t.input)].value;
+        p.ref.data = const_cast<std::byte*>(root->constant->bytes().data());
+      }
+    }
+    return {};
+  }
+
+  // ---- shape phase: run once, now
+  Result<TensorRef> shape_tensor(int tensor) {
+    const PlanTensor& t = plan_.tensors[idx(tensor)];
+    auto& p = s_.places_[idx(tensor)];
+    if (t.home != PlanTensor::Home::kBuffer) return p.ref;
+    s_.shape_tensors_.resize(plan_.buffers.size());
+    auto& memory = s_.shape_tensors_[idx(t.buffer)];
+    if (!memory) {
+      const PlanTensor& root = plan_.tensors[idx(plan_.buffers[idx(t.buffer)].tensor)];
+      std::vector<int64_t> dims = s_.sizes_->upper(root.shape);
+      FOVEA_TRY_SET(memory, Tensor::allocate(root.value->dtype, {storage_elements(root.layout, dims)}));
+      s_.own_bytes_ += static_cast<int64_t>(memory->bytes().size());
+    }
+    p.ref.data = memory->mutable_data() + p.element_offset * std::max(1, dtype_bits(t.value->dtype) / 8);
+    return p.ref;
+  }
+
+  Status shape_step(const Step& step) {
+    std::vector<TensorRef> in, out;
+    for (int t : step.inputs) {
+      if (t < 0) in.emplace_back();
+      else {
+        FOVEA_TRY_SET(TensorRef r, shape_tensor(t));
+        in.push_back(r);
+      }
+    }
+    for (int t : step.outputs) {
+      if (t < 0) out.emplace_back();
+      else {
+        FOVEA_TRY_SET(TensorRef r, shape_tensor(t));
+        out.push_back(r);
+      }
+    }
+    // Views of the outputs made by reshapes get their address when they are first read.
+    KernelContext c;
+    c.inputs = in, c.outputs = out, c.threads = s_.threads_, c.scratch = &scratch_;
+    c.attributes = step.node ? step.node->attrs.get() : nullptr;
+    return execute(step, c);
+  }
+
+  Status execute(const Step& step, KernelContext& c) {
+    switch (step.kind) {
+      case Step::Kind::kGroup: return find_reference(step.node->op->name)(c);
+      case Step::Kind::kReformat:
+        return reformat(c.in(0), plan_.tensors[idx(step.inputs[0])].layout, c.out(), plan_.tensors[idx(step.outputs[0])].layout, s_.threads_);
+      case Step::Kind::kCopy: finish_elements(c, c.out(), load_elements(c, c.in(0))); return {};
+      case Step::Kind::kMaterialise: return materialise(step, c.out());
+      case Step::Kind::kIf: break;
+    }
+    return internal_error("a branch in the shape phase");
+  }
+
+  Status materialise(const Step& step, const TensorRef& out) {
+    KernelContext c;
+    auto* values = scratch_.array<int64_t>(static_cast<int64_t>(step.elements.size()));
+    for (size_t i = 0; i < step.elements.size(); ++i) values[i] = s_.values_[idx(step.elements[i])];
+    return write_elements(c, out, values);
+  }
+
+ public:
+  // Floats travel as the bits of a double in the shape program.
+  static Status write_elements(KernelContext& c, const TensorRef& out, const int64_t* values) {
+    if (is_float(out.dtype)) store(c, out, reinterpret_cast<const double*>(values));
+    else store(c, out, values);
+    return {};
+  }
+
+ private:
+  // ---- kernels
+  Status prepare(std::span<const Step> steps) {
+    for (const Step& step : steps) {
+      for (const auto& b : step.branches) FOVEA_TRY(prepare(b));
+      if (step.kind != Step::Kind::kGroup || step.choice < 0) continue;
+      const GroupChoice& choice = plan_.assignment.groups[idx(step.choice)];
+      if (!choice.row) continue;
+      PrepareContext context = describe_group(choice.group, *s_.sizes_, s_.threads_, weights_);
+      for (size_t i = 0; i < context.inputs.size(); ++i) context.inputs[i].layout = choice.layouts.inputs[i];
+      for (size_t i = 0; i < context.outputs.size(); ++i) context.outputs[i].layout = choice.layouts.outputs[i];
+      auto kernel = choice.row->prepare(context);
+      if (!kernel.ok()) {
+        if (kernel.status().kind() == ErrorKind::kUnsupported)
+          refusal_ = {node_positions(*plan_.graph).at(choice.group.nodes.back()), std::string(choice.row->name), kernel.status().message()};
+        return kernel.status().in(fmt::format("{} with {}", label(step), choice.row->name));
+      }
+      s_.kernels_[idx(step.index)] = *std::move(kernel);
+    }
+    return {};
+  }
+
+  void collect_workspaces(std::span<const Step> steps, std::vector<Interval>& intervals, std::vector<std::pair<bool, int>>& owner) {
+    for (const Step& step : steps) {
+      for (const auto& b : step.branches) collect_workspaces(b, intervals, owner);
+      const auto& kernel = s_.kernels_[idx(step.index)];
+      if (!kernel || kernel->workspace_bytes() <= 0) continue;
+      intervals.push_back({step.position, step.position, kernel->workspace_bytes()});
+      owner.emplace_back(false, step.index);
+    }
+  }
+
+  void layout_arena() {
+    std::vector<Interval> intervals;
+    std::vector<std::pair<bool, int>> owner;  // (is a buffer, index)
+    for (size_t b = 0; b < plan_.buffers.size(); ++b) {
+      const PlanBuffer& buffer = plan_.buffers[b];
+      if (buffer.last < 0 || buffer.shape_phase) continue;
+      const PlanTensor& root = plan_.tensors[idx(buffer.tensor)];
+      if (s_.places_[idx(buffer.tensor)].pool) continue;
+      const int64_t elements = storage_elements(root.layout, s_.sizes_->upper(root.shape));
+      intervals.push_back({buffer.first, buffer.last, dtype_bytes(root.value->dtype, elements).value_or(0)});
+      owner.emplace_back(true, static_cast<int>(b));
+    }
+    collect_workspaces(plan_.run_steps, intervals, owner);
+    s_.arena_bytes_ = ::fovea::place(intervals);
+    std::vector<int64_t> offset(plan_.buffers.size(), -1);
+    for (size_t i = 0; i < intervals.size(); ++i) {
+      if (owner[i].first) offset[idx(owner[i].second)] = intervals[i].offset;
+      else s_.workspaces_[idx(owner[i].second)] = intervals[i].offset;
+    }
+    for (size_t i = 0; i < plan_.tensors.size(); ++i) {
+      const PlanTensor& t = plan_.tensors[i];
+      auto& p = s_.places_[i];
+      if (t.home != PlanTensor::Home::kBuffer) continue;
+      const PlanBuffer& buffer = plan_.buffers[idx(t.buffer)];
+      p.pool = s_.places_[idx(buffer.tensor)].pool;
+      const int64_t shift = p.element_offset * std::max(1, dtype_bits(t.value->dtype) / 8);
+      if (buffer.shape_phase) {
+        if (const auto& memory = s_.shape_tensors_.empty() ? nullptr : s_.shape_tensors_[idx(t.buffer)]) p.ref.data = memory->mutable_data() + shift;
+      } else if (!p.pool) {
+        p.arena = offset[idx(t.buffer)] + shift;
+      }
+    }
+  }
+
+  void used_by(std::span<const Step> steps, std::vector<uint8_t>& used) const {
+    for (const Step& step : steps) {
+      for (const auto& b : step.branches) used_by(b, used);
+      for (int t : step.inputs)
+        if (t >= 0 && plan_.tensors[idx(t)].home == PlanTensor::Home::kBuffer) used[idx(plan_.tensors[idx(t)].buffer)] = 1;
+    }
+  }
+
+  void drop_unused_shape_tensors() {
+    std::vector<uint8_t> used(plan_.buffers.size(), 0);
+    used_by(plan_.run_steps, used);
+    for (int t : plan_.outputs)
+      if (plan_.tensors[idx(t)].home == PlanTensor::Home::kBuffer) used[idx(plan_.tensors[idx(t)].buffer)] = 1;
+    for (size_t b = 0; b < s_.shape_tensors_.size(); ++b) {
+      if (!s_.shape_tensors_[b] || used[b]) continue;
+      s_.own_bytes_ -= static_cast<int64_t>(s_.shape_tensors_[b]->bytes().size());
+      s_.shape_tensors_[b].reset();
+    }
+  }
+
+  Specialisation& s_;
+  const Plan& plan_;
+  PackedWeights& weights_;
+  Specialisation::Refusal& refusal_;
+  Scratch scratch_;
+};
+
+Result<std::shared_ptr<const Specialisation>> Specialisation::make(std::shared_ptr<const Plan> plan, const SymbolValues& symbols, int threads,
+                                                                   PackedWeights& weights, Refusal& refusal) {
+  std::shared_ptr<Specialisation> s(new Specialisation);
+  s->plan_ = std::move(plan), s->threads_ = threads;
+  ThreadCountScope scope(threads);
+  FOVEA_TRY(Specialiser(*s, weights, refusal).run(symbols));
+  return std::shared_ptr<const Specialisation>(std::move(s));
+}
+
+}  // namespace fovea

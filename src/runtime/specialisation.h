@@ -1,0 +1,55 @@
+// Specialisation: a plan with numbers in it, for one set of input shapes and one thread count. Immutable and shared.
+#pragma once
+
+#include <memory>
+
+#include "plan/plan.h"
+
+namespace fovea {
+
+class Specialisation {
+ public:
+  struct Refusal {  // a kernel that would not serve these sizes
+    int position = -1;
+    std::string kernel, reason;
+  };
+  // `refusal` is set when the failure is a kernel's kUnsupported: the caller plans again without that kernel.
+  static Result<std::shared_ptr<const Specialisation>> make(std::shared_ptr<const Plan> plan, const SymbolValues& symbols, int threads,
+                                                            PackedWeights& weights, Refusal& refusal);
+
+  const Plan& plan() const { return *plan_; }
+  int threads() const { return threads_; }
+  int64_t arena_bytes() const { return arena_bytes_; }
+  int64_t bytes() const { return own_bytes_; }  // shape-phase tensors; packed weights are counted by their owner
+
+  // Slots of the shape program: values, and which are known before a run.
+  std::span<const int64_t> values() const { return values_; }
+  std::span<const uint8_t> known() const { return known_; }
+
+  struct TensorPlace {
+    TensorRef ref;           // dims and strides as far as known (capacity where data decides); data for constants and shape results
+    int64_t arena = -1;      // byte offset of the tensor's first element, for buffers in the arena
+    int64_t element_offset = 0;
+    bool pool = false;       // no bound is known: memory comes from the context's pool
+  };
+  const TensorPlace& place(int tensor) const { return places_[static_cast<size_t>(tensor)]; }
+  std::vector<int64_t> capacity(int tensor) const;
+  const PreparedKernel* kernel(const Step& step) const { return kernels_[static_cast<size_t>(step.index)].get(); }
+  int64_t workspace(const Step& step) const { return workspaces_[static_cast<size_t>(step.index)]; }  // arena offset, -1 none
+
+ private:
+  friend class Specialiser;
+  Specialisation() = default;
+  std::shared_ptr<const Plan> plan_;
+  std::shared_ptr<const Sizes> sizes_;
+  int threads_ = 1;
+  int64_t arena_bytes_ = 0, own_bytes_ = 0;
+  std::vector<int64_t> values_;
+  std::vector<uint8_t> known_;
+  std::vector<TensorPlace> places_;
+  std::vector<std::unique_ptr<PreparedKernel>> kernels_;
+  std::vector<int64_t> workspaces_;
+  std::vector<std::shared_ptr<Tensor>> shape_tensors_;  // by buffer
+};
+
+}  // namespace fovea

@@ -1,0 +1,12 @@
+// Declares every row of kernels.inc; a kernel's file includes it, so that its constant has a name outside.
+#pragma once
+
+#include "kernels/kernel.h"
+
+namespace fovea {
+
+#define FOVEA_KERNEL(symbol, family, file) extern const KernelRow kernel_##symbol;
+#include "kernels/cpu/kernels.inc"
+#undef FOVEA_KERNEL
+
+}  // namespace fovea

@@ -16,6 +16,7 @@ struct ExprNode {
   SymbolPtr symbol;
   std::vector<Expr> args;
   int64_t lo = -kUnbounded, hi = kUnbounded;
+  double flo = -HUGE_VAL, fhi = HUGE_VAL;  // of floats; both finite, or nothing is known and it may be NaN
   bool data_dependent = false;
   int64_t weight = 1;
   size_t hash = 0;
@@ -40,8 +41,55 @@ size_t mix(size_t h, size_t v) { return (h ^ v) * 0x9e3779b97f4a7c15ull + (h >> 
 
 bool is_float_type(DType t) { return t == DType::kFloat32 || t == DType::kFloat64; }
 
+double round_to(DType type, double v) { return type == DType::kFloat32 ? static_cast<double>(static_cast<float>(v)) : v; }
+
+bool bounded(const Expr& e) {
+  return is_float_type(e.dtype()) ? std::isfinite(e.id()->flo) && std::isfinite(e.id()->fhi) : e.lo() > -kUnbounded && e.hi() < kUnbounded;
+}
+
+// Bounds of a floating node. Rounding is monotone, so rounded bounds of exact arithmetic hold; where anything may be
+// infinite or NaN nothing is claimed.
+void set_float_bounds(ExprNode& n) {
+  if (n.op == ExprOp::kConst && std::isfinite(n.f)) n.flo = n.fhi = n.f;
+  if (n.op == ExprOp::kConst) return;
+  const size_t first = n.op == ExprOp::kSelect ? 1 : 0;
+  for (size_t i = first; i < n.args.size(); ++i)
+    if (!bounded(n.args[i])) return;
+  auto lo = [&](size_t k) { return is_float_type(n.args[k].dtype()) ? n.args[k].id()->flo : static_cast<double>(n.args[k].lo()); };
+  auto hi = [&](size_t k) { return is_float_type(n.args[k].dtype()) ? n.args[k].id()->fhi : static_cast<double>(n.args[k].hi()); };
+  double l = -HUGE_VAL, h = HUGE_VAL;
+  auto corners = [&](auto&& f) {
+    const double c[4] = {f(lo(0), lo(1)), f(lo(0), hi(1)), f(hi(0), lo(1)), f(hi(0), hi(1))};
+    l = *std::min_element(c, c + 4), h = *std::max_element(c, c + 4);
+  };
+  switch (n.op) {
+    case ExprOp::kCast: l = lo(0), h = hi(0); break;
+    case ExprOp::kSelect: l = std::min(lo(1), lo(2)), h = std::max(hi(1), hi(2)); break;
+    case ExprOp::kAdd: l = lo(0) + lo(1), h = hi(0) + hi(1); break;
+    case ExprOp::kSub: l = lo(0) - hi(1), h = hi(0) - lo(1); break;
+    case ExprOp::kMul: corners([](double a, double b) { return a * b; }); break;
+    case ExprOp::kDiv:
+      if (lo(1) > 0 || hi(1) < 0) corners([](double a, double b) { return a / b; });
+      break;
+    case ExprOp::kFMin: l = std::min(lo(0), lo(1)), h = std::min(hi(0), hi(1)); break;
+    case ExprOp::kFMax: l = std::max(lo(0), lo(1)), h = std::max(hi(0), hi(1)); break;
+    case ExprOp::kNeg: l = -hi(0), h = -lo(0); break;
+    case ExprOp::kAbs: l = lo(0) <= 0 && hi(0) >= 0 ? 0 : std::min(std::fabs(lo(0)), std::fabs(hi(0))), h = std::max(std::fabs(lo(0)), std::fabs(hi(0))); break;
+    case ExprOp::kFloor: l = std::floor(lo(0)), h = std::floor(hi(0)); break;
+    case ExprOp::kCeil: l = std::ceil(lo(0)), h = std::ceil(hi(0)); break;
+    case ExprOp::kRound: l = std::nearbyint(lo(0)), h = std::nearbyint(hi(0)); break;
+    case ExprOp::kSqrt:
+      if (lo(0) >= 0) l = std::sqrt(lo(0)), h = std::sqrt(hi(0));
+      break;
+    default: break;  // exp, log and pow of a library need not be monotone
+  }
+  l = round_to(n.dtype, l), h = round_to(n.dtype, h);
+  if (std::isfinite(l) && std::isfinite(h)) n.flo = l, n.fhi = h;
+}
+
 // Bounds of a node from its arguments' bounds.
 void set_bounds(ExprNode& n) {
+  if (is_float_type(n.dtype)) return set_float_bounds(n);
   auto lo = [&](size_t k) { return n.args[k].lo(); };
   auto hi = [&](size_t k) { return n.args[k].hi(); };
   switch (n.op) {
@@ -78,6 +126,13 @@ void set_bounds(ExprNode& n) {
     case ExprOp::kSelect: n.lo = std::min(lo(1), lo(2)), n.hi = std::max(hi(1), hi(2)); break;
     case ExprOp::kCast:
       if (n.dtype == DType::kInt64 && n.args[0].dtype() == DType::kBool) n.lo = 0, n.hi = 1;
+      if (n.dtype == DType::kInt64 && is_float_type(n.args[0].dtype()) && bounded(n.args[0])) {
+        const double limit = static_cast<double>(kUnbounded);
+        n.lo = static_cast<int64_t>(std::clamp(n.args[0].id()->flo, -limit, limit));
+        n.hi = static_cast<int64_t>(std::clamp(n.args[0].id()->fhi, -limit, limit));
+        // Past 2^63 a conversion gives INT64_MIN.
+        if (n.hi >= kUnbounded || n.lo <= -kUnbounded) n.lo = -kUnbounded, n.hi = kUnbounded;
+      }
       break;
     default: break;
   }
@@ -193,8 +248,6 @@ std::optional<int64_t> constant_ratio(const Polynomial& a, const Polynomial& b) 
   }
   return ratio;
 }
-
-double round_to(DType type, double v) { return type == DType::kFloat32 ? static_cast<double>(static_cast<float>(v)) : v; }
 
 // float32 arithmetic on float32 values done in double and rounded once is exactly float32 arithmetic for + - * / sqrt.
 double float_arithmetic(ExprOp op, DType type, double a, double b) {
@@ -392,33 +445,54 @@ Expr floor_mod(const Expr& a, const Expr& b) {
     if (a.lo() >= 0 && a.hi() < b.lo()) return a;
     Expr q = floor_div(a, b);
     if (Expr r = a - q * b; r.is_const()) return r;
+    // Multiples of b drop out: (a + k*b) % b == a % b.
+    if (Polynomial d = to_polynomial(b); d.size() == 1) {
+      Polynomial quotient, rest;
+      divide(to_polynomial(a), d.begin()->first, d.begin()->second, quotient, rest);
+      if (!quotient.empty()) return floor_mod(from_polynomial(rest), b);
+    }
   }
   return make(ExprOp::kMod, DType::kInt64, {a, b});
 }
+
+// The bounds of a - b. The algebra wraps, so constants near the ends of int64 (a slice's INT64_MAX) stay out of it.
+namespace {
+struct Interval {
+  int64_t lo, hi;
+};
+Interval difference(const Expr& a, const Expr& b) {
+  if (a.is_const() && b.is_const()) {
+    const int sign = a.int_value() < b.int_value() ? -1 : a.int_value() > b.int_value();
+    return {sign, sign};
+  }
+  Interval by_bounds{saturate(Wide(a.lo()) - b.hi()), saturate(Wide(a.hi()) - b.lo())};
+  auto huge = [](const Expr& e) { return e.is_const() && (e.int_value() > kUnbounded || e.int_value() < -kUnbounded); };
+  if (huge(a) || huge(b)) return by_bounds;
+  Expr d = a - b;
+  return {std::max(d.lo(), by_bounds.lo), std::min(d.hi(), by_bounds.hi)};
+}
+}  // namespace
+
 Expr min(const Expr& a, const Expr& b) {
   if (a == b) return a;
-  Expr d = a - b;
-  if (d.hi() <= 0) return a;
-  if (d.lo() >= 0) return b;
-  if (a.hi() <= b.lo()) return a;
-  if (b.hi() <= a.lo()) return b;
+  const Interval d = difference(a, b);
+  if (d.hi <= 0) return a;
+  if (d.lo >= 0) return b;
   return compare(a, b) < 0 ? make(ExprOp::kMin, DType::kInt64, {a, b}) : make(ExprOp::kMin, DType::kInt64, {b, a});
 }
 Expr max(const Expr& a, const Expr& b) {
   if (a == b) return a;
-  Expr d = a - b;
-  if (d.hi() <= 0) return b;
-  if (d.lo() >= 0) return a;
-  if (a.hi() <= b.lo()) return b;
-  if (b.hi() <= a.lo()) return a;
+  const Interval d = difference(a, b);
+  if (d.hi <= 0) return b;
+  if (d.lo >= 0) return a;
   return compare(a, b) < 0 ? make(ExprOp::kMax, DType::kInt64, {a, b}) : make(ExprOp::kMax, DType::kInt64, {b, a});
 }
 
 Expr equal(const Expr& a, const Expr& b) {
   if (a.dtype() == DType::kInt64) {
-    Expr d = a - b;
-    if (d.is_const()) return Expr::boolean(d.int_value() == 0);
-    if (d.lo() > 0 || d.hi() < 0) return Expr::boolean(false);
+    if (a == b) return Expr::boolean(true);
+    const Interval d = difference(a, b);
+    if (d.lo > 0 || d.hi < 0) return Expr::boolean(false);
   } else if (a.dtype() == DType::kBool && a == b) {
     return Expr::boolean(true);
   }
@@ -426,17 +500,17 @@ Expr equal(const Expr& a, const Expr& b) {
 }
 Expr less(const Expr& a, const Expr& b) {
   if (a.dtype() == DType::kInt64) {
-    Expr d = a - b;
-    if (d.hi() < 0) return Expr::boolean(true);
-    if (d.lo() >= 0) return Expr::boolean(false);
+    const Interval d = difference(a, b);
+    if (d.hi < 0) return Expr::boolean(true);
+    if (d.lo >= 0) return Expr::boolean(false);
   }
   return fold_or_make(ExprOp::kLt, DType::kBool, {a, b});
 }
 Expr less_equal(const Expr& a, const Expr& b) {
   if (a.dtype() == DType::kInt64) {
-    Expr d = a - b;
-    if (d.hi() <= 0) return Expr::boolean(true);
-    if (d.lo() > 0) return Expr::boolean(false);
+    const Interval d = difference(a, b);
+    if (d.hi <= 0) return Expr::boolean(true);
+    if (d.lo > 0) return Expr::boolean(false);
   }
   return fold_or_make(ExprOp::kLe, DType::kBool, {a, b});
 }
@@ -500,6 +574,10 @@ Result<int64_t> evaluate(const Expr& e, const Bindings& bindings) {
     if (auto v = bindings(*e.symbol())) return *v;
     return internal_error("size symbol '{}' has no value", e.symbol()->name);
   }
+  if (e.op() == ExprOp::kSelect) {  // what is not selected may divide by zero
+    FOVEA_TRY_SET(int64_t condition, evaluate(e.args()[0], bindings));
+    return evaluate(e.args()[condition ? 1 : 2], bindings);
+  }
   std::vector<int64_t> values;
   for (const Expr& a : e.args()) {
     FOVEA_TRY_SET(int64_t v, evaluate(a, bindings));
@@ -557,20 +635,27 @@ int ShapeProgram::symbol_slot(std::string_view name) const {
 
 int ShapeProgram::add(const Expr& e) {
   if (e.op() == ExprOp::kSymbol) return add_symbol(e.symbol());
-  for (size_t i = 0; i < exprs_.size(); ++i)
-    if (exprs_[i] == e) return memo_[i].second;
+  auto [first, last] = memo_.equal_range(e.id()->hash);
+  for (auto it = first; it != last; ++it)
+    if (it->second.first == e) return it->second.second;
   Slot slot{e.op(), e.dtype(), e.args().empty() ? e.dtype() : e.args()[0].dtype(), 0, {}, e.data_dependent()};
   if (e.is_const()) slot.literal = literal_of(e);
   for (const Expr& a : e.args()) slot.args.push_back(add(a));
+  // A long sum or product in pieces: run() keeps the arguments of one slot on its stack.
+  while (slot.args.size() > kMaxArgs) {
+    Slot piece = slot;
+    piece.args.assign(slot.args.begin(), slot.args.begin() + kMaxArgs);
+    slot.args.erase(slot.args.begin() + 1, slot.args.begin() + kMaxArgs);
+    slots_.push_back(std::move(piece));
+    slot.args[0] = slots() - 1;
+  }
   slots_.push_back(std::move(slot));
-  exprs_.push_back(e);
-  memo_.emplace_back(e.id(), slots() - 1);
+  memo_.emplace(e.id()->hash, std::pair(e, slots() - 1));
   return slots() - 1;
 }
 
 Status ShapeProgram::run(std::span<int64_t> values, std::span<uint8_t> known) const {
-  constexpr size_t kInline = 64;
-  int64_t args[kInline];
+  int64_t args[kMaxArgs];
   for (size_t i = 0; i < slots_.size(); ++i) {
     const Slot& s = slots_[i];
     if (known[i] || s.op == ExprOp::kSymbol) continue;
@@ -578,7 +663,6 @@ Status ShapeProgram::run(std::span<int64_t> values, std::span<uint8_t> known) co
       values[i] = s.literal, known[i] = 1;
       continue;
     }
-    if (s.args.size() > kInline) return internal_error("a size expression has {} terms, at most {} are evaluated", s.args.size(), kInline);
     bool ready = true;
     for (size_t k = 0; k < s.args.size() && ready; ++k) {
       ready = known[static_cast<size_t>(s.args[k])] != 0;

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/dtype.h"
@@ -29,6 +30,8 @@ struct Symbol {
   bool data_dependent = false;
 };
 using SymbolPtr = std::shared_ptr<const Symbol>;
+// Letters, digits, '_' and '.', not beginning with a digit, and no word of the text form ("true"): what parse_expr() reads.
+bool valid_symbol_name(std::string_view name);
 
 enum class ExprOp : uint8_t {
   kConst, kSymbol,
@@ -148,8 +151,8 @@ class ShapeProgram {
   std::vector<Slot> slots_;
   std::vector<SymbolPtr> symbols_;
   std::vector<int> symbol_slots_;
-  std::vector<Expr> exprs_;  // keeps the nodes that memo_ names alive
-  std::vector<std::pair<const ExprNode*, int>> memo_;
+  static constexpr size_t kMaxArgs = 64;  // of a slot
+  std::unordered_multimap<size_t, std::pair<Expr, int>> memo_;  // by hash: the slot of an expression
 };
 
 }  // namespace fovea

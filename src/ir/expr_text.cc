@@ -1,6 +1,7 @@
 // Text form of expressions: infix for + * / %, calls for the rest. "/" is floor division of int64.
 #include <cctype>
 #include <charconv>
+#include <cmath>
 
 #include "ir/expr.h"
 
@@ -21,7 +22,12 @@ constexpr CallName kCalls[] = {
     {ExprOp::kSqrt, "sqrt", 1}, {ExprOp::kExp, "exp", 1},     {ExprOp::kLog, "log", 1},    {ExprOp::kPow, "pow", 2},
 };
 
-std::string_view float_suffix(DType t) { return t == DType::kFloat32 ? "f" : "d"; }
+// The shortest digits that read back as the same number: "0.1f", "1e+20d", "inff".
+std::string float_text(const Expr& e) {
+  if (std::isnan(e.float_value())) return e.dtype() == DType::kFloat32 ? "nanf" : "nand";
+  if (e.dtype() == DType::kFloat32) return fmt::format("{}f", static_cast<float>(e.float_value()));
+  return fmt::format("{}d", e.float_value());
+}
 
 std::string print(const Expr& e, int parent);  // parent: 0 none, 1 sum, 2 product or division
 
@@ -42,7 +48,7 @@ std::string print(const Expr& e, int parent) {
     case ExprOp::kConst:
       if (e.dtype() == DType::kBool) return e.int_value() ? "true" : "false";
       if (e.dtype() == DType::kInt64) return std::to_string(e.int_value());
-      return fmt::format("{:a}{}", e.float_value(), float_suffix(e.dtype()));
+      return float_text(e);
     case ExprOp::kSymbol: return e.symbol()->name;
     case ExprOp::kSum: return wrap(print_sum(e), 0);
     case ExprOp::kProduct: {
@@ -54,8 +60,13 @@ std::string print(const Expr& e, int parent) {
       }
       return wrap(s, 1);
     }
-    case ExprOp::kFloorDiv: return wrap(print(e.args()[0], 2) + "/" + print(e.args()[1], 2), 1);
-    case ExprOp::kMod: return wrap(print(e.args()[0], 2) + "%" + print(e.args()[1], 2), 1);
+    case ExprOp::kFloorDiv:
+    case ExprOp::kMod: {
+      // (-4)/h, since a sum takes a leading minus for its own: n - 4/h.
+      std::string dividend = print(e.args()[0], 2);
+      if (dividend[0] == '-') dividend = "(" + dividend + ")";
+      return wrap(dividend + (e.op() == ExprOp::kMod ? "%" : "/") + print(e.args()[1], 2), 1);
+    }
     case ExprOp::kCast: return fmt::format("{}({})", to_string(e.dtype()), print(e.args()[0], 0));
     default: break;
   }
@@ -97,7 +108,7 @@ class Parser {
   }
 
   Result<Expr> sum() {
-    if (++depth_ > 200) return fail("nested too deeply");
+    if (++depth_ > kMaxDepth) return fail("nested too deeply");
     FOVEA_TRY_SET(Expr e, term());
     while (true) {
       bool plus = take('+');
@@ -138,7 +149,9 @@ class Parser {
     // "-n" is minus one times n; "-5" a literal.
     if (text_[at_] == '-' && at_ + 1 < text_.size() && !std::isdigit(static_cast<unsigned char>(text_[at_ + 1])) && text_.compare(at_ + 1, 3, "inf") != 0 && text_.compare(at_ + 1, 3, "nan") != 0) {
       ++at_;
+      if (++depth_ > kMaxDepth) return fail("nested too deeply");
       FOVEA_TRY_SET(Expr e, factor());
+      --depth_;
       if (e.dtype() != DType::kInt64) return fail("expected an int64");
       return Expr(int64_t{-1}) * e;
     }
@@ -147,7 +160,7 @@ class Parser {
     while (end < text_.size()) {
       char c = text_[end];
       if (std::isalnum(static_cast<unsigned char>(c)) || c == '.' || (c == '-' && end == at_) ||
-          ((c == '+' || c == '-') && end > at_ && text_[end - 1] == 'p')) {
+          ((c == '+' || c == '-') && end > at_ && text_[end - 1] == 'e')) {
         is_float |= !std::isdigit(static_cast<unsigned char>(c)) && c != '-';
         ++end;
       } else {
@@ -166,10 +179,17 @@ class Parser {
   Result<Expr> floating(const std::string& token) {
     DType type = token.back() == 'f' ? DType::kFloat32 : token.back() == 'd' ? DType::kFloat64 : DType::kUndefined;
     if (type == DType::kUndefined) return fail("a floating number ends in 'f' or 'd'");
-    std::string digits = token.substr(0, token.size() - 1);
-    char* end = nullptr;
-    double v = std::strtod(digits.c_str(), &end);
-    if (digits.empty() || end != digits.c_str() + digits.size()) return fail("bad number");
+    const char *first = token.data(), *last = first + token.size() - 1;
+    double v = 0;
+    if (type == DType::kFloat64) {
+      auto r = std::from_chars(first, last, v);
+      if (r.ec != std::errc() || r.ptr != last) return fail("bad number");
+    } else {  // read as float32 at once: by way of double it would be rounded twice
+      float f = 0;
+      auto r = std::from_chars(first, last, f);
+      if (r.ec != std::errc() || r.ptr != last) return fail("bad number");
+      v = static_cast<double>(f);
+    }
     return Expr::floating(type, v);
   }
 
@@ -230,6 +250,7 @@ class Parser {
     }
   }
 
+  static constexpr int kMaxDepth = 200;
   std::string_view text_;
   const std::function<SymbolPtr(std::string_view)>& symbols_;
   size_t at_ = 0;
@@ -237,6 +258,15 @@ class Parser {
 };
 
 }  // namespace
+
+bool valid_symbol_name(std::string_view name) {
+  if (name.empty() || name.size() > 200 || std::isdigit(static_cast<unsigned char>(name[0]))) return false;
+  for (std::string_view word : {"true", "false", "inff", "infd", "nanf", "nand"})
+    if (name == word) return false;
+  for (char c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '.') return false;
+  return true;
+}
 
 std::string Expr::str() const { return print(*this, 0); }
 

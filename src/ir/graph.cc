@@ -31,15 +31,16 @@ Value* Graph::new_value(std::string value_name) {
   value->name = unique_name(std::move(value_name));
   Value* raw = value.get();
   by_name_[raw->name] = raw;
+  raw->slot = values_.size();
   values_.push_back(std::move(value));
   return raw;
 }
 
 void Graph::forget(Value* value) {
   by_name_.erase(value->name);
-  auto it = std::find_if(values_.begin(), values_.end(), [&](const auto& v) { return v.get() == value; });
-  if (it == values_.end()) return;
-  *it = std::move(values_.back());
+  const size_t slot = value->slot;
+  values_.back()->slot = slot;
+  std::swap(values_[slot], values_.back());
   values_.pop_back();
 }
 
@@ -178,6 +179,7 @@ std::unique_ptr<Graph> Graph::clone() const {
     fresh->producer = nullptr;
     Value* raw = fresh.get();
     copy->by_name_[raw->name] = raw;
+    raw->slot = copy->values_.size();
     copy->values_.push_back(std::move(fresh));
     map[v] = raw;
     return raw;

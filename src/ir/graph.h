@@ -55,6 +55,7 @@ struct Value {
   int output_index = 0;
   bool graph_input = false;
   std::vector<Use> uses;  // graph outputs are counted apart (Graph::outputs)
+  size_t slot = 0;        // its place in Graph::values()
 
   bool is_constant() const { return constant != nullptr; }
 };

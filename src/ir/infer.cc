@@ -1,8 +1,12 @@
 #include "ir/infer.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace fovea {
+
+// Past this a size costs more to carry and compare than any real network asks for.
+constexpr int64_t kMaxDimWeight = 4096;
 
 SymValuePtr known_of(const Tensor& tensor) {
   if (tensor.count() > kMaxSymElements) return nullptr;
@@ -66,11 +70,16 @@ void InferContext::set_known(size_t i, SymValue value) {
 
 Dim InferContext::data_dependent_size(int output, int dim, int64_t lo, const Dim& hi) {
   if (hi.is_const(lo)) return lo;
-  for (SizeDefinition& s : node_.sizes) {
-    if (s.output != output || s.dim != dim) continue;
-    s.bound = hi;
-    if (s.symbol->lo != lo || s.symbol->hi != hi.hi()) s.symbol = graph_.root()->declare_symbol({s.symbol->name, lo, hi.hi(), true});
-    return Expr(s.symbol);
+  auto same_place = [&](const SizeDefinition& s) { return s.output == output && s.dim == dim; };
+  auto now = std::find_if(node_.sizes.begin(), node_.sizes.end(), same_place);
+  if (now == node_.sizes.end()) {
+    auto before = std::find_if(previous_sizes_.begin(), previous_sizes_.end(), same_place);
+    if (before != previous_sizes_.end()) now = node_.sizes.insert(node_.sizes.end(), *before);
+  }
+  if (now != node_.sizes.end()) {
+    now->bound = hi;
+    if (now->symbol->lo != lo || now->symbol->hi != hi.hi()) now->symbol = graph_.root()->declare_symbol({now->symbol->name, lo, hi.hi(), true});
+    return Expr(now->symbol);
   }
   SymbolPtr fresh = graph_.root()->fresh_symbol("k", lo, hi.hi(), true);
   node_.sizes.push_back({fresh, output, dim, hi});
@@ -125,14 +134,18 @@ Status infer_node(Graph& graph, Node& node) {
   for (size_t i = 0; i < node.inputs.size(); ++i)
     if (node.inputs[i] && !node.inputs[i]->shaped)
       return internal_error("{}: input {} '{}' has no inferred shape", node.label(), i, node.inputs[i]->name);
+  // Sizes that were data-dependent before and are known now must not stay defined.
+  context.previous_sizes_ = std::exchange(node.sizes, {});
   FOVEA_TRY(node.op->infer(context));
   for (const Value* v : node.outputs) {
     if (!v || v->kind != TypeKind::kTensor) continue;
     if (!v->shaped) return internal_error("{}: inference left output '{}' without a shape", node.label(), v->name);
     if (v->shape.size() > kMaxRank)
       return unsupported("{}: output '{}' has rank {}, at most {} is supported", node.label(), v->name, v->shape.size(), kMaxRank);
-    for (const Dim& d : v->shape)
+    for (const Dim& d : v->shape) {
+      if (d.weight() > kMaxDimWeight) return unsupported("{}: output '{}' has a size that is too long an expression", node.label(), v->name);
       if (d.hi() < 0) return invalid_model("{}: output '{}' has a negative size in {}", node.label(), v->name, to_string(v->shape));
+    }
   }
   return {};
 }

@@ -43,8 +43,10 @@ class InferContext {
   Status expect_rank(size_t i, int64_t rank) const;
 
  private:
+  friend Status infer_node(Graph& graph, Node& node);
   Graph& graph_;
   Node& node_;
+  std::vector<SizeDefinition> previous_sizes_;  // what the last inference of this node defined
 };
 
 // Shape of a, b broadcast together as NumPy does. Two different symbolic sizes are taken as equal only if neither can be

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "ir/tensor.h"
+
+namespace fovea {
+
+struct ConstantOfShapeAttrs {
+  TensorPtr value;  // one element; never null in a graph
+  static void fields(auto& self, auto&& field) { field("value", self.value); }
+};
+
+}  // namespace fovea

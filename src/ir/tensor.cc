@@ -84,10 +84,10 @@ bool Tensor::same_as(const Tensor& o) const {
 }
 
 bool TensorRef::dense() const {
+  if (count() == 0) return true;
   int64_t expected = 1;
   for (int i = rank - 1; i >= 0; --i) {
     auto k = static_cast<size_t>(i);
-    if (dims[k] == 0) return true;
     if (dims[k] != 1 && strides[k] != expected) return false;
     expected *= dims[k];
   }

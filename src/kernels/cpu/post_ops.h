@@ -1,0 +1,18 @@
+// What may follow a convolution or a matrix product inside the same call: [activation] [+ residual] [activation].
+#pragma once
+
+#include "kernels/cpu/onednn.h"
+
+namespace fovea::onednn {
+
+// The activation that `node` applies to its input 0, if oneDNN computes the same function; appended to `ops`.
+bool append_activation(const Node& node, dnnl::post_ops& ops);
+
+// The anchor alone, and every longer group that its row could take, the largest first. The residual, where there is one,
+// becomes the group's last input.
+std::vector<Group> match_with_tail(const Graph& graph, const Node& anchor, size_t inputs, bool residual);
+
+// Of nodes[1..] of a group that match_with_tail made.
+dnnl::post_ops post_ops_of(const Group& group);
+
+}  // namespace fovea::onednn

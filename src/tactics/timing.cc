@@ -6,7 +6,7 @@
 #include <chrono>
 #include <cstring>
 
-#include "base/cpu_features.h"
+#include "backends/cpu/target.h"
 #include "base/file.h"
 
 namespace fovea {
@@ -71,7 +71,10 @@ Result<double> median_ms(F&& run) {
 
 }  // namespace
 
-std::string machine_key() { return fmt::format("{};{};onednn-2.6", cpu_name(), cpu_features_string(cpu_features())); }
+std::string machine_key() {
+  const CpuTarget t = cpu_target();
+  return fmt::format("{};{};{}", t.device, t.features, t.libraries);
+}
 
 std::string timing_key(const KernelRow& row, const PrepareContext& context, const LayoutChoice& layouts) {
   std::string key = fmt::format("{}@{} t{}", row.name, row.revision, context.threads);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <unordered_set>
 
 namespace fovea {
 
@@ -166,6 +167,63 @@ std::unique_ptr<Graph> Graph::make_region(std::string region_name) {
   auto region = std::make_unique<Graph>(std::move(region_name));
   region->parent_ = this;
   return region;
+}
+
+namespace {
+void collect_defined(const Graph& graph, std::unordered_set<std::string>& names) {
+  for (const auto& node : graph.nodes()) {
+    for (const SizeDefinition& s : node->sizes) names.insert(s.symbol->name);
+    for (const auto& region : node->regions) collect_defined(*region, names);
+  }
+}
+}  // namespace
+
+void Graph::erase_undefined_symbols() {
+  std::unordered_set<std::string> defined;
+  collect_defined(*root(), defined);
+  std::erase_if(root()->symbols_, [&](const SymbolPtr& s) { return s->data_dependent && !defined.contains(s->name); });
+}
+
+void Graph::erase_input(size_t index) {
+  Value* v = inputs[index];
+  inputs.erase(inputs.begin() + static_cast<std::ptrdiff_t>(index));
+  forget(v);
+}
+
+std::vector<Value*> Graph::inline_region(Graph& region, std::span<Value* const> arguments, Node* before) {
+  std::unordered_map<const Value*, Value*> map;
+  for (size_t i = 0; i < region.inputs.size(); ++i) map[region.inputs[i]] = arguments[i];
+  auto take = [&](const Value* v) {
+    if (!v) return static_cast<Value*>(nullptr);
+    Value*& here = map[v];
+    if (here) return here;
+    here = new_value(v->name);
+    const int id = here->id;
+    const size_t slot = here->slot;
+    std::string unique = std::move(here->name);
+    *here = *v;  // type, shape, constant, precision
+    here->id = id, here->slot = slot, here->name = std::move(unique);
+    here->uses.clear(), here->producer = nullptr;
+    return here;
+  };
+  for (auto& node : region.nodes_) {
+    std::vector<Value*> node_inputs;
+    for (const Value* v : node->inputs) node_inputs.push_back(take(v));
+    Node* moved = add_node(node->op, node->attrs, std::move(node_inputs), 0, before);
+    moved->own_inputs = node->own_inputs, moved->sizes = node->sizes, moved->origin = node->origin;
+    moved->regions = std::move(node->regions);
+    for (auto& inner : moved->regions) inner->parent_ = this;
+    for (const Value* v : node->outputs) {
+      Value* here = take(v);
+      moved->outputs.push_back(here);
+      if (here) here->producer = moved;
+    }
+  }
+  std::vector<Value*> results;
+  for (const Value* v : region.outputs) results.push_back(take(v));
+  region.outputs.clear(), region.output_names.clear(), region.inputs.clear();
+  region.nodes_.clear(), region.values_.clear(), region.by_name_.clear();
+  return results;
 }
 
 std::unique_ptr<Graph> Graph::clone() const {

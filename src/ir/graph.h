@@ -136,8 +136,15 @@ class Graph {
   SymbolPtr fresh_symbol(std::string_view prefix, int64_t lo, int64_t hi, bool data_dependent);
   const std::vector<SymbolPtr>& symbols() const { return root()->symbols_; }
 
+  // Drops data-dependent symbols that no node defines any more. Values must have been inferred anew.
+  void erase_undefined_symbols();
+
   // A region for `node` of this graph.
   std::unique_ptr<Graph> make_region(std::string name);
+  // Moves the nodes and constants of a region of this graph before `before`, `arguments` in place of its inputs;
+  // returns what its outputs have become. The region is left empty.
+  std::vector<Value*> inline_region(Graph& region, std::span<Value* const> arguments, Node* before);
+  void erase_input(size_t index);  // which must be unused
   Graph* parent() const { return parent_; }
   const Graph* root() const { return parent_ ? parent_->root() : this; }
   Graph* root() { return parent_ ? parent_->root() : this; }

@@ -125,6 +125,55 @@ TEST(Graph, ConstantsThatNobodyUsesGo) {
   expect_valid(*g);
 }
 
+TEST(Graph, ARegionMovesIntoItsGraph) {
+  auto g = parsed(kDiamond);
+  ASSERT_TRUE(g);
+  Node* r = g->find("r")->producer;
+  const std::vector<Value*> captures(r->inputs.begin() + 1, r->inputs.end());
+  const auto results = g->inline_region(*r->regions[0], captures, r);
+  ASSERT_EQ(results.size(), 1u);
+  g->replace_uses(r->output(), results[0]);
+  g->erase_node(r);
+  expect_valid(*g);
+  EXPECT_THAT(print(*g), HasSubstr("%s = Binary(%d, %k) : float32[n,4]"));
+}
+
+TEST(Graph, RegionsOfAMovedRegionMoveAlong) {
+  auto g = parsed(R"(graph @main(%x: float32[4], %c: bool[]) -> (y = %r) {
+    %r = If(%c; %x, %c)
+      region @then(%p: float32[4], %d: bool[]) -> (%s) {
+        %k = constant float32[4] random(1)
+        %s = If(%d; %p, %k)
+          region @then(%a: float32[4], %b: float32[4]) -> (%t) { %t = Binary(%a, %b) }
+          region @else(%a: float32[4], %b: float32[4]) -> (%a) {}
+      }
+      region @else(%p: float32[4], %d: bool[]) -> (%p) {}
+  })");
+  ASSERT_TRUE(g);
+  Node* r = g->find("r")->producer;
+  const std::vector<Value*> captures(r->inputs.begin() + 1, r->inputs.end());
+  const auto results = g->inline_region(*r->regions[0], captures, r);
+  g->replace_uses(r->output(), results[0]);
+  g->erase_node(r);
+  expect_valid(*g);
+  auto copy = g->clone();
+  g.reset();
+  expect_valid(*copy);
+  EXPECT_EQ(copy->node_count(), 2);
+}
+
+TEST(Graph, UndefinedSymbolsGo) {
+  auto g = parsed(kDiamond);
+  ASSERT_TRUE(g);
+  g->erase_undefined_symbols();
+  EXPECT_TRUE(g->symbol("k0"));
+  g->erase_node(g->find("nz")->producer);
+  g->erase_undefined_symbols();
+  EXPECT_FALSE(g->symbol("k0"));
+  EXPECT_TRUE(g->symbol("n"));
+  expect_valid(*g);
+}
+
 TEST(Verify, NamesWhatIsBroken) {
   auto with = [](auto&& damage) {
     auto g = parsed(kDiamond);

@@ -40,6 +40,16 @@ PrepareContext describe_group(const Group& group, const Sizes& sizes, int thread
   return context;
 }
 
+double rough_ms(const PrepareContext& context) {
+  double bytes = 0, multiplications = 0, outputs = 0;
+  auto count = [](const TensorDesc& d) { return static_cast<double>(element_count(d.shape).value_or(0)); };
+  for (const TensorDesc& d : context.inputs) bytes += 4 * count(d);
+  for (const TensorDesc& d : context.outputs) bytes += 4 * count(d), outputs += count(d);
+  for (const TensorDesc& d : context.inputs)  // weights: each output element meets one filter
+    if (d.constant && d.shape.size() >= 2 && d.shape[0] > 0) multiplications += outputs * count(d) / static_cast<double>(d.shape[0]);
+  return 0.001 + bytes / 12e6 + multiplications / 60e6;
+}
+
 Recipe to_recipe(const Graph& graph, const SymbolValues& profile, const Assignment& assignment) {
   const auto positions = node_positions(graph);
   Recipe recipe{profile, {}};

@@ -50,6 +50,7 @@ struct ChooseOptions {
   int threads = 1;
   bool keep_candidates = false;  // for the report
   Banned banned;
+  const Recipe* prefer = nullptr;  // its choices are taken where they still can be
   std::function<void(int done, int total)> progress;
 };
 
@@ -62,6 +63,8 @@ Result<Assignment> from_recipe(const Graph& graph, const Recipe& recipe);
 
 // Position of every node, depth first, regions after their node.
 std::unordered_map<const Node*, int> node_positions(const Graph& graph);
+// Milliseconds by bytes and multiplications alone, for choosing without timing.
+double rough_ms(const PrepareContext& context);
 PrepareContext describe_group(const Group& group, const Sizes& sizes, int threads, PackedWeights& weights);
 
 }  // namespace fovea

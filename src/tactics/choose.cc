@@ -130,7 +130,7 @@ class Chooser {
     std::vector<LayoutChoice> choices = row.layouts ? row.layouts(group) : std::vector<LayoutChoice>{all_plain(group)};
     for (LayoutChoice& layouts : choices) {
       PrepareContext context = describe_group(group, sizes_, options_.threads, weights_);
-      auto ms = row.dynamic_shapes ? Result<double>(0.0) : timer_.kernel(row, context, layouts);
+      auto ms = preferred(row, group, layouts) ? Result<double>(0.0) : row.dynamic_shapes ? Result<double>(rough_ms(context) / row.preference) : timer_.kernel(row, context, layouts);
       if (!ms.ok() && ms.status().kind() != ErrorKind::kUnsupported) return ms.status().in(fmt::format("{} on {}", row.name, group.nodes[0]->label()));
       notes.push_back({std::string(row.name), layouts_text(layouts), ms.ok() ? *ms : -1, ms.ok() ? "" : ms.status().message()});
       if (ms.ok()) site.candidates.push_back({&row, std::move(layouts), *ms});
@@ -138,8 +138,16 @@ class Chooser {
     return {};
   }
 
-  // ---- layouts
+  bool preferred(const KernelRow& row, const Group& group, const LayoutChoice& layouts) const {
+    if (!options_.prefer) return false;
+    for (const RecipeGroup& r : options_.prefer->groups) {
+      if (r.nodes.size() != group.nodes.size() || r.nodes.back() != positions_.at(group.nodes.back())) continue;
+      return r.kernel == row.name && r.revision == row.revision && r.layouts.inputs == layouts.inputs && r.layouts.outputs == layouts.outputs;
+    }
+    return false;
+  }
 
+  // ---- layouts
   void link() {
     for (size_t s = 0; s < sites_.size(); ++s)
       for (size_t k = 0; k < sites_[s].group.outputs.size(); ++k)

@@ -8,6 +8,7 @@
 
 #include "backends/cpu/target.h"
 #include "base/file.h"
+#include "tactics/assignment.h"
 
 namespace fovea {
 namespace {
@@ -147,7 +148,7 @@ Result<double> Timer::kernel(const KernelRow& row, const PrepareContext& context
     if (prepared.status().kind() == ErrorKind::kUnsupported) cache_.put(key, 1e30);
     return prepared.status();
   }
-  if (!enabled_) return 1.0 / row.preference;
+  if (!enabled_) return rough_ms(prepared_for) / row.preference;
   Memory memory;
   std::vector<TensorRef> inputs, outputs;
   for (const TensorDesc& d : prepared_for.inputs) inputs.push_back(make_ref(d, memory, true));

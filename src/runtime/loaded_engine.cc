@@ -1,0 +1,49 @@
+#include "runtime/loaded_engine.h"
+
+#include "backends/cpu/target.h"
+
+namespace fovea {
+namespace {
+
+// The recipes made for this machine, or none and why.
+std::vector<Recipe> fitting_recipes(const EngineData& data, const Graph& graph, std::string& why) {
+  const CpuTarget here = cpu_target();
+  if (data.targets.empty()) why = "the engine holds no recipe";
+  for (const EngineTarget& t : data.targets) {
+    if (t.device != here.device || t.features != here.features) why = fmt::format("its recipe was made on '{}' ({}), this is '{}' ({})", t.device, t.features, here.device, here.features);
+    else if (t.libraries != here.libraries) why = fmt::format("its recipe was made with {}, here is {}", t.libraries, here.libraries);
+    else if (t.build != here.build) why = fmt::format("its recipe was made by fovea {}, this is {}", t.build, here.build);
+    else {
+      for (const Recipe& r : t.recipes)
+        if (auto a = from_recipe(graph, r); !a.ok()) {
+          why = "its recipe does not fit: " + a.status().message();
+          return {};
+        }
+      why.clear();
+      return t.recipes;
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<LoadedEngine>> LoadedEngine::open(const std::string& path, const LoadOptions& options) {
+  FOVEA_TRY_SET(EngineData data, read_engine(path));
+  return from(std::move(data), options);
+}
+
+Result<std::shared_ptr<LoadedEngine>> LoadedEngine::from(EngineData data, const LoadOptions& options) {
+  std::shared_ptr<LoadedEngine> e(new LoadedEngine);
+  e->data_ = std::move(data);
+  e->threads_ = options.threads > 0 ? options.threads : hardware_threads();
+  TimingCache timings;
+  if (!options.timing_cache.empty()) FOVEA_TRY(timings.load(options.timing_cache));
+  std::vector<Recipe> recipes = fitting_recipes(e->data_, *e->data_.graph, e->replanned_);
+  if (!e->replanned_.empty() && options.log) options.log(LogLevel::kWarning, fmt::format("planning anew for this machine: {}", e->replanned_));
+  e->main_ = std::make_unique<PlannedGraph>(*e->data_.graph, std::move(recipes), timings, options.limits, options.log);
+  if (e->data_.preprocess) e->preprocess_ = std::make_unique<PlannedGraph>(*e->data_.preprocess, std::vector<Recipe>{}, std::move(timings), options.limits, options.log);
+  return e;
+}
+
+}  // namespace fovea

@@ -1,0 +1,87 @@
+#include "runtime/planned_graph.h"
+
+#include <cmath>
+
+namespace fovea {
+
+PlannedGraph::PlannedGraph(const Graph& graph, std::vector<Recipe> recipes, TimingCache timings, CacheLimits limits, LogSink log)
+    : graph_(graph), recipes_(std::move(recipes)), timings_(std::move(timings)), limits_(limits), log_(std::move(log)) {}
+
+Result<std::shared_ptr<const Specialisation>> PlannedGraph::specialise(std::span<const std::vector<int64_t>> shapes, int threads) {
+  if (shapes.size() != graph_.inputs.size()) return invalid_argument("the model has {} inputs, {} shapes were given", graph_.inputs.size(), shapes.size());
+  FOVEA_TRY_SET(SymbolValues symbols, bind_inputs(graph_, shapes));
+  return specialise(symbols, threads);
+}
+
+Result<std::shared_ptr<const Specialisation>> PlannedGraph::specialise(const SymbolValues& symbols, int threads) {
+  if (threads < 1) return invalid_argument("threads: expected at least 1, found {}", threads);
+  std::string key = std::to_string(threads);
+  for (const auto& [name, value] : symbols) key += fmt::format(" {}={}", name, value);
+  std::lock_guard lock(mutex_);
+  for (auto it = entries_.begin(); it != entries_.end(); ++it) {
+    if (it->key != key) continue;
+    entries_.splice(entries_.begin(), entries_, it);
+    return it->value;
+  }
+  FOVEA_TRY_SET(std::shared_ptr<const Plan> plan, plan_for(symbols, threads));
+  Banned banned;
+  while (true) {
+    Specialisation::Refusal refusal;
+    auto made = Specialisation::make(plan, symbols, threads, weights_, refusal);
+    if (made.ok()) {
+      remember(key, *made);
+      return *made;
+    }
+    if (refusal.position < 0 || !banned.insert({refusal.position, refusal.kernel}).second) return made.status();
+    // A kernel that served the profile does not serve these sizes: choose again without it.
+    if (log_) log_(LogLevel::kDebug, fmt::format("{}: choosing another kernel", made.status().message()));
+    Timer timer(timings_, threads, /*enabled=*/false);
+    ChooseOptions options;
+    options.threads = threads, options.banned = banned, options.prefer = nearest(symbols);
+    FOVEA_TRY_SET(Assignment assignment, choose(graph_, symbols, timer, weights_, options));
+    FOVEA_TRY_SET(Plan replanned, build_plan(graph_, std::move(assignment)));
+    plan = std::make_shared<const Plan>(std::move(replanned));
+  }
+}
+
+const Recipe* PlannedGraph::nearest(const SymbolValues& symbols) const {
+  const Recipe* best = nullptr;
+  double best_distance = 0;
+  for (const Recipe& r : recipes_) {
+    double distance = 0;
+    for (const auto& [name, value] : symbols)
+      if (auto it = r.profile.find(name); it != r.profile.end()) distance += std::fabs(std::log(static_cast<double>(value) / static_cast<double>(std::max<int64_t>(it->second, 1))));
+    if (!best || distance < best_distance) best = &r, best_distance = distance;
+  }
+  return best;
+}
+
+Result<std::shared_ptr<const Plan>> PlannedGraph::plan_for(const SymbolValues& symbols, int threads) {
+  const Recipe* recipe = nearest(symbols);
+  if (auto it = plans_.find(recipe); it != plans_.end()) return it->second;
+  Assignment assignment;
+  if (recipe) {
+    FOVEA_TRY_SET(assignment, from_recipe(graph_, *recipe));
+  } else {
+    Timer timer(timings_, threads, /*enabled=*/false);
+    ChooseOptions options;
+    options.threads = threads;
+    FOVEA_TRY_SET(assignment, choose(graph_, symbols, timer, weights_, options));
+  }
+  FOVEA_TRY_SET(Plan plan, build_plan(graph_, std::move(assignment)));
+  return plans_[recipe] = std::make_shared<const Plan>(std::move(plan));
+}
+
+void PlannedGraph::remember(const std::string& key, std::shared_ptr<const Specialisation> value) {
+  entries_.push_front({key, std::move(value)});
+  int64_t bytes = 0;
+  int count = 0;
+  for (auto it = entries_.begin(); it != entries_.end();) {
+    bytes += it->value->bytes() + it->value->arena_bytes();
+    // The newest always stays; contexts keep what they use alive themselves.
+    if (++count > 1 && (count > limits_.specialisations || bytes > limits_.bytes)) it = entries_.erase(it);
+    else ++it;
+  }
+}
+
+}  // namespace fovea

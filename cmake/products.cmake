@@ -9,6 +9,7 @@ if(tool_sources)
   target_link_libraries(fovea_tool PRIVATE fovea_builder fovea_picture fovea_eval fovea_warnings CLI11::CLI11
                                            nlohmann_json::nlohmann_json)
   target_include_directories(fovea_tool PRIVATE ${PROJECT_SOURCE_DIR}/tools)
+  add_dependencies(fovea_tool fovea_git_hash)
   add_dependencies(products fovea_tool)
   install(TARGETS fovea_tool RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
@@ -25,8 +26,9 @@ function(fovea_shared_library target api_dir)
   # BUILD_INTERFACE keeps our static modules out of the exported target: they are inside the library already.
   target_link_libraries(${target} PUBLIC ${arg_PUBLIC} PRIVATE $<BUILD_INTERFACE:${arg_PRIVATE}>
                                                                $<BUILD_INTERFACE:fovea_warnings>)
-  set_target_properties(${target} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
+  set_target_properties(${target} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
                                             INSTALL_RPATH "$ORIGIN")
+  add_dependencies(${target} fovea_git_hash)
   add_dependencies(products ${target})
   install(TARGETS ${target} EXPORT fovea LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endfunction()
@@ -48,6 +50,6 @@ if(runtime_sources)
   include(CMakePackageConfigHelpers)
   set(config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/fovea)
   write_basic_package_version_file(${PROJECT_BINARY_DIR}/fovea-config-version.cmake COMPATIBILITY SameMinorVersion)
-  install(EXPORT fovea NAMESPACE fovea:: FILE fovea-config.cmake DESTINATION ${config_dir})
-  install(FILES ${PROJECT_BINARY_DIR}/fovea-config-version.cmake DESTINATION ${config_dir})
+  install(EXPORT fovea NAMESPACE fovea:: FILE fovea-targets.cmake DESTINATION ${config_dir})
+  install(FILES ${PROJECT_SOURCE_DIR}/cmake/fovea-config.cmake ${PROJECT_BINARY_DIR}/fovea-config-version.cmake DESTINATION ${config_dir})
 endif()

@@ -35,11 +35,11 @@ std::optional<ResizeRounding> resize_rounding_from_string(std::string_view s);
 
 struct ResizeRule {
   ResizeMode mode = ResizeMode::kNone;
-  int64_t height = 0, width = 0;         // stretch, letterbox: the network's size in pixels
-  int64_t min_side = 0, max_side = 0;    // shortest_side: in pixels
-  int64_t divisible_by = 1;              // shortest_side, none: padded at the bottom and right to a multiple of this
-  ResizeAlign align = ResizeAlign::kCenter;              // letterbox
-  ResizeRounding rounding = ResizeRounding::kNearest;    // letterbox, shortest_side
+  int64_t height = 0, width = 0;       // stretch, letterbox: the network's size in pixels
+  int64_t min_side = 0, max_side = 0;  // shortest_side: in pixels
+  int64_t divisible_by = 1;            // shortest_side, none: padded at the bottom and right to a multiple of this
+  ResizeAlign align = ResizeAlign::kCenter;            // letterbox
+  ResizeRounding rounding = ResizeRounding::kNearest;  // letterbox, shortest_side
 
   bool operator==(const ResizeRule&) const = default;
 };
@@ -57,7 +57,8 @@ struct ResizeGeometry {
 };
 
 // The geometry for a picture of height x width pixels, both at least 1. Sides are computed in exact integer
-// arithmetic, never 0. A rule read from a model card is in range; sides up to 2^28 and rules up to 2^16 cannot overflow.
+// arithmetic, never 0. A rule read from a model card is in range; sides up to 2^28 and rules up to 2^16 cannot
+// overflow.
 ResizeGeometry resize_geometry(const ResizeRule& rule, int64_t height, int64_t width);
 
 }  // namespace fovea

@@ -19,7 +19,9 @@ constexpr std::array<std::pair<double, double>, kAreas> kAreaRanges = {
     {{0, 1e10}, {0, 32 * 32}, {32 * 32, 96 * 96}, {96 * 96, 1e10}}};
 
 // numpy.linspace's own values: start + i * step, the last one exact.
-double iou_threshold(size_t i) { return i + 1 == kThresholds ? 0.95 : static_cast<double>(i) * ((0.95 - 0.5) / 9) + 0.5; }
+double iou_threshold(size_t i) {
+  return i + 1 == kThresholds ? 0.95 : static_cast<double>(i) * ((0.95 - 0.5) / 9) + 0.5;
+}
 double recall_level(size_t i) { return i + 1 == kRecalls ? 1.0 : static_cast<double>(i) * (1.0 / 100); }
 
 bool outside(double area, Area range) { return area < kAreaRanges[range].first || area > kAreaRanges[range].second; }
@@ -57,7 +59,8 @@ Groups make_groups(const CocoLabels& labels, std::span<const CocoDetection> dete
   for (const CocoImage& i : labels.images) images.insert(i.id);
   Groups groups;
   for (const CocoObject& o : labels.objects)
-    if (categories.count(o.category_id) && images.count(o.image_id)) groups[{o.category_id, o.image_id}].objects.push_back(&o);
+    if (categories.count(o.category_id) && images.count(o.image_id))
+      groups[{o.category_id, o.image_id}].objects.push_back(&o);
   for (const CocoDetection& d : detections)
     if (categories.count(d.category_id)) groups[{d.category_id, d.image_id}].detections.push_back(&d);
   for (auto& [key, group] : groups) prepare(group);
@@ -84,7 +87,8 @@ class Matcher {
 
   void match(std::vector<Outcome>& outcomes) const {
     const size_t first = outcomes.size();
-    for (size_t d = 0; d < group_.detections.size(); ++d) outcomes.push_back({.score = group_.detections[d]->score, .rank = d});
+    for (size_t d = 0; d < group_.detections.size(); ++d)
+      outcomes.push_back({.score = group_.detections[d]->score, .rank = d});
     for (size_t t = 0; t < kThresholds; ++t) match_at(t, std::span(outcomes).subspan(first));
   }
 
@@ -138,7 +142,7 @@ struct Sum {
 };
 
 struct Sums {
-  std::array<std::array<Sum, kThresholds>, kAreas> precision;             // with 100 detections
+  std::array<std::array<Sum, kThresholds>, kAreas> precision;  // with 100 detections
   std::array<std::array<Sum, kLimits.size()>, kAreas> recall;
 };
 
@@ -178,7 +182,8 @@ void add_class(std::span<const Group* const> groups, Area area, Sums& sums) {
     std::vector<const Outcome*> order;
     for (const Outcome& o : outcomes)
       if (o.rank < kLimits[m]) order.push_back(&o);
-    std::stable_sort(order.begin(), order.end(), [](const Outcome* a, const Outcome* b) { return a->score > b->score; });
+    std::stable_sort(order.begin(), order.end(),
+                     [](const Outcome* a, const Outcome* b) { return a->score > b->score; });
     for (size_t t = 0; t < kThresholds; ++t) {
       const Curve c = curve(order, t, counted);
       sums.recall[area][m].add(c.recall);

@@ -1,5 +1,6 @@
-// COCO's bounding-box average precision, number for number as pycocotools' COCOeval computes it (its defaults: IoU 0.50 to
-// 0.95 in steps of 0.05, 101 recall levels, at most 100 detections a picture and class, areas split at 32^2 and 96^2).
+// COCO's bounding-box average precision, number for number as pycocotools' COCOeval computes it (its defaults: IoU 0.50
+// to 0.95 in steps of 0.05, 101 recall levels, at most 100 detections a picture and class, areas split at 32^2 and
+// 96^2).
 #pragma once
 
 #include <cstdint>
@@ -47,9 +48,9 @@ struct CocoDetection {
 
 // As COCOeval.stats, in its order; each 0..1, or -1 where there is nothing to measure.
 struct CocoResult {
-  double ap = -1, ap50 = -1, ap75 = -1;                    // mean over classes; at IoU 0.50:0.95, 0.50, 0.75
-  double ap_small = -1, ap_medium = -1, ap_large = -1;     // objects below 32^2, up to 96^2, above
-  double ar_1 = -1, ar_10 = -1, ar_100 = -1;               // recall with that many detections a picture and class
+  double ap = -1, ap50 = -1, ap75 = -1;                 // mean over classes; at IoU 0.50:0.95, 0.50, 0.75
+  double ap_small = -1, ap_medium = -1, ap_large = -1;  // objects below 32^2, up to 96^2, above
+  double ar_1 = -1, ar_10 = -1, ar_100 = -1;            // recall with that many detections a picture and class
   double ar_small = -1, ar_medium = -1, ar_large = -1;
 };
 

@@ -117,7 +117,8 @@ Status read_member(const Json& root, std::string_view file, std::string_view nam
   FOVEA_TRY(read_list(*it, file, name, read, out));
   std::set<int64_t> ids;
   for (const T& item : out)
-    if (!ids.insert(item.id).second) return invalid_argument("{}: {}: the id {} stands there twice", file, name, item.id);
+    if (!ids.insert(item.id).second)
+      return invalid_argument("{}: {}: the id {} stands there twice", file, name, item.id);
   return {};
 }
 
@@ -142,7 +143,8 @@ template <typename F>
 auto with_json(std::string_view text, std::string_view name, F&& f) -> decltype(f(Json(), name)) {
   try {
     Json root = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (root.is_discarded()) return invalid_argument("{}: expected JSON, found {}", name, text.empty() ? "an empty file" : "something else");
+    if (root.is_discarded())
+      return invalid_argument("{}: expected JSON, found {}", name, text.empty() ? "an empty file" : "something else");
     return f(root, name);
   } catch (const std::exception& e) {
     return system_error("{}: cannot read JSON: {}", name, e.what());
@@ -151,7 +153,9 @@ auto with_json(std::string_view text, std::string_view name, F&& f) -> decltype(
 
 }  // namespace
 
-Result<CocoLabels> parse_coco_labels(std::string_view json, std::string_view name) { return with_json(json, name, labels_of); }
+Result<CocoLabels> parse_coco_labels(std::string_view json, std::string_view name) {
+  return with_json(json, name, labels_of);
+}
 
 Result<CocoLabels> read_coco_labels(const std::string& path) {
   FOVEA_TRY_SET(std::string text, read_file(path));

@@ -14,16 +14,15 @@
 namespace fovea {
 namespace {
 
-using ::testing::HasSubstr;
 using nlohmann::json;
+using ::testing::HasSubstr;
 
 std::vector<double> stats_of(const CocoResult& r) {
-  return {r.ap, r.ap50, r.ap75, r.ap_small, r.ap_medium, r.ap_large, r.ar_1, r.ar_10, r.ar_100, r.ar_small, r.ar_medium, r.ar_large};
+  return {r.ap,   r.ap50,  r.ap75,   r.ap_small, r.ap_medium, r.ap_large,
+          r.ar_1, r.ar_10, r.ar_100, r.ar_small, r.ar_medium, r.ar_large};
 }
 
-CocoLabels one_object() {
-  return {{{1, "1.jpg"}}, {{5, "cat"}}, {{1, 1, 5, {10, 10, 40, 40}, 1600, false}}};
-}
+CocoLabels one_object() { return {{{1, "1.jpg"}}, {{5, "cat"}}, {{1, 1, 5, {10, 10, 40, 40}, 1600, false}}}; }
 
 // The files are pycocotools' own answers (tests/eval/make_golden.py).
 TEST(Coco, AgreesWithPycocotools) {
@@ -39,7 +38,8 @@ TEST(Coco, AgreesWithPycocotools) {
     auto result = evaluate(*labels, *detections);
     ASSERT_TRUE(result.ok()) << result.status().message();
     auto stats = stats_of(*result);
-    for (size_t i = 0; i < stats.size(); ++i) EXPECT_NEAR(stats[i], golden["stats"][i].get<double>(), 1e-12) << entry.path() << " stats[" << i << "]";
+    for (size_t i = 0; i < stats.size(); ++i)
+      EXPECT_NEAR(stats[i], golden["stats"][i].get<double>(), 1e-12) << entry.path() << " stats[" << i << "]";
     ++cases;
   }
   EXPECT_EQ(cases, 7);
@@ -94,8 +94,10 @@ TEST(CocoJson, MistakesNameFileAndMember) {
   EXPECT_THAT(complaint(R"({"images": [{"id": "4"}]})"), HasSubstr("images[0].id: expected an integer, found string"));
   EXPECT_THAT(complaint(R"({"images": [3]})"), HasSubstr("images[0].id: expected an integer, found nothing"));
   EXPECT_THAT(complaint(R"({"images": [{"id": 1}, {"id": 1}]})"), HasSubstr("images: the id 1 stands there twice"));
-  EXPECT_THAT(complaint(R"({"images": [], "categories": [], "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2]}]})"),
-              HasSubstr("annotations[0].bbox: expected a list of four numbers"));
+  EXPECT_THAT(
+      complaint(
+          R"({"images": [], "categories": [], "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2]}]})"),
+      HasSubstr("annotations[0].bbox: expected a list of four numbers"));
   EXPECT_FALSE(parse_coco_detections("{}", "d.json").ok());
   EXPECT_FALSE(parse_coco_detections("[{}]", "d.json").ok());
   EXPECT_FALSE(parse_coco_detections(std::string(100'000, '['), "d.json").ok());

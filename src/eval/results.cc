@@ -13,7 +13,9 @@ constexpr size_t kMaxDigits = 18;  // fit into int64
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // Quoted; bytes that are no UTF-8 become U+FFFD.
-std::string quoted(const std::string& s) { return nlohmann::json(s).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
+std::string quoted(const std::string& s) {
+  return nlohmann::json(s).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
 
 std::string number(float value) { return std::isfinite(value) ? fmt::format("{}", value) : "null"; }
 

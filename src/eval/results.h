@@ -19,14 +19,14 @@ struct PictureDetections {
   std::vector<Detection> detections;
 };
 
-// The last run of digits in the file's name, folders and suffix left out ("val/COCO_000042.jpg" is 42); `position` where it
-// has none or one beyond 18 digits.
+// The last run of digits in the file's name, folders and suffix left out ("val/COCO_000042.jpg" is 42); `position`
+// where it has none or one beyond 18 digits.
 int64_t image_id_of(std::string_view path, int64_t position);
 
 std::vector<CocoDetection> to_coco(std::span<const PictureDetections> pictures, const ClassesCard& classes);
 
-// A JSON list, one line a detection: image_id, category_id, bbox [x, y, width, height] in pixels, score, file_name. Numbers
-// have the fewest digits that read back as the same float32; one that is not finite becomes null.
+// A JSON list, one line a detection: image_id, category_id, bbox [x, y, width, height] in pixels, score, file_name.
+// Numbers have the fewest digits that read back as the same float32; one that is not finite becomes null.
 std::string detections_to_json(std::span<const PictureDetections> pictures, const ClassesCard& classes);
 
 }  // namespace fovea

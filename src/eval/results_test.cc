@@ -21,7 +21,8 @@ TEST(ImageId, IsTheLastNumberOfTheName) {
 }
 
 std::vector<PictureDetections> two_pictures() {
-  return {{"7.jpg", 7, {{10, 20, 30.5f, 60, 0.1f, 0}, {0, 0, 1, 1, 1, 9}}}, {"with \"quote\xff.jpg", 1, {{1, 2, 3, 4, NAN, 1}}}};
+  return {{"7.jpg", 7, {{10, 20, 30.5f, 60, 0.1f, 0}, {0, 0, 1, 1, 1, 9}}},
+          {"with \"quote\xff.jpg", 1, {{1, 2, 3, 4, NAN, 1}}}};
 }
 
 TEST(Results, AreCocosJson) {
@@ -30,7 +31,8 @@ TEST(Results, AreCocosJson) {
   std::string text = detections_to_json(two_pictures(), classes);
   auto json = nlohmann::json::parse(text);
   ASSERT_EQ(json.size(), 3u);
-  EXPECT_EQ(json[0].dump(), R"({"bbox":[10,20,20.5,40],"category_id":17,"file_name":"7.jpg","image_id":7,"score":0.1})");
+  EXPECT_EQ(json[0].dump(),
+            R"({"bbox":[10,20,20.5,40],"category_id":17,"file_name":"7.jpg","image_id":7,"score":0.1})");
   EXPECT_EQ(json[1]["category_id"], 10);
   EXPECT_TRUE(json[2]["score"].is_null());
   EXPECT_EQ(nlohmann::json::parse(detections_to_json({}, {})).size(), 0u);

@@ -8,10 +8,14 @@ using Corners = std::array<double, 4>;  // x0, y0, x1, y1
 Corners corners_of(const std::array<float, 4>& box, BoxFormat format) {
   const double a = box[0], b = box[1], c = box[2], d = box[3];
   switch (format) {
-    case BoxFormat::kXyxy: return {a, b, c, d};
-    case BoxFormat::kYxyx: return {b, a, d, c};
-    case BoxFormat::kCxcywh: return {a - c / 2, b - d / 2, a + c / 2, b + d / 2};
-    case BoxFormat::kXywh: return {a, b, a + c, b + d};
+    case BoxFormat::kXyxy:
+      return {a, b, c, d};
+    case BoxFormat::kYxyx:
+      return {b, a, d, c};
+    case BoxFormat::kCxcywh:
+      return {a - c / 2, b - d / 2, a + c / 2, b + d / 2};
+    case BoxFormat::kXywh:
+      return {a, b, a + c, b + d};
   }
   return {};
 }
@@ -33,8 +37,10 @@ std::array<float, 4> box_to_picture(std::array<float, 4> box, const OutputsCard&
   const double pad_x = input ? static_cast<double>(g.pad_x) : 0, pad_y = input ? static_cast<double>(g.pad_y) : 0;
   const double scale_x = input ? g.scale_x : 1, scale_y = input ? g.scale_y : 1;
   const Corners c = corners_of(box, outputs.box_format);
-  return {clipped(along(c[0], unit_x, pad_x, scale_x), g.picture_w), clipped(along(c[1], unit_y, pad_y, scale_y), g.picture_h),
-          clipped(along(c[2], unit_x, pad_x, scale_x), g.picture_w), clipped(along(c[3], unit_y, pad_y, scale_y), g.picture_h)};
+  return {clipped(along(c[0], unit_x, pad_x, scale_x), g.picture_w),
+          clipped(along(c[1], unit_y, pad_y, scale_y), g.picture_h),
+          clipped(along(c[2], unit_x, pad_x, scale_x), g.picture_w),
+          clipped(along(c[3], unit_y, pad_y, scale_y), g.picture_h)};
 }
 
 }  // namespace fovea

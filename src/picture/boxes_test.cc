@@ -12,8 +12,12 @@ using ::testing::ElementsAre;
 using ::testing::FloatNear;
 using Box = std::array<float, 4>;
 
-ResizeGeometry stretched() { return resize_geometry({.mode = ResizeMode::kStretch, .height = 300, .width = 300}, 600, 1200); }
-ResizeGeometry letterboxed() { return resize_geometry({.mode = ResizeMode::kLetterbox, .height = 640, .width = 640}, 480, 1280); }
+ResizeGeometry stretched() {
+  return resize_geometry({.mode = ResizeMode::kStretch, .height = 300, .width = 300}, 600, 1200);
+}
+ResizeGeometry letterboxed() {
+  return resize_geometry({.mode = ResizeMode::kLetterbox, .height = 640, .width = 640}, 480, 1280);
+}
 
 TEST(Boxes, NormalisedBoxesOfAStretchedPicture) {
   OutputsCard o{.normalized = true};
@@ -37,7 +41,8 @@ TEST(Boxes, EveryFormatMeansTheSameBox) {
 TEST(Boxes, LetterboxLosesItsPadding) {
   // 1280x480 -> 640x240, 200 rows above.
   EXPECT_EQ(box_to_picture({0, 200, 640, 440}, {}, letterboxed()), (Box{0, 0, 1280, 480}));
-  EXPECT_EQ(box_to_picture({0.5f, 0.5f, 0.75f, 0.625f}, {.normalized = true}, letterboxed()), (Box{640, 240, 960, 400}));
+  EXPECT_EQ(box_to_picture({0.5f, 0.5f, 0.75f, 0.625f}, {.normalized = true}, letterboxed()),
+            (Box{640, 240, 960, 400}));
 }
 
 TEST(Boxes, RelativeToTheOriginalIgnoresTheResize) {
@@ -56,10 +61,15 @@ TEST(Boxes, AreClippedToThePicture) {
 TEST(Boxes, ThereAndBackAgain) {
   ResizeRule rule{.mode = ResizeMode::kShortestSide, .min_side = 800, .max_side = 1333, .divisible_by = 32};
   ResizeGeometry g = resize_geometry(rule, 427, 640);
-  auto to_x = [&](double x) { return static_cast<float>((x * g.scale_x + static_cast<double>(g.pad_x)) / static_cast<double>(g.input_w)); };
-  auto to_y = [&](double y) { return static_cast<float>((y * g.scale_y + static_cast<double>(g.pad_y)) / static_cast<double>(g.input_h)); };
+  auto to_x = [&](double x) {
+    return static_cast<float>((x * g.scale_x + static_cast<double>(g.pad_x)) / static_cast<double>(g.input_w));
+  };
+  auto to_y = [&](double y) {
+    return static_cast<float>((y * g.scale_y + static_cast<double>(g.pad_y)) / static_cast<double>(g.input_h));
+  };
   Box back = box_to_picture({to_x(12), to_y(34), to_x(500), to_y(400)}, {.normalized = true}, g);
-  EXPECT_THAT(back, ElementsAre(FloatNear(12, 1e-3f), FloatNear(34, 1e-3f), FloatNear(500, 1e-3f), FloatNear(400, 1e-3f)));
+  EXPECT_THAT(back,
+              ElementsAre(FloatNear(12, 1e-3f), FloatNear(34, 1e-3f), FloatNear(500, 1e-3f), FloatNear(400, 1e-3f)));
 }
 
 }  // namespace

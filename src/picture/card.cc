@@ -39,7 +39,8 @@ void read_sides(TomlReader& r, ResizeRule& rule) {
     r.require(key, "a length in pixels " + mode);
     r.integer(key, *side, 1, kMaxSide);
   }
-  if (rule.min_side > rule.max_side) r.complain("max_side", fmt::format("expected at least min_side, {}", rule.min_side));
+  if (rule.min_side > rule.max_side)
+    r.complain("max_side", fmt::format("expected at least min_side, {}", rule.min_side));
 }
 
 void read_resize(TomlReader& r, PictureCard& p) {
@@ -111,7 +112,8 @@ Status read_inputs(std::span<const TomlNode> tables, std::string_view file, Mode
     TomlReader r(table, fmt::format("inputs[{}]", card.inputs.size()), file);
     InputCard input;
     read_input(r, input);
-    if (!names.insert(input.name).second) r.complain("name", fmt::format("\"{}\" is another input's name already", input.name));
+    if (!names.insert(input.name).second)
+      r.complain("name", fmt::format("\"{}\" is another input's name already", input.name));
     FOVEA_TRY(r.finish());
     card.inputs.push_back(std::move(input));
   }
@@ -120,7 +122,8 @@ Status read_inputs(std::span<const TomlNode> tables, std::string_view file, Mode
 
 void read_box_meaning(TomlReader& r, const std::optional<PostprocessCard>& post, OutputsCard& o) {
   if (post && post->decode != BoxDecode::kNone) {
-    std::string decode = with("postprocess.decode", to_string(post->decode)) + ", which gives normalised xyxy of the input";
+    std::string decode =
+        with("postprocess.decode", to_string(post->decode)) + ", which gives normalised xyxy of the input";
     for (auto key : {"box_format", "normalized", "relative_to"}) r.refuse(key, decode);
     o.normalized = true;
     return;
@@ -144,7 +147,8 @@ Status read_outputs(const TomlNode& table, std::string_view file, ModelCard& car
   r.string("count", o.count);
   if (!o.count.empty() && !o.image_index.empty()) r.refuse("count", "beside image_index");
   if (card.postprocess)
-    for (auto key : {"image_index", "count"}) r.refuse(key, "with a [postprocess] section: its rows are those of one picture");
+    for (auto key : {"image_index", "count"})
+      r.refuse(key, "with a [postprocess] section: its rows are those of one picture");
   read_box_meaning(r, card.postprocess, o);
   r.integer("label_offset", o.label_offset, -1'000'000, 1'000'000);
   return r.finish();
@@ -276,7 +280,8 @@ Result<ModelCard> read_card(const std::string& path) {
 }
 
 Result<NpyArray> read_anchors(const ModelCard& card, const std::string& card_path) {
-  if (!card.postprocess || card.postprocess->anchors.empty()) return internal_error("{}: the card names no anchors", card_path);
+  if (!card.postprocess || card.postprocess->anchors.empty())
+    return internal_error("{}: the card names no anchors", card_path);
   std::string path = beside(card_path, card.postprocess->anchors);
   FOVEA_TRY_SET(NpyArray array, read_npy(path));
   if (array.shape.size() != 2 || array.shape[1] != 4 || array.shape[0] < 1)
@@ -285,13 +290,15 @@ Result<NpyArray> read_anchors(const ModelCard& card, const std::string& card_pat
   for (size_t at = 0; at < anchors.data.size(); at += sizeof(float)) {
     float value;
     std::memcpy(&value, &anchors.data[at], sizeof value);
-    if (!std::isfinite(value)) return invalid_argument("{}: expected finite anchors, found {} in row {}", path, value, at / 16);
+    if (!std::isfinite(value))
+      return invalid_argument("{}: expected finite anchors, found {} in row {}", path, value, at / 16);
   }
   return anchors;
 }
 
 std::string class_name(const ClassesCard& classes, int64_t index) {
-  if (index >= 0 && index < static_cast<int64_t>(classes.names.size())) return classes.names[static_cast<size_t>(index)];
+  if (index >= 0 && index < static_cast<int64_t>(classes.names.size()))
+    return classes.names[static_cast<size_t>(index)];
   return fmt::format("class {}", index);
 }
 

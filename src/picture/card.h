@@ -20,13 +20,17 @@ enum class InputRole : uint8_t { kPaddingMask, kOriginalSize, kResizedSize, kSca
 enum class MaskTruth : uint8_t { kPadding, kPicture };
 enum class SizeOrder : uint8_t { kHeightWidth, kWidthHeight };
 enum class BoxFormat : uint8_t { kXyxy, kYxyx, kCxcywh, kXywh };
-enum class BoxReference : uint8_t { kInput, kOriginal };  // the network's input, padding included; or the picture as read
+enum class BoxReference : uint8_t {
+  kInput,
+  kOriginal
+};  // the network's input, padding included; or the picture as read
 enum class Activation : uint8_t { kNone, kSigmoid, kSoftmax };
 enum class BoxDecode : uint8_t { kNone, kSsd, kYxhw };
 enum class Comparison : uint8_t { kGreater, kGreaterEqual };
 enum class Candidates : uint8_t { kPerClass, kArgmax, kTopM };
 
-// The network's input x = (pixel * scale - mean) / std, a channel at a time, pixel in 0..255, after resizing and padding.
+// The network's input x = (pixel * scale - mean) / std, a channel at a time, pixel in 0..255, after resizing and
+// padding.
 struct PictureCard {
   std::string input;
   ResizeRule resize;
@@ -56,33 +60,33 @@ struct InputCard {
 struct OutputsCard {
   std::string boxes{}, scores{}, labels{}, image_index{}, count{};
   BoxFormat box_format = BoxFormat::kXyxy;
-  bool normalized = false;                        // 0..1 of relative_to's sides, else pixels of it
+  bool normalized = false;  // 0..1 of relative_to's sides, else pixels of it
   BoxReference relative_to = BoxReference::kInput;
-  int64_t label_offset = 0;                       // label + label_offset = index into the class names
+  int64_t label_offset = 0;  // label + label_offset = index into the class names
 
   bool operator==(const OutputsCard&) const = default;
 };
 
 // What to append to the network. With a decode, boxes come out as normalised xyxy of the network's input.
-struct PostprocessCard {
+struct PostprocessCard {  // NOLINT(clang-analyzer-optin.performance.Padding): in the document's order
   Activation activation = Activation::kNone;
-  int64_t background = -1;                        // the column of scores that is no class; -1: none
+  int64_t background = -1;  // the column of scores that is no class; -1: none
   BoxDecode decode = BoxDecode::kNone;
-  std::string anchors;                            // an .npy file beside the card: [N, 4] as cx, cy, w, h in 0..1
-  std::vector<double> variances;                  // ssd: multiplied with offsets x, y, w, h
-  std::vector<double> scales;                     // yxhw: offsets y, x, h, w are divided by them
-  bool clip = false;                              // decoded boxes to 0..1
+  std::string anchors;            // an .npy file beside the card: [N, 4] as cx, cy, w, h in 0..1
+  std::vector<double> variances;  // ssd: multiplied with offsets x, y, w, h
+  std::vector<double> scales;     // yxhw: offsets y, x, h, w are divided by them
+  bool clip = false;              // decoded boxes to 0..1
   double score_threshold = 0;
   Comparison score_compare = Comparison::kGreater;  // kept if score > threshold
-  double iou_threshold = 1;                       // 1: nothing is suppressed
-  Comparison iou_compare = Comparison::kGreater;  // suppressed if IoU > threshold
+  double iou_threshold = 1;                         // 1: nothing is suppressed
+  Comparison iou_compare = Comparison::kGreater;    // suppressed if IoU > threshold
   Candidates candidates = Candidates::kPerClass;
   int64_t top_m = 0;                              // candidates = top_m: scores taken from each box
   int64_t top_k = 0;                              // candidates of a class before suppression; 0: all
   int64_t max_per_class = 0, max_detections = 0;  // after suppression; 0: no limit
   bool class_agnostic = false;
-  int64_t iou_offset = 0;                         // 1: a side is x1 - x0 + 1 pixels
-  double soft_nms_sigma = 0;                      // 0: hard suppression
+  int64_t iou_offset = 0;     // 1: a side is x1 - x0 + 1 pixels
+  double soft_nms_sigma = 0;  // 0: hard suppression
 
   bool operator==(const PostprocessCard&) const = default;
 };

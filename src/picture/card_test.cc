@@ -154,8 +154,9 @@ TEST(Card, EveryKeyIsRead) {
 }
 
 TEST(Card, PrintsAndParsesBack) {
-  const std::string shortest = small_with("\"stretch\"\nsize = [256, 320]",
-                                          "\"shortest_side\"\nmin_side = 800\nmax_side = 1333\ndivisible_by = 32\ncolor = \"gray\"");
+  const std::string shortest =
+      small_with("\"stretch\"\nsize = [256, 320]",
+                 "\"shortest_side\"\nmin_side = 800\nmax_side = 1333\ndivisible_by = 32\ncolor = \"gray\"");
   const std::string none = small_with("\"stretch\"\nsize = [256, 320]", "\"none\"");
   for (const std::string& text : {std::string(kSmall), std::string(kFull), shortest, none}) {
     auto card = parse_card(text, "a.toml");
@@ -168,24 +169,33 @@ TEST(Card, PrintsAndParsesBack) {
 }
 
 TEST(Card, AMisspelledKeyIsNamedWithItsNeighbour) {
-  EXPECT_EQ(complaint(small_with("\nsize = ", "\nsise = ")), "detector.toml:4: picture.sise: unknown key; did you mean 'size'?");
-  EXPECT_EQ(complaint(small_with("[picture]", "[pictures]")), "detector.toml:1: pictures: unknown section or key; did you mean 'picture'?");
+  EXPECT_EQ(complaint(small_with("\nsize = ", "\nsise = ")),
+            "detector.toml:4: picture.sise: unknown key; did you mean 'size'?");
+  EXPECT_EQ(complaint(small_with("[picture]", "[pictures]")),
+            "detector.toml:1: pictures: unknown section or key; did you mean 'picture'?");
   EXPECT_EQ(complaint(small_with("resize =", "antialas = true\nresize =")),
             "detector.toml:3: picture.antialas: unknown key; did you mean 'antialias'?");
-  EXPECT_THAT(complaint(small_with("resize =", "zebra_crossing = 1\nresize =")), HasSubstr("unknown key; expected one of: input, resize"));
+  EXPECT_THAT(complaint(small_with("resize =", "zebra_crossing = 1\nresize =")),
+              HasSubstr("unknown key; expected one of: input, resize"));
 }
 
 TEST(Card, WrongValuesNameWhatWasExpected) {
-  EXPECT_EQ(complaint(small_with("\"stretch\"", "\"strech\"")),
-            "detector.toml:3: picture.resize: expected \"none\" or \"stretch\" or \"letterbox\" or \"shortest_side\", found "
-            "\"strech\"; did you mean \"stretch\"?");
-  EXPECT_EQ(complaint(small_with("[256, 320]", "256")), "detector.toml:4: picture.size: expected a list of 2 integers, found 256");
-  EXPECT_EQ(complaint(small_with("[256, 320]", "[256, 0]")), "detector.toml:4: picture.size: expected a list of 2 integers in 1..16384, found 0");
-  EXPECT_EQ(complaint(small_with("normalized = true", "normalized = 1")), "detector.toml:10: outputs.normalized: expected true or false, found 1");
-  EXPECT_EQ(complaint(small_with("\"image\"", "\"\"")), "detector.toml:2: picture.input: expected a string that is not empty, found \"\"");
+  EXPECT_EQ(
+      complaint(small_with("\"stretch\"", "\"strech\"")),
+      "detector.toml:3: picture.resize: expected \"none\" or \"stretch\" or \"letterbox\" or \"shortest_side\", found "
+      "\"strech\"; did you mean \"stretch\"?");
+  EXPECT_EQ(complaint(small_with("[256, 320]", "256")),
+            "detector.toml:4: picture.size: expected a list of 2 integers, found 256");
+  EXPECT_EQ(complaint(small_with("[256, 320]", "[256, 0]")),
+            "detector.toml:4: picture.size: expected a list of 2 integers in 1..16384, found 0");
+  EXPECT_EQ(complaint(small_with("normalized = true", "normalized = 1")),
+            "detector.toml:10: outputs.normalized: expected true or false, found 1");
+  EXPECT_EQ(complaint(small_with("\"image\"", "\"\"")),
+            "detector.toml:2: picture.input: expected a string that is not empty, found \"\"");
   EXPECT_THAT(complaint(std::string(kSmall) + "[postprocess]\niou_threshold = 1.5\n"),
               HasSubstr("detector.toml:12: postprocess.iou_threshold: expected a number in 0..1, found 1.5"));
-  EXPECT_THAT(complaint(small_with("resize =", "std = [1, 0, 1]\nresize =")), HasSubstr("picture.std: expected a list of 3 numbers"));
+  EXPECT_THAT(complaint(small_with("resize =", "std = [1, 0, 1]\nresize =")),
+              HasSubstr("picture.std: expected a list of 3 numbers"));
   EXPECT_THAT(complaint(small_with("resize =", "mean = [1, nan, 1]\nresize =")), HasSubstr("picture.mean"));
 }
 
@@ -197,30 +207,40 @@ TEST(Card, MissingKeysAndSections) {
 }
 
 TEST(Card, KeysWithoutMeaningAreRefused) {
-  EXPECT_EQ(complaint(small_with("\nsize =", "\nmin_side = 3\nsize =")), "detector.toml:4: picture.min_side: has no meaning with resize = \"stretch\"");
-  EXPECT_THAT(complaint(small_with("\nsize =", "\npad_value = [1, 1, 1]\nsize =")), HasSubstr("picture.pad_value: has no meaning"));
-  EXPECT_THAT(complaint(std::string(kSmall) + "[postprocess]\nvariances = [1, 1, 1, 1]\n"), HasSubstr("variances: has no meaning"));
+  EXPECT_EQ(complaint(small_with("\nsize =", "\nmin_side = 3\nsize =")),
+            "detector.toml:4: picture.min_side: has no meaning with resize = \"stretch\"");
+  EXPECT_THAT(complaint(small_with("\nsize =", "\npad_value = [1, 1, 1]\nsize =")),
+              HasSubstr("picture.pad_value: has no meaning"));
+  EXPECT_THAT(complaint(std::string(kSmall) + "[postprocess]\nvariances = [1, 1, 1, 1]\n"),
+              HasSubstr("variances: has no meaning"));
   EXPECT_THAT(complaint(std::string(kSmall) + "[postprocess]\ndecode = \"ssd\"\nanchors = \"a.npy\"\n"),
               HasSubstr("outputs.box_format: has no meaning with postprocess.decode"));
-  EXPECT_THAT(complaint(small_with("scores =", "image_index = \"i\"\nscores =") + "[postprocess]\n"), HasSubstr("outputs.image_index"));
-  EXPECT_THAT(complaint(std::string(kSmall) + "[[inputs]]\nname = \"m\"\nrole = \"constant\"\nvalue = 1\norder = \"hw\"\n"),
-              HasSubstr("inputs[0].order: has no meaning with role = \"constant\""));
+  EXPECT_THAT(complaint(small_with("scores =", "image_index = \"i\"\nscores =") + "[postprocess]\n"),
+              HasSubstr("outputs.image_index"));
+  EXPECT_THAT(
+      complaint(std::string(kSmall) + "[[inputs]]\nname = \"m\"\nrole = \"constant\"\nvalue = 1\norder = \"hw\"\n"),
+      HasSubstr("inputs[0].order: has no meaning with role = \"constant\""));
 }
 
 TEST(Card, ContradictionsAreRefused) {
-  EXPECT_THAT(complaint(std::string(kSmall) + "[[inputs]]\nname = \"image\"\nrole = \"original_size\"\n"), HasSubstr("another input's name"));
-  EXPECT_THAT(complaint(std::string(kSmall) + "[classes]\nnames = [\"a\"]\ncategory_ids = [1, 2]\n"), HasSubstr("expected one for each of 1 names"));
+  EXPECT_THAT(complaint(std::string(kSmall) + "[[inputs]]\nname = \"image\"\nrole = \"original_size\"\n"),
+              HasSubstr("another input's name"));
+  EXPECT_THAT(complaint(std::string(kSmall) + "[classes]\nnames = [\"a\"]\ncategory_ids = [1, 2]\n"),
+              HasSubstr("expected one for each of 1 names"));
   EXPECT_THAT(complaint(std::string(kSmall) + "[classes]\ncategory_ids = [2, 2]\n"), HasSubstr("a different one"));
-  EXPECT_THAT(complaint(small_with("\"stretch\"\nsize = [256, 320]", "\"shortest_side\"\nmin_side = 800\nmax_side = 600")),
-              HasSubstr("picture.max_side: expected at least min_side"));
+  EXPECT_THAT(
+      complaint(small_with("\"stretch\"\nsize = [256, 320]", "\"shortest_side\"\nmin_side = 800\nmax_side = 600")),
+      HasSubstr("picture.max_side: expected at least min_side"));
 }
 
 TEST(Card, WhatIsNoTomlNamesItsLine) {
   EXPECT_THAT(complaint("[picture]\ninput = \n"), HasSubstr("detector.toml:2:"));
-  EXPECT_THAT(complaint("picture = 3\n[outputs]\n"), HasSubstr("detector.toml:1: picture: expected a section [picture], found 3"));
+  EXPECT_THAT(complaint("picture = 3\n[outputs]\n"),
+              HasSubstr("detector.toml:1: picture: expected a section [picture], found 3"));
   EXPECT_THAT(complaint(std::string(kSmall) + "inputs = 3\n"), HasSubstr("inputs"));
   EXPECT_THAT(complaint("[picture]\n[picture]\n"), HasSubstr("detector.toml:2:"));
-  EXPECT_EQ(complaint(std::string(kSmall) + "[=\n[classes]\n"), "detector.toml:11: expected TOML: malformed key or value");
+  EXPECT_EQ(complaint(std::string(kSmall) + "[=\n[classes]\n"),
+            "detector.toml:11: expected TOML: malformed key or value");
 }
 
 TEST(Card, NamesAndAnchorsLieBesideTheCard) {
@@ -243,7 +263,8 @@ TEST(Card, NamesAndAnchorsLieBesideTheCard) {
   EXPECT_EQ(third, 0.25f);
   shape = {4, 2};
   ASSERT_TRUE(write_npy(folder + "/card_test.npy", DType::kFloat64, shape, std::as_bytes(std::span(anchors))).ok());
-  EXPECT_THAT(read_anchors(*card, path).status().message(), HasSubstr("expected anchors of shape (N, 4), found (4, 2)"));
+  EXPECT_THAT(read_anchors(*card, path).status().message(),
+              HasSubstr("expected anchors of shape (N, 4), found (4, 2)"));
 }
 
 TEST(Card, FlippedBytesNeverCrash) {

@@ -43,14 +43,16 @@ Style style_for(const Image& image) {
 
 // Cairo's RGB24: a native 32-bit word 0x00rrggbb a pixel.
 Surface to_surface(const Image& image) {
-  Surface surface(cairo_image_surface_create(CAIRO_FORMAT_RGB24, static_cast<int>(image.width), static_cast<int>(image.height)));
+  Surface surface(
+      cairo_image_surface_create(CAIRO_FORMAT_RGB24, static_cast<int>(image.width), static_cast<int>(image.height)));
   if (cairo_surface_status(surface.get()) != CAIRO_STATUS_SUCCESS) return nullptr;
   unsigned char* data = cairo_image_surface_get_data(surface.get());
   const int stride = cairo_image_surface_get_stride(surface.get());
   const uint8_t* rgb = image.rgb.data();
   for (int64_t y = 0; y < image.height; ++y) {
     auto* row = reinterpret_cast<uint32_t*>(data + y * stride);
-    for (int64_t x = 0; x < image.width; ++x, rgb += 3) row[x] = uint32_t{rgb[0]} << 16 | uint32_t{rgb[1]} << 8 | rgb[2];
+    for (int64_t x = 0; x < image.width; ++x, rgb += 3)
+      row[x] = uint32_t{rgb[0]} << 16 | uint32_t{rgb[1]} << 8 | rgb[2];
   }
   cairo_surface_mark_dirty(surface.get());
   return surface;
@@ -104,7 +106,9 @@ Rgb text_color(Rgb background) {
 Rect box_of(const Detection& d, const Image& image, const Style& style) {
   const auto w = static_cast<double>(image.width), h = static_cast<double>(image.height), half = style.line / 2;
   // The line's outer edge stays inside the picture.
-  auto place = [half](double v, double side) { return std::clamp(std::round(v), std::min(half, side / 2), std::max(side - half, side / 2)); };
+  auto place = [half](double v, double side) {
+    return std::clamp(std::round(v), std::min(half, side / 2), std::max(side - half, side / 2));
+  };
   const double x0 = place(d.x0, w), y0 = place(d.y0, h), x1 = place(d.x1, w), y1 = place(d.y1, h);
   return {x0, y0, x1 - x0, y1 - y0};
 }
@@ -121,7 +125,8 @@ void draw_box(cairo_t* c, const Rect& box, Rgb color, const Style& style) {
 }
 
 double overlap(const Rect& a, const Rect& b) {
-  const double w = std::min(a.x + a.w, b.x + b.w) - std::max(a.x, b.x), h = std::min(a.y + a.h, b.y + b.h) - std::max(a.y, b.y);
+  const double w = std::min(a.x + a.w, b.x + b.w) - std::max(a.x, b.x),
+               h = std::min(a.y + a.h, b.y + b.h) - std::max(a.y, b.y);
   return w > 0 && h > 0 ? w * h : 0;
 }
 
@@ -134,8 +139,8 @@ double hidden(const Rect& tag, std::span<const Rect> tags, std::span<const Rect>
   return sum;
 }
 
-// A tag of size w x h for the box: above it, below it, or inside; at its left or right edge; the first of the places that
-// hide least. Always inside the picture, as far as it fits.
+// A tag of size w x h for the box: above it, below it, or inside; at its left or right edge; the first of the places
+// that hide least. Always inside the picture, as far as it fits.
 Rect place_tag(const Rect& box, double w, double h, const Image& image, const Style& style, std::span<const Rect> tags,
                std::span<const Rect> boxes) {
   const double half = style.line / 2, left = box.x - half, right = box.x + box.w + half - w;
@@ -145,7 +150,8 @@ Rect place_tag(const Rect& box, double w, double h, const Image& image, const St
   double least = std::numeric_limits<double>::infinity();
   for (double y : {top - h, bottom, top, bottom - h}) {
     for (double x : {left, right}) {
-      const Rect tag{std::max(0.0, std::min(std::round(x), picture_w - w)), std::max(0.0, std::min(std::round(y), picture_h - h)), w, h};
+      const Rect tag{std::max(0.0, std::min(std::round(x), picture_w - w)),
+                     std::max(0.0, std::min(std::round(y), picture_h - h)), w, h};
       const double cost = hidden(tag, tags, boxes);
       if (cost >= least) continue;
       least = cost;
@@ -169,9 +175,12 @@ bool is_utf8(const std::string& text) {
     if (byte == 0) return false;
     const bool follows = (byte & 0xc0) == 0x80;
     if (follows != (continuation > 0)) return false;
-    if (follows) --continuation;
-    else if (byte >= 0xf8) return false;
-    else continuation = byte >= 0xf0 ? 3 : byte >= 0xe0 ? 2 : byte >= 0xc0 ? 1 : 0;
+    if (follows)
+      --continuation;
+    else if (byte >= 0xf8)
+      return false;
+    else
+      continuation = byte >= 0xf0 ? 3 : byte >= 0xe0 ? 2 : byte >= 0xc0 ? 1 : 0;
   }
   return continuation == 0;
 }
@@ -194,7 +203,8 @@ Rect tag_size(cairo_t* c, const std::string& text, const Style& style) {
   cairo_font_extents_t font;
   cairo_text_extents(c, text.c_str(), &extents);
   cairo_font_extents(c, &font);
-  return {0, 0, std::ceil(extents.x_advance + 2 * style.padding), std::ceil(font.ascent + font.descent + style.padding * 0.5)};
+  return {0, 0, std::ceil(extents.x_advance + 2 * style.padding),
+          std::ceil(font.ascent + font.descent + style.padding * 0.5)};
 }
 
 void draw_tag(cairo_t* c, const Mark& mark, const Style& style) {
@@ -216,7 +226,8 @@ std::vector<size_t> by_score(std::span<const Detection> detections) {
     const Detection& d = detections[i];
     if (!std::isnan(d.x0 + d.y0 + d.x1 + d.y1 + d.score)) order.push_back(i);
   }
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return detections[a].score > detections[b].score; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return detections[a].score > detections[b].score; });
   return order;
 }
 
@@ -260,14 +271,15 @@ Rgb class_color(int64_t label) {
 
 Status draw_detections(Image& image, std::span<const Detection> detections, const ClassesCard& classes) {
   if (std::max(image.height, image.width) > kMaxCairoSide)
-    return unsupported("drawing: expected a picture with sides of at most {} pixels, found {}x{}", kMaxCairoSide, image.width,
-                       image.height);
+    return unsupported("drawing: expected a picture with sides of at most {} pixels, found {}x{}", kMaxCairoSide,
+                       image.width, image.height);
   Surface surface = to_surface(image);
   if (!surface) return system_error("drawing: not enough memory for {}x{} pixels", image.width, image.height);
   Context context(cairo_create(surface.get()));
   cairo_t* c = context.get();
   draw_all(c, detections, classes, image);
-  if (cairo_status(c) != CAIRO_STATUS_SUCCESS) return system_error("drawing: {}", cairo_status_to_string(cairo_status(c)));
+  if (cairo_status(c) != CAIRO_STATUS_SUCCESS)
+    return system_error("drawing: {}", cairo_status_to_string(cairo_status(c)));
   from_surface(surface.get(), image);
   return {};
 }

@@ -9,7 +9,9 @@
 
 #ifdef __SANITIZE_ADDRESS__
 // fontconfig keeps its patterns by offsets, which the leak checker cannot follow.
-extern "C" __attribute__((visibility("default"))) const char* __lsan_default_suppressions() { return "leak:libfontconfig\n"; }
+extern "C" __attribute__((visibility("default"))) const char* __lsan_default_suppressions() {
+  return "leak:libfontconfig\n";
+}
 #endif
 
 namespace fovea {
@@ -41,11 +43,13 @@ TEST(Draw, TheLineLiesOnTheBoxInTheClassColour) {
 
 TEST(Draw, BoxesAtAndBeyondTheEdgesAreSafe) {
   const float inf = std::numeric_limits<float>::infinity();
-  std::vector<Detection> all = {{0, 0, 300, 200, 0.9f, 0},   {-50, -50, 900, 900, 0.8f, 1},       {299, 199, 300, 200, 0.7f, 2},
-                                {5, 5, 5, 5, 0.6f, 3},       {NAN, 0, 1, 1, 0.5f, 4},             {-inf, 0, inf, 10, 0.5f, 5},
-                                {10, 10, 20, 20, NAN, 6},    {20, 20, 10, 10, 0.1f, -7},          {0, 0, 10, 10, 1, 1'000'000'000'000}};
+  std::vector<Detection> all = {
+      {0, 0, 300, 200, 0.9f, 0}, {-50, -50, 900, 900, 0.8f, 1}, {299, 199, 300, 200, 0.7f, 2},
+      {5, 5, 5, 5, 0.6f, 3},     {NAN, 0, 1, 1, 0.5f, 4},       {-inf, 0, inf, 10, 0.5f, 5},
+      {10, 10, 20, 20, NAN, 6},  {20, 20, 10, 10, 0.1f, -7},    {0, 0, 10, 10, 1, 1'000'000'000'000}};
   ClassesCard classes;
-  classes.names = {"", "a very long name that does not fit into the picture at all, never ever", "\xff\xfe no text", "größer"};
+  classes.names = {"", "a very long name that does not fit into the picture at all, never ever", "\xff\xfe no text",
+                   "größer"};
   for (auto [h, w] : {std::pair<int64_t, int64_t>(200, 300), {1, 1}, {3, 500}}) {
     Image image = gray(h, w);
     EXPECT_TRUE(draw_detections(image, all, classes).ok()) << h << "x" << w;

@@ -23,7 +23,8 @@ bool begins_with(Bytes file, const std::array<uint8_t, N>& signature) {
 
 std::string first_bytes(Bytes file) {
   std::string text;
-  for (size_t i = 0; i < std::min<size_t>(file.size(), 8); ++i) text += fmt::format("{}{:02x}", i ? " " : "", byte_at(file, i));
+  for (size_t i = 0; i < std::min<size_t>(file.size(), 8); ++i)
+    text += fmt::format("{}{:02x}", i ? " " : "", byte_at(file, i));
   return text;
 }
 
@@ -59,9 +60,11 @@ Status write_bytes(const std::string& path, Bytes bytes) {
 }  // namespace
 
 Status check_picture_size(int64_t height, int64_t width, int64_t max_pixels, std::string_view name) {
-  if (height < 1 || width < 1) return invalid_argument("{}: expected a picture with pixels, found {}x{}", name, width, height);
+  if (height < 1 || width < 1)
+    return invalid_argument("{}: expected a picture with pixels, found {}x{}", name, width, height);
   if (height > max_pixels / width)
-    return invalid_argument("{}: expected a picture of at most {} pixels, found {}x{}", name, max_pixels, width, height);
+    return invalid_argument("{}: expected a picture of at most {} pixels, found {}x{}", name, max_pixels, width,
+                            height);
   return {};
 }
 
@@ -69,7 +72,8 @@ Result<PictureFormat> picture_format(Bytes file, std::string_view name) {
   if (begins_with(file, kJpegSignature)) return PictureFormat::kJpeg;
   if (begins_with(file, kPngSignature)) return PictureFormat::kPng;
   if (file.empty()) return invalid_argument("{}: expected a JPEG or PNG picture, found an empty file", name);
-  return invalid_argument("{}: expected a JPEG or PNG picture, found a file that begins with {}", name, first_bytes(file));
+  return invalid_argument("{}: expected a JPEG or PNG picture, found a file that begins with {}", name,
+                          first_bytes(file));
 }
 
 Result<Image> decode_image(Bytes file, std::string_view name, int64_t max_pixels) {

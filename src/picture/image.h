@@ -1,8 +1,8 @@
 // Pictures: JPEG and PNG files to rows of RGB bytes and back.
 //
-// Decoding follows OpenCV's imread(IMREAD_COLOR), so that a network gets the bytes that it gets elsewhere: libjpeg-turbo's
-// defaults (accurate integer DCT, fancy upsampling), gray spread over three channels, 16-bit PNG cut to its high byte,
-// alpha dropped, and the EXIF orientation applied (Pillow leaves the last to its caller).
+// Decoding follows OpenCV's imread(IMREAD_COLOR), so that a network gets the bytes that it gets elsewhere:
+// libjpeg-turbo's defaults (accurate integer DCT, fancy upsampling), gray spread over three channels, 16-bit PNG cut to
+// its high byte, alpha dropped, and the EXIF orientation applied (Pillow leaves the last to its caller).
 #pragma once
 
 #include <cstdint>
@@ -37,8 +37,8 @@ Status write_png(const std::string& path, const Image& image);
 Status write_jpeg(const std::string& path, const Image& image, int quality = 92);
 Status write_image(const std::string& path, const Image& image, PictureFormat format);
 
-// What EXIF calls orientation, 1..8, from a TIFF block as JPEG's APP1 (behind "Exif\0\0") and PNG's eXIf hold it; 1 where
-// there is none or the block makes no sense.
+// What EXIF calls orientation, 1..8, from a TIFF block as JPEG's APP1 (behind "Exif\0\0") and PNG's eXIf hold it; 1
+// where there is none or the block makes no sense.
 int exif_orientation(Bytes tiff);
 // The picture turned and mirrored so that orientation 1 describes it.
 Image upright(Image image, int orientation);

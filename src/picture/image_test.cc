@@ -22,7 +22,8 @@ Image test_picture(int64_t height, int64_t width, uint32_t seed = 1) {
   for (int64_t y = 0; y < height; ++y)
     for (int64_t x = 0; x < width; ++x)
       for (int64_t c = 0; c < 3; ++c)
-        image.rgb.push_back(static_cast<uint8_t>((x * (c + 2) + y * (5 - c)) % 200 + static_cast<int64_t>(random() % 32)));
+        image.rgb.push_back(
+            static_cast<uint8_t>((x * (c + 2) + y * (5 - c)) % 200 + static_cast<int64_t>(random() % 32)));
   return image;
 }
 
@@ -47,7 +48,8 @@ std::vector<std::byte> png_of(const Image& image) {
 }
 
 // Samples (gray, RGB or CMYK) as a file of the colour space, subsampled as the library does by default.
-std::vector<std::byte> raw_jpeg(const std::vector<uint8_t>& samples, int h, int w, int channels, J_COLOR_SPACE space, bool progressive) {
+std::vector<std::byte> raw_jpeg(const std::vector<uint8_t>& samples, int h, int w, int channels, J_COLOR_SPACE space,
+                                bool progressive) {
   jpeg_compress_struct codec{};
   jpeg_error_mgr errors{};
   codec.err = jpeg_std_error(&errors);
@@ -115,7 +117,8 @@ std::vector<std::byte> raw_png(PngRows spec, uint32_t width) {
       },
       [](png_structp) {});
   png_set_IHDR(png, info, width, static_cast<png_uint_32>(spec.rows.size()), spec.depth, spec.color,
-               spec.interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+               spec.interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+               PNG_FILTER_TYPE_DEFAULT);
   if (!spec.palette.empty()) png_set_PLTE(png, info, spec.palette.data(), static_cast<int>(spec.palette.size()));
   if (!spec.exif.empty()) png_set_eXIf_1(png, info, static_cast<png_uint_32>(spec.exif.size()), spec.exif.data());
   png_write_info(png, info);
@@ -128,7 +131,8 @@ std::vector<std::byte> raw_png(PngRows spec, uint32_t width) {
 }
 
 std::vector<uint8_t> tiff_with(uint8_t orientation, bool little) {
-  if (little) return {'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 0x01, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0, 0, 0, 0, 0};
+  if (little)
+    return {'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 0x01, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0, 0, 0, 0, 0};
   return {'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0, 0, 0, 0, 0};
 }
 
@@ -166,7 +170,8 @@ TEST(Png, GrayPaletteAndInterlaceBecomeRgb) {
   auto gray = decode_image(raw_png({PNG_COLOR_TYPE_GRAY, 2, {{0b00011011}}}, 4), "g.png");
   ASSERT_TRUE(gray.ok());
   EXPECT_EQ(gray->rgb, (std::vector<uint8_t>{0, 0, 0, 85, 85, 85, 170, 170, 170, 255, 255, 255}));
-  auto palette = decode_image(raw_png({PNG_COLOR_TYPE_PALETTE, 1, {{0b01000000}}, false, {{1, 2, 3}, {4, 5, 6}}}, 2), "p.png");
+  auto palette =
+      decode_image(raw_png({PNG_COLOR_TYPE_PALETTE, 1, {{0b01000000}}, false, {{1, 2, 3}, {4, 5, 6}}}, 2), "p.png");
   ASSERT_TRUE(palette.ok());
   EXPECT_EQ(palette->rgb, (std::vector<uint8_t>{1, 2, 3, 4, 5, 6}));
   PngRows rows{PNG_COLOR_TYPE_GRAY, 8, {}, true};
@@ -294,11 +299,13 @@ TEST(BadPicture, FlippedBytesNeverCrash) {
   std::mt19937 random(seed);
   Image image = test_picture(24, 40);
   std::vector<std::byte> progressive = raw_jpeg(image.rgb, 24, 40, 3, JCS_RGB, true);
-  for (const auto& whole : {jpeg_of(image), with_exif(jpeg_of(image), tiff_with(5, true)), progressive, png_of(image)}) {
+  for (const auto& whole :
+       {jpeg_of(image), with_exif(jpeg_of(image), tiff_with(5, true)), progressive, png_of(image)}) {
     for (int round = 0; round < 1500; ++round) {
       auto file = whole;
       for (size_t flips = 1 + random() % 4; flips > 0; --flips)
-        file[random() % std::min<size_t>(file.size(), round % 2 ? file.size() : 200)] = static_cast<std::byte>(random());
+        file[random() % std::min<size_t>(file.size(), round % 2 ? file.size() : 200)] =
+            static_cast<std::byte>(random());
       auto result = decode_image(file, "fuzz", 1 << 16);
       if (!result.ok()) {
         EXPECT_EQ(result.status().kind(), ErrorKind::kInvalidArgument) << "seed " << seed << " round " << round;

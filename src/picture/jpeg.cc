@@ -149,7 +149,8 @@ class Encoder {
 
  private:
   void write_row(const Image& image) {
-    auto* row = const_cast<uint8_t*>(image.rgb.data()) + static_cast<size_t>(codec_.next_scanline) * codec_.image_width * 3;
+    auto* row =
+        const_cast<uint8_t*>(image.rgb.data()) + static_cast<size_t>(codec_.next_scanline) * codec_.image_width * 3;
     jpeg_write_scanlines(&codec_, &row, 1);
   }
 
@@ -187,7 +188,8 @@ Result<Image> decode_jpeg(Bytes file, std::string_view name, int64_t max_pixels)
 Result<std::vector<std::byte>> encode_jpeg(const Image& image, int quality) {
   if (quality < 1 || quality > 100) return invalid_argument("JPEG quality: expected 1..100, found {}", quality);
   if (std::max(image.height, image.width) > JPEG_MAX_DIMENSION)
-    return invalid_argument("JPEG: expected sides of at most {} pixels, found {}x{}", JPEG_MAX_DIMENSION, image.width, image.height);
+    return invalid_argument("JPEG: expected sides of at most {} pixels, found {}x{}", JPEG_MAX_DIMENSION, image.width,
+                            image.height);
   Encoder encoder;
   if (!encoder.encode(image, quality)) return system_error("JPEG: cannot encode: {}", encoder.message());
   return std::vector<std::byte>(encoder.bytes().begin(), encoder.bytes().end());

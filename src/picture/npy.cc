@@ -177,12 +177,14 @@ std::string shape_text(std::span<const int64_t> shape) {
 Result<std::string_view> header_text(Bytes file, std::string_view name) {
   std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
   if (!text.starts_with(kMagic))
-    return invalid_argument("{}: expected a NumPy .npy file, found {}", name, file.empty() ? "an empty file" : "something else");
+    return invalid_argument("{}: expected a NumPy .npy file, found {}", name,
+                            file.empty() ? "an empty file" : "something else");
   if (text.size() < 8) return invalid_argument("{}: expected a whole .npy file, found {} bytes", name, text.size());
   auto byte = [&](size_t i) { return static_cast<size_t>(static_cast<uint8_t>(text[i])); };
   size_t version = byte(6), field = version == 1 ? 2 : 4, length = 0;
   if (version < 1 || version > 3) return unsupported("{}: expected .npy version 1 to 3, found {}", name, version);
-  if (text.size() < 8 + field) return invalid_argument("{}: expected a whole .npy file, found {} bytes", name, text.size());
+  if (text.size() < 8 + field)
+    return invalid_argument("{}: expected a whole .npy file, found {} bytes", name, text.size());
   for (size_t i = field; i-- > 0;) length = length << 8 | byte(8 + i);
   if (length > text.size() - 8 - field)
     return invalid_argument("{}: expected a .npy header of {} bytes, found {}", name, length, text.size() - 8 - field);
@@ -193,12 +195,14 @@ Result<NpyArray> parse(Bytes file, std::string_view name) {
   FOVEA_TRY_SET(std::string_view text, header_text(file, name));
   auto header = HeaderReader(text).read();
   if (!header)
-    return invalid_argument("{}: expected a .npy header with descr, fortran_order and shape, found \"{:.80}\"", name, text);
+    return invalid_argument("{}: expected a .npy header with descr, fortran_order and shape, found \"{:.80}\"", name,
+                            text);
   FOVEA_TRY_SET(DType dtype, dtype_of_descr(header->descr, name));
   auto count = element_count(header->shape);
   auto bytes = count ? dtype_bytes(dtype, *count) : std::nullopt;
   if (!bytes) return invalid_argument("{}: the shape {} is too large", name, shape_text(header->shape));
-  Bytes data = file.subspan(static_cast<size_t>(text.data() + text.size() - reinterpret_cast<const char*>(file.data())));
+  Bytes data =
+      file.subspan(static_cast<size_t>(text.data() + text.size() - reinterpret_cast<const char*>(file.data())));
   if (data.size() != static_cast<size_t>(*bytes))
     return invalid_argument("{}: expected {} bytes of data for {} {}, found {}", name, *bytes, to_string(dtype),
                             shape_text(header->shape), data.size());
@@ -231,7 +235,8 @@ Status write_npy(const std::string& path, DType dtype, std::span<const int64_t> 
   auto count = element_count(shape);
   auto bytes = count ? dtype_bytes(dtype, *count) : std::nullopt;
   if (!bytes || static_cast<size_t>(*bytes) != data.size())
-    return internal_error("{}: {} bytes of data do not fit {} {}", path, data.size(), to_string(dtype), shape_text(shape));
+    return internal_error("{}: {} bytes of data do not fit {} {}", path, data.size(), to_string(dtype),
+                          shape_text(shape));
   std::string header = fmt::format("{{'descr': '{}{}', 'fortran_order': False, 'shape': {}, }}",
                                    dtype_bits(dtype) > 8 ? '<' : '|', it->descr, shape_text(shape));
   const size_t prefix = kMagic.size() + 4;

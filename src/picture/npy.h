@@ -21,8 +21,8 @@ struct NpyArray {
 };
 
 // Every type that both NumPy and ONNX know: bool, integers of 8 to 64 bits, float16 to float64, complex64 and
-// complex128. Files in Fortran order come out in C order. A malformed file is InvalidArgument; big-endian, string, object
-// and structured ones are Unsupported.
+// complex128. Files in Fortran order come out in C order. A malformed file is InvalidArgument; big-endian, string,
+// object and structured ones are Unsupported.
 Result<NpyArray> parse_npy(Bytes file, std::string_view name);
 Result<NpyArray> read_npy(const std::string& path);
 

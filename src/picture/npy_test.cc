@@ -36,12 +36,14 @@ std::vector<std::byte> file_of(std::string_view header, std::string_view data) {
   return {bytes.begin(), bytes.end()};
 }
 
-Result<NpyArray> parse_header(std::string_view header, std::string_view data = "") { return parse_npy(file_of(header, data), "x.npy"); }
+Result<NpyArray> parse_header(std::string_view header, std::string_view data = "") {
+  return parse_npy(file_of(header, data), "x.npy");
+}
 
 TEST(Npy, EveryTypeAndShapeRoundTrips) {
-  for (DType dtype : {DType::kBool, DType::kInt8, DType::kInt16, DType::kInt32, DType::kInt64, DType::kUInt8, DType::kUInt16,
-                      DType::kUInt32, DType::kUInt64, DType::kFloat16, DType::kFloat32, DType::kFloat64, DType::kComplex64,
-                      DType::kComplex128}) {
+  for (DType dtype : {DType::kBool, DType::kInt8, DType::kInt16, DType::kInt32, DType::kInt64, DType::kUInt8,
+                      DType::kUInt16, DType::kUInt32, DType::kUInt64, DType::kFloat16, DType::kFloat32, DType::kFloat64,
+                      DType::kComplex64, DType::kComplex128}) {
     for (auto shape : {std::vector<int64_t>{}, {5}, {0, 4}, {2, 3, 4}}) {
       NpyArray array = random_array(dtype, shape);
       ASSERT_TRUE(write_npy(path(), array).ok());
@@ -82,7 +84,8 @@ TEST(Npy, MalformedFilesAreInvalidArgument) {
   for (auto header : {"", "{", "{}", "{'descr': '<f4'}", "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}",
                       "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}",
                       "{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4)}",
-                      "{'descr': '<f4', 'fortran_order': Maybe, 'shape': (1,)}", "{'descr': '<f4', 'fortran_order': False, 'shape': 1}",
+                      "{'descr': '<f4', 'fortran_order': Maybe, 'shape': (1,)}",
+                      "{'descr': '<f4', 'fortran_order': False, 'shape': 1}",
                       "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}",
                       "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'more': 1}",
                       "{'descr': '<f4', 'fortran_order': False, 'shape': (1,)} trailing"}) {
@@ -103,7 +106,8 @@ TEST(Npy, FlippedAndCutFilesNeverCrash) {
   const auto whole = file_bytes();
   for (int round = 0; round < 5000; ++round) {
     auto file = whole;
-    for (size_t flips = random() % 4; flips > 0; --flips) file[random() % file.size()] = static_cast<std::byte>(random());
+    for (size_t flips = random() % 4; flips > 0; --flips)
+      file[random() % file.size()] = static_cast<std::byte>(random());
     if (round % 3 == 0) file.resize(random() % file.size());
     auto array = parse_npy(file, "fuzz");
     if (array.ok()) continue;

@@ -57,8 +57,8 @@ TomlReader::TomlReader(const TomlNode& table, std::string path, std::string_view
     : node_(table), table_(std::get<TomlTable>(table.value)), path_(std::move(path)), file_name_(file_name) {}
 
 const TomlNode* TomlReader::find(std::string_view key) const {
-  for (const auto& [name, node] : table_.entries)
-    if (name == key) return &node;
+  for (const TomlNode& node : table_.entries)
+    if (node.key == key) return &node;
   return nullptr;
 }
 
@@ -109,9 +109,12 @@ void TomlReader::integer(std::string_view key, int64_t& value, int64_t lowest, i
 }
 
 bool TomlReader::to_number(std::string_view key, const TomlNode& node, std::string_view expected, double& value) {
-  if (const auto* i = std::get_if<int64_t>(&node.value)) value = static_cast<double>(*i);
-  else if (const auto* d = std::get_if<double>(&node.value); d && std::isfinite(*d)) value = *d;
-  else return wrong(key, expected, node), false;
+  if (const auto* i = std::get_if<int64_t>(&node.value))
+    value = static_cast<double>(*i);
+  else if (const auto* d = std::get_if<double>(&node.value); d && std::isfinite(*d))
+    value = *d;
+  else
+    return wrong(key, expected, node), false;
   return true;
 }
 
@@ -147,8 +150,8 @@ void TomlReader::numbers(std::string_view key, std::vector<double>& value, std::
   value = std::move(read);
 }
 
-void TomlReader::integers(std::string_view key, std::vector<int64_t>& value, std::optional<size_t> count, int64_t lowest,
-                          int64_t highest) {
+void TomlReader::integers(std::string_view key, std::vector<int64_t>& value, std::optional<size_t> count,
+                          int64_t lowest, int64_t highest) {
   const TomlArray* array = list(key, "integers", count);
   if (!array) return;
   std::vector<int64_t> read;
@@ -220,11 +223,12 @@ void TomlReader::refuse(std::string_view key, std::string_view where) {
 }
 
 Status TomlReader::unknown_key() const {
-  for (const auto& [name, node] : table_.entries) {
-    if (std::find(known_.begin(), known_.end(), name) != known_.end()) continue;
-    std::string what = path_.empty() ? "unknown section or key" : "unknown key";
-    if (auto near = nearest_word(name, known_)) return invalid_argument("{}: {}; did you mean '{}'?", where(name), what, *near);
-    return invalid_argument("{}: {}; expected one of: {}", where(name), what, fmt::join(known_, ", "));
+  for (const TomlNode& node : table_.entries) {
+    if (std::find(known_.begin(), known_.end(), node.key) != known_.end()) continue;
+    const std::string what = path_.empty() ? "unknown section or key" : "unknown key";
+    const auto near = nearest_word(node.key, known_);
+    if (near) return invalid_argument("{}: {}; did you mean '{}'?", where(node.key), what, *near);
+    return invalid_argument("{}: {}; expected one of: {}", where(node.key), what, fmt::join(known_, ", "));
   }
   return {};
 }

@@ -4,8 +4,8 @@
 #include <vector>
 
 // The whole parser in this file, without exceptions: the distribution's shared library has only the throwing one. Its
-// assertions fail on some malformed text ("[=") and stand before real hazards, so they stay on, release builds included,
-// and throw what only this file catches.
+// assertions fail on some malformed text ("[=") and stand before real hazards, so they stay on, release builds
+// included, and throw what only this file catches.
 namespace {
 struct TomlAssertion {};
 [[noreturn]] void assertion_failed() { throw TomlAssertion{}; }
@@ -17,8 +17,8 @@ struct TomlAssertion {};
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0
 #define TOML_ASSERT(expr) ((expr) ? static_cast<void>(0) : assertion_failed())
-#include <toml++/impl/preprocessor.h>
 #include <toml++/impl/forward_declarations.h>
+#include <toml++/impl/preprocessor.h>
 // Its tables of white space promise the compiler that some letters cannot occur ("\u00c3" outside a string), which is
 // undefined behaviour in 3.3; they are no white space. Broken promises elsewhere are assertions.
 #undef TOML_UNREACHABLE
@@ -42,9 +42,10 @@ TomlArray convert_array(const toml::array& array) {
 TomlTable convert_table(const toml::table& table) {
   TomlTable out;
   for (auto&& [key, item] : table) {
-    out.entries.emplace_back(std::string(key.str()), convert(item));
+    TomlNode& entry = out.entries.emplace_back(convert(item));
+    entry.key = key.str();
     // A value may begin on a later line than its key; people look for the key.
-    if (!item.is_table() && key.source().begin.line) out.entries.back().second.line = key.source().begin.line;
+    if (!item.is_table() && key.source().begin.line) entry.line = key.source().begin.line;
   }
   return out;
 }
@@ -52,12 +53,18 @@ TomlTable convert_table(const toml::table& table) {
 TomlNode convert(const toml::node& node) {
   TomlNode out;
   if (node.source().begin.line) out.line = node.source().begin.line;
-  if (auto* s = node.as_string()) out.value = s->get();
-  else if (auto* i = node.as_integer()) out.value = i->get();
-  else if (auto* f = node.as_floating_point()) out.value = f->get();
-  else if (auto* b = node.as_boolean()) out.value = b->get();
-  else if (auto* a = node.as_array()) out.value = convert_array(*a);
-  else if (auto* t = node.as_table()) out.value = convert_table(*t);
+  if (auto* s = node.as_string())
+    out.value = s->get();
+  else if (auto* i = node.as_integer())
+    out.value = i->get();
+  else if (auto* f = node.as_floating_point())
+    out.value = f->get();
+  else if (auto* b = node.as_boolean())
+    out.value = b->get();
+  else if (auto* a = node.as_array())
+    out.value = convert_array(*a);
+  else if (auto* t = node.as_table())
+    out.value = convert_table(*t);
   return out;
 }
 
@@ -82,8 +89,8 @@ Result<TomlNode> parse(std::string_view text, std::string_view file_name) {
   toml::parse_result result = toml::parse(text);
   if (result.failed()) {
     const toml::parse_error& error = result.error();
-    return invalid_argument("{}:{}:{}: expected TOML: {}", file_name, error.source().begin.line, error.source().begin.column,
-                            error.description());
+    return invalid_argument("{}:{}:{}: expected TOML: {}", file_name, error.source().begin.line,
+                            error.source().begin.column, error.description());
   }
   return convert(result.table());
 }

@@ -1,5 +1,5 @@
-// Inside src/picture: a TOML document as plain values that know their line, and a reader of its tables that knows how to
-// complain. Keeps toml++ inside one file.
+// Inside src/picture: a TOML document as plain values that know their line, and a reader of its tables that knows how
+// to complain. Keeps toml++ inside one file.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -19,20 +18,22 @@ namespace fovea {
 struct TomlNode;
 using TomlArray = std::vector<TomlNode>;
 struct TomlTable {
-  std::vector<std::pair<std::string, TomlNode>> entries;
+  std::vector<TomlNode> entries;
 };
 struct TomlOther {};  // dates and times, which no card needs
 
 struct TomlNode {
   int64_t line = 1;
+  std::string key;  // of an entry of a table
   std::variant<TomlOther, std::string, int64_t, double, bool, TomlArray, TomlTable> value;
 };
 
 // InvalidArgument with line and column where the text is no TOML. The root holds a table.
 Result<TomlNode> parse_toml(std::string_view text, std::string_view file_name);
 
-// One table. Every read names a key, which is known from then on; a key that is absent leaves its variable alone. The first
-// complaint is kept; finish() returns it, but an unknown key goes first: a misspelled key is why another is missing.
+// One table. Every read names a key, which is known from then on; a key that is absent leaves its variable alone. The
+// first complaint is kept; finish() returns it, but an unknown key goes first: a misspelled key is why another is
+// missing.
 class TomlReader {
  public:
   // `path` is the table's name in messages: "picture", "inputs[1]", "" for the root.
@@ -44,8 +45,10 @@ class TomlReader {
   void integer(std::string_view key, int64_t& value, int64_t lowest, int64_t highest);
   void number(std::string_view key, double& value, double lowest, double highest);
   // Lists; `count` entries if given, else at least one.
-  void numbers(std::string_view key, std::vector<double>& value, std::optional<size_t> count, double lowest, double highest);
-  void integers(std::string_view key, std::vector<int64_t>& value, std::optional<size_t> count, int64_t lowest, int64_t highest);
+  void numbers(std::string_view key, std::vector<double>& value, std::optional<size_t> count, double lowest,
+               double highest);
+  void integers(std::string_view key, std::vector<int64_t>& value, std::optional<size_t> count, int64_t lowest,
+                int64_t highest);
   void strings(std::string_view key, std::vector<std::string>& value);
   void number_or_numbers(std::string_view key, std::vector<double>& value);
 
@@ -53,12 +56,13 @@ class TomlReader {
   template <typename E>
   void choice(std::string_view key, E& value, int count) {
     std::vector<std::string_view> names;
+    names.reserve(static_cast<size_t>(count));
     for (int i = 0; i < count; ++i) names.push_back(to_string(static_cast<E>(i)));
     if (auto index = choice_index(key, names)) value = static_cast<E>(*index);
   }
 
-  const TomlNode* table(std::string_view key);               // null where absent or wrong
-  std::span<const TomlNode> tables(std::string_view key);    // [[key]]
+  const TomlNode* table(std::string_view key);             // null where absent or wrong
+  std::span<const TomlNode> tables(std::string_view key);  // [[key]]
 
   void require(std::string_view key, std::string_view what);  // complains if absent
   // Complains if present where it means nothing: "has no meaning " + where, such as "with resize = \"none\"".

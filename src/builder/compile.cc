@@ -1,0 +1,134 @@
+#include "builder/compile.h"
+
+#include <chrono>
+#include <filesystem>
+
+#include "backends/cpu/target.h"
+#include "builder/report.h"
+#include "ir/text.h"
+#include "onnx/reader.h"
+#include "plan/plan.h"
+#include "runtime/specialisation.h"
+
+namespace fovea {
+namespace {
+
+class Compiler {
+ public:
+  explicit Compiler(const CompileOptions& options) : o_(options), threads_(options.threads > 0 ? options.threads : hardware_threads()) {}
+
+  Result<CompileResult> run() {
+    FOVEA_TRY(stage("read", [&] { return read(); }));
+    FOVEA_TRY(stage("passes", [&] { return passes(); }));
+    FOVEA_TRY(stage("kernels", [&] { return kernels(); }));
+    const CpuTarget here = cpu_target();
+    EngineData& e = result_.engine;
+    e.fovea_version = version_string(), e.git_hash = git_hash();
+    e.source_name = std::filesystem::path(o_.model).filename().string();
+    e.source_hash = info_.hash;
+    e.targets.push_back({here.build, here.libraries, here.device, here.features, threads_, std::move(recipes_)});
+    e.report = report_json(result_, profiles_);
+    return std::move(result_);
+  }
+
+ private:
+  template <typename F>
+  Status stage(std::string name, F&& f) {
+    const auto begin = std::chrono::steady_clock::now();
+    Status s = f();
+    result_.stages.push_back({std::move(name), std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count()});
+    return s;
+  }
+
+  Graph& graph() { return *result_.engine.graph; }
+
+  Status read() {
+    progress("reading", 0, 1);
+    FOVEA_TRY_SET(result_.engine.graph, read_onnx(o_.model, {}, &info_));
+    print("import");
+    return {};
+  }
+
+  void print(std::string_view pass) {
+    for (const std::string& want : o_.print_ir_after)
+      if ((want == pass || want == "all") && o_.print_ir) return o_.print_ir(pass, ::fovea::print(graph()));
+  }
+  void progress(std::string_view what, int done, int total) {
+    if (o_.progress) o_.progress(what, done, total);
+  }
+
+  Status passes() {
+    const std::vector<Stage> stages = pipeline();
+    for (const std::string& want : o_.print_ir_after)
+      if (want != "all" && want != "import" && !find_pass(stages, want)) return invalid_argument("--print-ir-after: no pass is named '{}'", want);
+    PassOptions options;
+    options.threads = threads_;
+    options.disabled = o_.disabled_passes;
+    options.after_pass = [&](const Pass& pass, const Graph&) {
+      print(pass.name);
+      return Status();
+    };
+    FOVEA_TRY_SET(result_.passes, run_stages(graph(), stages, options));
+    return {};
+  }
+
+  // Sizes that no profile names: batch 1, and a middling picture.
+  Result<std::vector<SymbolValues>> complete_profiles() {
+    std::vector<SymbolValues> profiles = o_.profiles;
+    if (profiles.empty()) profiles.emplace_back();
+    for (SymbolValues& p : profiles)
+      for (const Value* input : graph().inputs)
+        for (size_t d = 0; d < input->shape.size(); ++d) {
+          if (input->shape[d].op() != ExprOp::kSymbol) continue;
+          const Symbol& s = *input->shape[d].symbol();
+          const int64_t usual = d == 0 && input->shape.size() == 4 ? 1 : 640;
+          p.try_emplace(s.name, std::clamp(usual, s.lo, s.hi));
+        }
+    for (const SymbolValues& p : profiles)
+      if (auto s = Sizes::make(graph(), p); !s.ok()) return s.status().in("--shapes");
+    return profiles;
+  }
+
+  Status kernels() {
+    TimingCache cache;
+    if (!o_.timing_cache.empty()) FOVEA_TRY(cache.load(o_.timing_cache));
+    FOVEA_TRY_SET(std::vector<SymbolValues> profiles, complete_profiles());
+    Timer timer(cache, threads_, o_.timing);
+    PackedWeightsMap weights;
+    for (size_t i = 0; i < profiles.size(); ++i) {
+      ChooseOptions options;
+      options.threads = threads_, options.keep_candidates = true;
+      options.progress = [&](int done, int total) { progress(fmt::format("choosing kernels, profile {} of {}", i + 1, profiles.size()), done, total); };
+      FOVEA_TRY_SET(Assignment assignment, choose(graph(), profiles[i], timer, weights, options));
+      FOVEA_TRY(profile(profiles[i], std::move(assignment), weights));
+    }
+    result_.kernels_timed = timer.measured();
+    if (!o_.timing_cache.empty() && timer.measured() > 0) FOVEA_TRY(cache.save(o_.timing_cache));
+    return {};
+  }
+
+  Status profile(const SymbolValues& sizes, Assignment assignment, PackedWeights& weights) {
+    recipes_.push_back(to_recipe(graph(), sizes, assignment));
+    ProfileReport report{sizes, assignment.groups, assignment.reformat_ms, 0, 0, 0, 0};
+    FOVEA_TRY_SET(Plan plan, build_plan(graph(), std::move(assignment)));
+    report.reformats = plan.reformats, report.views = plan.views, report.copies = plan.copies;
+    Specialisation::Refusal refusal;
+    FOVEA_TRY_SET(auto spec, Specialisation::make(std::make_shared<const Plan>(std::move(plan)), sizes, threads_, weights, refusal));
+    report.arena_bytes = spec->arena_bytes();
+    profiles_.push_back(std::move(report));
+    return {};
+  }
+
+  const CompileOptions& o_;
+  int threads_;
+  CompileResult result_;
+  ModelInfo info_;
+  std::vector<Recipe> recipes_;
+  std::vector<ProfileReport> profiles_;
+};
+
+}  // namespace
+
+Result<CompileResult> compile(const CompileOptions& options) { return Compiler(options).run(); }
+
+}  // namespace fovea

@@ -1,0 +1,66 @@
+#include "builder/report.h"
+
+#include <nlohmann/json.hpp>
+
+namespace fovea {
+
+using nlohmann::ordered_json;
+
+namespace {
+
+ordered_json candidate_json(const CandidateNote& c) {
+  ordered_json j{{"kernel", c.kernel}};
+  if (!c.layouts.empty()) j["layouts"] = c.layouts;
+  if (c.refusal.empty()) j["ms"] = c.ms;
+  else j["refusal"] = c.refusal;
+  return j;
+}
+
+ordered_json group_json(const GroupChoice& g) {
+  ordered_json j;
+  j["kernel"] = g.row ? std::string(g.row->name) : "reference";
+  ordered_json ops = ordered_json::array(), origin = ordered_json::array();
+  for (const Node* n : g.group.nodes) {
+    ops.push_back(n->op->name);
+    for (const std::string& o : n->origin) origin.push_back(o);
+  }
+  j["ops"] = ops;
+  j["onnx_nodes"] = origin;
+  ordered_json outputs = ordered_json::array();
+  for (size_t k = 0; k < g.group.outputs.size(); ++k)
+    if (const Value* v = g.group.outputs[k])
+      outputs.push_back({{"name", v->name}, {"shape", to_string(v->shape)}, {"layout", to_string(k < g.layouts.outputs.size() ? g.layouts.outputs[k] : Layout::kPlain)}});
+  j["outputs"] = outputs;
+  if (g.ms >= 0) j["ms"] = g.ms;
+  ordered_json candidates = ordered_json::array();
+  for (const CandidateNote& c : g.candidates) candidates.push_back(candidate_json(c));
+  j["candidates"] = candidates;
+  return j;
+}
+
+}  // namespace
+
+// Nothing that differs between two compilations with the same timing cache may stand in the engine: no wall times.
+std::string report_json(const CompileResult& result, const std::vector<ProfileReport>& profiles) {
+  ordered_json j;
+  ordered_json passes = ordered_json::array();
+  for (const PassReport& p : result.passes) passes.push_back({{"name", p.name}, {"changes", p.changes}, {"nodes_before", p.nodes_before}, {"nodes_after", p.nodes_after}});
+  j["passes"] = passes;
+  ordered_json list = ordered_json::array();
+  for (const ProfileReport& p : profiles) {
+    ordered_json groups = ordered_json::array();
+    int reference = 0;
+    for (const GroupChoice& g : p.groups) {
+      groups.push_back(group_json(g));
+      reference += g.row == nullptr;
+    }
+    ordered_json sizes = ordered_json::object();
+    for (const auto& [name, value] : p.profile) sizes[name] = value;
+    list.push_back({{"profile", sizes}, {"reformats", p.reformats}, {"views", p.views}, {"copies", p.copies}, {"arena_bytes", p.arena_bytes},
+                    {"groups_on_reference_kernels", reference}, {"groups", groups}});
+  }
+  j["profiles"] = list;
+  return j.dump();
+}
+
+}  // namespace fovea

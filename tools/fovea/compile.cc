@@ -1,0 +1,64 @@
+#include <cstdio>
+
+#include "builder/compile.h"
+#include "verbs.h"
+
+namespace fovea::tool {
+namespace {
+
+struct Options {
+  std::string model, output, card, timing_cache, timing = "on";
+  std::vector<std::string> shapes, disabled, print_after;
+  int threads = 0;
+  bool verify = false, verbose = false;
+};
+
+Status run(const Options& o) {
+  CompileOptions c;
+  c.model = o.model, c.card = o.card, c.threads = o.threads, c.timing_cache = o.timing_cache;
+  c.timing = o.timing == "on", c.verify = o.verify;
+  c.disabled_passes = o.disabled, c.print_ir_after = o.print_after;
+  for (const std::string& s : o.shapes) {
+    FOVEA_TRY_SET(SymbolValues sizes, parse_sizes(s));
+    c.profiles.push_back(std::move(sizes));
+  }
+  c.print_ir = [](std::string_view pass, const std::string& text) {
+    std::printf("# after %.*s\n%s\n", static_cast<int>(pass.size()), pass.data(), text.c_str());
+  };
+  c.log = stderr_log(o.verbose);
+  auto result = [&] {
+    Progress progress;
+    c.progress = [&](std::string_view what, int done, int total) { progress.show(what, done, total); };
+    return compile(c);
+  }();
+  if (!result.ok()) return result.status();
+  FOVEA_TRY(write_engine(o.output, result->engine));
+  double total = 0;
+  for (const CompileStage& s : result->stages) total += s.ms;
+  if (o.verbose)
+    for (const CompileStage& s : result->stages) std::fprintf(stderr, "%-10s %8.0f ms\n", s.name.c_str(), s.ms);
+  std::fprintf(stderr, "%s: %lld nodes, %zu profiles, %d kernels timed, %.1f s\n", o.output.c_str(),
+               static_cast<long long>(result->engine.graph->node_count()), result->engine.targets[0].recipes.size(), result->kernels_timed, total / 1e3);
+  return {};
+}
+
+}  // namespace
+
+void add_compile(CLI::App& app, Action& action) {
+  auto o = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("compile", "Compile an ONNX model into an engine file");
+  verb->add_option("model", o->model, "The model as exported")->required()->type_name("MODEL.onnx");
+  verb->add_option("-o,--output", o->output, "The engine file to write")->required()->type_name("OUT.fov");
+  verb->add_option("--card", o->card, "Model card: what pictures need and what the tensors mean")->type_name("CARD.toml");
+  verb->add_option("--shapes", o->shapes, "Sizes to choose kernels for; may be given several times")->type_name("n=1");
+  verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::PositiveNumber);
+  verb->add_option("--timing-cache", o->timing_cache, "Measured times, read and written: the same file gives the same engine")->type_name("FILE");
+  verb->add_option("--timing", o->timing, "Measure kernels (on), or choose by estimates (off)")->check(CLI::IsMember({"on", "off"}));
+  verb->add_flag("--verify", o->verify, "Check every pass against the imported graph, with the reference kernels");
+  verb->add_option("--disable-pass", o->disabled, "Leave out a pass; may be given several times")->type_name("NAME");
+  verb->add_option("--print-ir-after", o->print_after, "Print the graph after a pass, after 'import', or after 'all'")->type_name("NAME");
+  verb->add_flag("-v,--verbose", o->verbose, "Say more");
+  verb->callback([o, &action] { action = [o] { return run(*o); }; });
+}
+
+}  // namespace fovea::tool

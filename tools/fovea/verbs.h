@@ -1,0 +1,40 @@
+// The verbs of the command line, one file each; and what they share.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <functional>
+#include <string>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "tactics/sizes.h"
+
+namespace fovea::tool {
+
+// Adds the verb to the command line; its callback sets `action`, which main() runs.
+using Action = std::function<Status()>;
+void add_compile(CLI::App& app, Action& action);
+void add_run(CLI::App& app, Action& action);
+void add_bench(CLI::App& app, Action& action);
+void add_inspect(CLI::App& app, Action& action);
+
+// A progress bar on stderr, drawn only where stderr is a terminal.
+class Progress {
+ public:
+  void show(std::string_view what, int done, int total);
+  ~Progress();
+
+ private:
+  bool shown_ = false;
+  int last_ = -1;
+  std::string last_what_;
+};
+
+// Messages go to stderr: warnings always, the rest with --verbose.
+LogSink stderr_log(bool verbose);
+
+// "n=8" or "n=1,h=300" -> sizes.
+Result<SymbolValues> parse_sizes(const std::string& text);
+
+}  // namespace fovea::tool

@@ -267,6 +267,46 @@ TEST(Card, NamesAndAnchorsLieBesideTheCard) {
               HasSubstr("expected anchors of shape (N, 4), found (4, 2)"));
 }
 
+// Text of the document that explains cards, and the TOML blocks in it.
+std::string document() {
+  auto text = read_file(FOVEA_SOURCE_DIR "/docs/model-card.md");
+  EXPECT_TRUE(text.ok());
+  return text.ok() ? *text : "";
+}
+
+std::vector<std::string> documented_cards() {
+  constexpr std::string_view kBegin = "```toml\n", kEnd = "```\n";
+  std::vector<std::string> cards;
+  const std::string text = document();
+  for (size_t at = text.find(kBegin); at != std::string::npos; at = text.find(kBegin, at)) {
+    at += kBegin.size();
+    cards.push_back(text.substr(at, text.find(kEnd, at) - at));
+  }
+  return cards;
+}
+
+TEST(CardDocument, ItsExamplesAreCards) {
+  const auto cards = documented_cards();
+  EXPECT_EQ(cards.size(), 7u);
+  for (const std::string& text : cards) {
+    auto card = parse_card(text, "docs/model-card.md");
+    EXPECT_TRUE(card.ok()) << card.status().message() << "\n" << text;
+  }
+}
+
+TEST(CardDocument, NamesEveryKey) {
+  const std::string text = document();
+  auto card = parse_card(kFull, "full");
+  ASSERT_TRUE(card.ok());
+  const std::string printed = to_toml(*card);
+  for (size_t at = 0; at < printed.size(); at = printed.find('\n', at) + 1) {
+    const std::string line = printed.substr(at, printed.find('\n', at) - at);
+    const size_t equals = line.find(" = ");
+    if (equals == std::string::npos) continue;
+    EXPECT_THAT(text, HasSubstr("`" + line.substr(0, equals) + "`"));
+  }
+}
+
 TEST(Card, FlippedBytesNeverCrash) {
   const uint32_t seed = 4;
   std::mt19937 random(seed);

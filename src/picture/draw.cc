@@ -37,7 +37,7 @@ struct Style {
 Style style_for(const Image& image) {
   const double side = std::sqrt(static_cast<double>(image.height) * static_cast<double>(image.width));
   const double line = std::clamp(std::round(side / 250), 2.0, 12.0);
-  const double font = std::clamp(std::round(side / 32), 11.0, 64.0);
+  const double font = std::clamp(std::round(6 + side / 55), 11.0, 64.0);
   return {line, font, std::round(font * 0.3), line};
 }
 
@@ -130,11 +130,11 @@ double overlap(const Rect& a, const Rect& b) {
   return w > 0 && h > 0 ? w * h : 0;
 }
 
-// What a tag hides, in tags' areas: of other tags, and of each box the share that it covers, for a small object suffers
-// more than a large one.
+// What a tag hides: of other tags, whose text is lost, counted twice, and of each box the share that it covers, for a
+// small object suffers more than a large one.
 double hidden(const Rect& tag, std::span<const Rect> tags, std::span<const Rect> boxes) {
   double sum = 0;
-  for (const Rect& other : tags) sum += overlap(tag, other) / (tag.w * tag.h);
+  for (const Rect& other : tags) sum += 2 * overlap(tag, other) / (other.w * other.h);
   for (const Rect& box : boxes) sum += overlap(tag, box) / std::max(box.w * box.h, 1.0);
   return sum;
 }

@@ -12,7 +12,7 @@ Status infer(InferContext& c) {
   if (value->dtype() == DType::kString) return unsupported("{}: value is a string", c.node().label());
   FOVEA_TRY(c.expect_dtype(0, c.dtype(0) == DType::kInt64, "int64"));
   FOVEA_TRY(c.expect_rank(0, 1));
-  if (!c.shape(0)[0].is_const()) return c.error("the length of the shape input is not known: rank must be static");
+  if (!c.shape(0)[0].is_const()) return unsupported("{}: the length of the shape input is not known: rank must be static", c.node().label());
   SymValuePtr sizes = c.known(0);
   Shape shape;
   for (int64_t i = 0; i < c.shape(0)[0].int_value() && i <= kMaxRank; ++i) {

@@ -13,7 +13,7 @@ Status infer(InferContext& c) {
   const int64_t batch = c.attrs<GatherNDAttrs>().batch_dims;
   const Shape data = c.shape(0), indices = c.shape(1);
   if (indices.empty() || data.empty()) return c.error("data and indices need at least one dimension");
-  if (!indices.back().is_const()) return c.error(fmt::format("the length of an index tuple, the last size of {}, is not known", to_string(indices)));
+  if (!indices.back().is_const()) return unsupported("{}: the length of an index tuple, the last size of {}, is not known", c.node().label(), to_string(indices));
   const int64_t tuple = indices.back().int_value();
   if (batch < 0 || batch >= std::min(c.rank(0), c.rank(1)) || tuple < 1 || tuple > c.rank(0) - batch)
     return c.error(fmt::format("tuples of {} with batch_dims {} do not index {}", tuple, batch, to_string(data)));

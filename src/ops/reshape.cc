@@ -10,7 +10,7 @@ Status infer(InferContext& c) {
   const ReshapeAttrs& attrs = c.attrs<ReshapeAttrs>();
   FOVEA_TRY(c.expect_dtype(1, c.dtype(1) == DType::kInt64, "int64"));
   FOVEA_TRY(c.expect_rank(1, 1));
-  if (!c.shape(1)[0].is_const()) return c.error("the length of the shape input is not known: rank must be static");
+  if (!c.shape(1)[0].is_const()) return unsupported("{}: the length of the shape input is not known: rank must be static", c.node().label());
   const auto rank = static_cast<size_t>(c.shape(1)[0].int_value());
   if (rank > kMaxRank) return unsupported("{}: rank {} is above {}", c.node().label(), rank, kMaxRank);
   const Dim total = product(c.shape(0));

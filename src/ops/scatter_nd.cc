@@ -35,7 +35,7 @@ Status infer(InferContext& c) {
   FOVEA_TRY(c.expect_dtype(2, c.dtype(2) == c.dtype(0), fmt::format("{} as input 0", to_string(c.dtype(0)))));
   const Shape data = c.shape(0), indices = c.shape(1), updates = c.shape(2);
   if (indices.empty() || data.empty()) return c.error("data and indices need at least one dimension");
-  if (!indices.back().is_const()) return c.error(fmt::format("the length of an index tuple, the last size of {}, is not known", to_string(indices)));
+  if (!indices.back().is_const()) return unsupported("{}: the length of an index tuple, the last size of {}, is not known", c.node().label(), to_string(indices));
   const int64_t tuple = indices.back().int_value();
   if (tuple < 1 || tuple > c.rank(0)) return c.error(fmt::format("tuples of {} do not index {}", tuple, to_string(data)));
   Shape expected(indices.begin(), indices.end() - 1);

@@ -53,7 +53,7 @@ Status infer(InferContext& c) {
     FOVEA_TRY(c.expect_rank(i, 1));
     FOVEA_TRY(same_size(c, c.shape(i)[0], c.shape(1)[0], fmt::format("lengths of inputs {} and 1", i)).status());
   }
-  if (!c.shape(1)[0].is_const()) return c.error("the number of starts is not known");
+  if (!c.shape(1)[0].is_const()) return unsupported("{}: the number of starts is not known", c.node().label());
   const int64_t count = c.shape(1)[0].int_value();
   std::vector<int64_t> axes(static_cast<size_t>(std::clamp<int64_t>(count, 0, kMaxRank)));
   for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int64_t>(i);

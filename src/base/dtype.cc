@@ -24,6 +24,7 @@ constexpr std::array<Info, kMaxDType + 1> kInfo = {{
     {"float8e4m3fnuz", 8, Family::kFloat}, {"float8e5m2", 8, Family::kFloat},   {"float8e5m2fnuz", 8, Family::kFloat},
     {"uint4", 4, Family::kInteger},        {"int4", 4, Family::kInteger},       {"float4e2m1", 4, Family::kFloat},
     {"float8e8m0", 8, Family::kFloat},     {"uint2", 2, Family::kInteger},      {"int2", 2, Family::kInteger},
+    {"float6e2m3", 6, Family::kFloat},     {"float6e3m2", 6, Family::kFloat},
 }};
 
 const Info& info(DType type) { return kInfo[std::min<size_t>(static_cast<size_t>(type), kMaxDType)]; }
@@ -41,6 +42,8 @@ SmallFloat small_format(DType type) {
     case DType::kFloat8E5M2: return {5, 2, 15, true, true, false};
     case DType::kFloat8E5M2FNUZ: return {5, 2, 16, true, false, true};
     case DType::kFloat8E8M0: return {8, 0, 127, false, false, false};
+    case DType::kFloat6E2M3: return {2, 3, 1, true, false, false};
+    case DType::kFloat6E3M2: return {3, 2, 3, true, false, false};
     default: return {2, 1, 1, true, false, false};  // float4e2m1: no NaN, no infinity
   }
 }
@@ -106,6 +109,25 @@ BFloat16::BFloat16(float f) {
 
 BFloat16::operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
+uint8_t packed_bits(DType type, const void* data, int64_t i) {
+  const auto* p = static_cast<const uint8_t*>(data);
+  const int width = dtype_bits(type), mask = (1 << width) - 1;
+  const int64_t bit = i * width;
+  int v = p[bit / 8] >> (bit % 8);
+  if (bit % 8 + width > 8) v |= p[bit / 8 + 1] << (8 - bit % 8);  // 6-bit elements straddle bytes
+  return static_cast<uint8_t>(v & mask);
+}
+
+void set_packed_bits(DType type, void* data, int64_t i, uint8_t bits) {
+  auto* p = static_cast<uint8_t*>(data);
+  const int width = dtype_bits(type), mask = (1 << width) - 1;
+  const int64_t bit = i * width;
+  const int shift = static_cast<int>(bit % 8);
+  auto put = [](uint8_t& byte, int at, int what) { byte = static_cast<uint8_t>((byte & ~at) | (what & at)); };
+  put(p[bit / 8], (mask << shift) & 255, bits << shift);
+  if (shift + width > 8) put(p[bit / 8 + 1], mask >> (8 - shift), (bits & mask) >> (8 - shift));
+}
+
 float float_from_small(DType type, uint8_t bits) {
   switch (type) {  // two's complement and plain integers first
     case DType::kUInt4: return bits & 15;
@@ -162,7 +184,8 @@ uint8_t small_from_float(DType type, float value, bool saturate) {
     float distance = std::fabs(v - value);
     if (best < 0 || distance < best_distance || (distance == best_distance && (c & 1) == 0)) best = c, best_distance = distance;
   }
-  if (std::isnan(value)) return static_cast<uint8_t>(nan_code >= 0 ? nan_code : largest);
+  // The formats of 4 and 6 bits have no NaN: ONNX's tests expect -0.
+  if (std::isnan(value)) return static_cast<uint8_t>(nan_code >= 0 ? nan_code : codes / 2);
   // Past half a step beyond the largest value the number overflows.
   const SmallFloat f = small_format(type);
   int exponent;

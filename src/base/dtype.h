@@ -39,8 +39,10 @@ enum class DType : uint8_t {
   kFloat8E8M0 = 24,
   kUInt2 = 25,
   kInt2 = 26,
+  kFloat6E2M3 = 27,
+  kFloat6E3M2 = 28,
 };
-inline constexpr int kMaxDType = 26;
+inline constexpr int kMaxDType = 28;
 
 std::string_view to_string(DType type);                     // "float32", "int64", ...
 std::optional<DType> dtype_from_string(std::string_view s);  // inverse of to_string
@@ -68,7 +70,11 @@ struct BFloat16 {
   explicit operator float() const;
 };
 
-// 8-, 4- and 2-bit elements, by their bit pattern (low bits). Rounding is to nearest even; saturating, as ONNX's Cast does by default.
+// Element i of packed sub-byte ones, the first in the lowest bits as ONNX packs them: its bit pattern.
+uint8_t packed_bits(DType type, const void* data, int64_t i);
+void set_packed_bits(DType type, void* data, int64_t i, uint8_t bits);
+
+// 8-, 6-, 4- and 2-bit elements, by their bit pattern (low bits). Rounding is to nearest even; saturating, as ONNX's Cast does by default.
 float float_from_small(DType type, uint8_t bits);
 uint8_t small_from_float(DType type, float value, bool saturate = true);
 

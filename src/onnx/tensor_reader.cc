@@ -57,6 +57,18 @@ Result<TensorPtr> from_wider(DType type, Dims dims, int64_t bytes, const Field& 
   return TensorPtr(std::move(tensor));
 }
 
+// 6-bit elements come one an entry, though raw_data packs them.
+template <typename Field>
+Result<TensorPtr> from_six_bits(DType type, Dims dims, const Field& field) {
+  FOVEA_TRY(expect_entries(field, *element_count(dims), "int32_data"));
+  FOVEA_TRY_SET(auto tensor, Tensor::allocate(type, std::move(dims)));
+  for (int i = 0; i < field.size(); ++i) {
+    if (field.Get(i) < 0 || field.Get(i) > 63) return invalid_model("entry {} of int32_data: expected 6 bits, found {}", i, field.Get(i));
+    set_packed_bits(type, tensor->mutable_data(), i, static_cast<uint8_t>(field.Get(i)));
+  }
+  return TensorPtr(std::move(tensor));
+}
+
 Result<TensorPtr> from_fields(const onnx::TensorProto& p, DType type, Dims dims, int64_t bytes) {
   switch (type) {
     case DType::kFloat32:
@@ -69,7 +81,8 @@ Result<TensorPtr> from_fields(const onnx::TensorProto& p, DType type, Dims dims,
     case DType::kInt32: return from_same(type, std::move(dims), bytes, p.int32_data(), "int32_data");
     default: break;
   }
-  // Elements below a byte come packed, an entry a byte.
+  if (dtype_bits(type) == 6) return from_six_bits(type, std::move(dims), p.int32_data());
+  // Elements of 4 and 2 bits come packed, an entry a byte.
   if (dtype_bits(type) == 16) return from_wider<uint16_t>(type, std::move(dims), bytes, p.int32_data(), "int32_data");
   return from_wider<uint8_t>(type, std::move(dims), bytes, p.int32_data(), "int32_data");
 }

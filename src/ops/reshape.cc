@@ -14,6 +14,8 @@ Status infer(InferContext& c) {
   const auto rank = static_cast<size_t>(c.shape(1)[0].int_value());
   if (rank > kMaxRank) return unsupported("{}: rank {} is above {}", c.node().label(), rank, kMaxRank);
   const Dim total = product(c.shape(0));
+  // Of no elements at all, one size says nothing about the others: [0,3,4] may become [3,4,0].
+  const Dim bound = total.is_const(0) ? Dim(kUnbounded) : total;
   SymValuePtr known = c.known(1);
   Shape shape;
   Dim rest = 1;
@@ -34,14 +36,14 @@ Status infer(InferContext& c) {
     // An element that may be -1 at run time, or that nothing is known of, leaves its size to the run.
     if (!e || e->lo() < 0) {
       ++unknown;
-      shape.push_back(c.data_dependent_size(0, static_cast<int>(i), 0, total));
+      shape.push_back(c.data_dependent_size(0, static_cast<int>(i), 0, bound));
     } else {
       shape.push_back(*e);
       rest = rest * *e;
     }
   }
   if (inferred >= 0) {
-    if (unknown) shape[static_cast<size_t>(inferred)] = c.data_dependent_size(0, inferred, 0, total);
+    if (unknown) shape[static_cast<size_t>(inferred)] = c.data_dependent_size(0, inferred, 0, bound);
     else if (rest.is_const(0)) shape[static_cast<size_t>(inferred)] = 0;
     else shape[static_cast<size_t>(inferred)] = floor_div(total, rest);
   }

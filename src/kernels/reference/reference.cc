@@ -5,21 +5,9 @@
 namespace fovea {
 namespace {
 
-uint8_t small_bits(const TensorRef& t, int64_t i) {
-  const auto* p = static_cast<const uint8_t*>(t.data);
-  switch (dtype_bits(t.dtype)) {
-    case 4: return (p[i / 2] >> (4 * (i % 2))) & 15;
-    case 2: return (p[i / 4] >> (2 * (i % 4))) & 3;
-    default: return p[i];
-  }
-}
-
-void set_small_bits(const TensorRef& t, int64_t i, uint8_t bits) {
-  auto* p = static_cast<uint8_t*>(t.data);
-  const int width = dtype_bits(t.dtype), per_byte = 8 / width, shift = width * static_cast<int>(i % per_byte);
-  const int mask = ((1 << width) - 1) << shift;
-  p[i / per_byte] = static_cast<uint8_t>((p[i / per_byte] & ~mask) | ((bits << shift) & mask));
-}
+// 8-bit types without a C++ type come here too: for them packing is plain indexing.
+uint8_t small_bits(const TensorRef& t, int64_t i) { return packed_bits(t.dtype, t.data, i); }
+void set_small_bits(const TensorRef& t, int64_t i, uint8_t bits) { set_packed_bits(t.dtype, t.data, i, bits); }
 
 // A float converted to an integer as x86 does; only in-range values are C++'s to convert.
 int64_t to_int64(double v) {

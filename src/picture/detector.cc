@@ -1,0 +1,198 @@
+#include "picture/detector.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "kernels/reference/reference.h"
+
+namespace fovea {
+namespace {
+
+double now_ms() { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+// The elements of an output as doubles, whatever its type.
+std::vector<double> numbers(const TensorRef& t) {
+  Scratch scratch;
+  KernelContext c;
+  c.scratch = &scratch;
+  const double* p = load<double>(c, t);
+  return {p, p + t.count()};
+}
+
+void store_numbers(DType type, std::span<const int64_t> shape, std::vector<std::byte>& memory, std::span<const double> values) {
+  KernelContext c;
+  store(c, TensorRef::dense_of(type, shape, memory.data()), values.data());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Detector>> Detector::make(std::shared_ptr<LoadedEngine> engine) {
+  std::unique_ptr<Detector> d(new Detector);
+  d->engine_ = std::move(engine);
+  FOVEA_TRY(d->set_up());
+  return d;
+}
+
+Status Detector::set_up() {
+  if (engine_->data().card.empty() || !engine_->preprocess())
+    return invalid_argument("the engine holds no model card, so it cannot take pictures: compile with --card, or run it on tensors");
+  FOVEA_TRY_SET(card_, parse_card(engine_->data().card, "the engine's card"));
+  const Graph& g = engine_->main().graph();
+  for (picture_input_ = 0; picture_input_ < g.inputs.size() && g.inputs[picture_input_]->name != card_.picture.input;) ++picture_input_;
+  if (picture_input_ == g.inputs.size()) return invalid_model("the engine has no input '{}', which its card names for the picture", card_.picture.input);
+  for (const std::string* name : {&card_.outputs.boxes, &card_.outputs.scores, &card_.outputs.labels, &card_.outputs.image_index, &card_.outputs.count})
+    if (!name->empty() && output(*name) < 0) return invalid_model("the engine has no output '{}', which its card names", *name);
+  has_batch_ = card_.picture.layout == PictureLayout::kNchw || card_.picture.layout == PictureLayout::kNhwc;
+  const Value& input = *g.inputs[picture_input_];
+  if (has_batch_ && !input.shape.empty()) {
+    max_batch_ = input.shape[0].hi();
+    if (input.shape[0].is_const()) fixed_batch_ = max_batch_;
+  }
+  inputs_.resize(g.inputs.size());
+  input_shapes_.resize(g.inputs.size());
+  return {};
+}
+
+int Detector::output(const std::string& name) const {
+  const auto& names = engine_->main().graph().output_names;
+  auto it = std::find(names.begin(), names.end(), name);
+  return it == names.end() ? -1 : static_cast<int>(it - names.begin());
+}
+
+Result<std::vector<std::vector<Detection>>> Detector::detect(std::span<const Image* const> pictures, int64_t batch) {
+  timing_ = {};
+  std::vector<std::vector<Detection>> out(pictures.size());
+  batch = std::clamp<int64_t>(batch, 1, max_batch_);
+  if (fixed_batch_ > 0) batch = fixed_batch_;
+  auto same_input = [&](const Image& a, const Image& b) {
+    const ResizeGeometry x = resize_geometry(card_.picture.resize, a.height, a.width), y = resize_geometry(card_.picture.resize, b.height, b.width);
+    return x.input_h == y.input_h && x.input_w == y.input_w;
+  };
+  for (size_t at = 0; at < pictures.size();) {
+    size_t end = at + 1;
+    while (end < pictures.size() && end - at < static_cast<size_t>(batch) && same_input(*pictures[at], *pictures[end])) ++end;
+    FOVEA_TRY(run_batch(pictures.subspan(at, end - at), std::span(out).subspan(at, end - at)));
+    at = end;
+  }
+  return out;
+}
+
+Status Detector::run_batch(std::span<const Image* const> pictures, std::span<std::vector<Detection>> out) {
+  // A fixed batch is filled up with its last picture; those detections are dropped.
+  const size_t rows = fixed_batch_ > 0 ? static_cast<size_t>(fixed_batch_) : pictures.size();
+  const double begin = now_ms();
+  std::vector<ResizeGeometry> geometry;
+  for (size_t r = 0; r < rows; ++r) {
+    const Image& image = *pictures[std::min(r, pictures.size() - 1)];
+    geometry.push_back(resize_geometry(card_.picture.resize, image.height, image.width));
+    FOVEA_TRY(fill_picture(image, r, rows));
+  }
+  FOVEA_TRY(fill_others(geometry));
+  const double prepared = now_ms();
+  const Graph& g = engine_->main().graph();
+  FOVEA_TRY_SET(auto spec, engine_->main().specialise(input_shapes_, engine_->threads()));
+  network_.check_finite = check_finite;
+  FOVEA_TRY(network_.bind(spec));
+  std::vector<TensorRef> in, result(g.outputs.size());
+  for (size_t i = 0; i < g.inputs.size(); ++i) in.push_back(TensorRef::dense_of(g.inputs[i]->dtype, input_shapes_[i], inputs_[i].data()));
+  FOVEA_TRY(network_.run(in, result));
+  const double ran = now_ms();
+  FOVEA_TRY(collect(result, geometry, out));
+  timing_.preprocess += prepared - begin, timing_.network += ran - prepared, timing_.boxes += now_ms() - ran;
+  return {};
+}
+
+// The operator Preprocess writes one row of the network's input.
+Status Detector::fill_picture(const Image& image, size_t row, size_t rows) {
+  PlannedGraph& prep = *engine_->preprocess();
+  const std::vector<int64_t> shape{image.height, image.width, 3};
+  FOVEA_TRY_SET(auto spec, prep.specialise(std::span(&shape, 1), engine_->threads()));
+  FOVEA_TRY(preprocess_.bind(spec));
+  const TensorRef in = TensorRef::dense_of(DType::kUInt8, shape, const_cast<uint8_t*>(image.rgb.data()));
+  TensorRef out;
+  FOVEA_TRY(preprocess_.run(std::span(&in, 1), std::span(&out, 1)));
+  const auto bytes = static_cast<size_t>(dtype_bytes(out.dtype, out.count()).value_or(0));
+  std::vector<int64_t>& want = input_shapes_[picture_input_];
+  want.assign(out.shape().begin(), out.shape().end());
+  if (has_batch_ && want.size() == 3) want.insert(want.begin(), 1);
+  if (has_batch_) want[0] = static_cast<int64_t>(rows);
+  auto& memory = inputs_[picture_input_];
+  memory.resize(bytes * rows);
+  std::memcpy(memory.data() + row * bytes, out.data, bytes);
+  return {};
+}
+
+Status Detector::fill_others(std::span<const ResizeGeometry> geometry) {
+  const Graph& g = engine_->main().graph();
+  const auto rows = static_cast<int64_t>(geometry.size());
+  for (size_t i = 0; i < g.inputs.size(); ++i) {
+    if (i == picture_input_) continue;
+    const Value& input = *g.inputs[i];
+    const InputCard* card = nullptr;
+    for (const InputCard& c : card_.inputs)
+      if (c.name == input.name) card = &c;
+    if (!card) return invalid_argument("the engine's card does not say what input '{}' holds: add an [[inputs]] section", input.name);
+    // Sizes that the model leaves open: the batch first, then the padding mask's sides.
+    std::vector<int64_t> shape;
+    for (size_t d = 0; d < input.shape.size(); ++d) {
+      const bool side = card->role == InputRole::kPaddingMask && d + 2 >= input.shape.size();
+      const int64_t open = side ? (d + 1 == input.shape.size() ? geometry[0].input_w : geometry[0].input_h) : d == 0 ? rows : 1;
+      shape.push_back(input.shape[d].is_const() ? input.shape[d].int_value() : open);
+    }
+    const int64_t count = element_count(shape).value_or(0), row_elements = count / std::max<int64_t>(rows, 1);
+    std::vector<double> values;
+    for (int64_t e = 0; e < count; ++e) {
+      const ResizeGeometry& r = geometry[static_cast<size_t>(row_elements > 0 ? std::min(e / row_elements, rows - 1) : 0)];
+      const int64_t k = row_elements > 0 ? e % row_elements : 0;
+      const bool first = (k % 2 == 0) == (card->order == SizeOrder::kHeightWidth);  // is this the height?
+      switch (card->role) {
+        case InputRole::kConstant: values.push_back(card->value.size() == 1 ? card->value[0] : card->value[static_cast<size_t>(e) % card->value.size()]); break;
+        case InputRole::kOriginalSize: values.push_back(static_cast<double>(first ? r.picture_h : r.picture_w)); break;
+        case InputRole::kResizedSize: values.push_back(static_cast<double>(first ? r.resized_h : r.resized_w)); break;
+        case InputRole::kScale: values.push_back(row_elements == 1 || first ? r.scale_y : r.scale_x); break;
+        case InputRole::kPaddingMask: {
+          const int64_t x = k % r.input_w, y = k / r.input_w % r.input_h;
+          const bool inside = x >= r.pad_x && x < r.pad_x + r.resized_w && y >= r.pad_y && y < r.pad_y + r.resized_h;
+          values.push_back(inside == (card->true_is == MaskTruth::kPicture));
+          break;
+        }
+      }
+    }
+    inputs_[i].resize(static_cast<size_t>(dtype_bytes(input.dtype, count).value_or(0)));
+    store_numbers(input.dtype, shape, inputs_[i], values);
+    input_shapes_[i] = shape;
+  }
+  return {};
+}
+
+// Rows of boxes, scores and labels, either one list with image indices or one table a picture.
+Status Detector::collect(std::span<const TensorRef> outputs, std::span<const ResizeGeometry> geometry, std::span<std::vector<Detection>> out) const {
+  auto get = [&](const std::string& name) { return name.empty() ? std::vector<double>() : numbers(outputs[static_cast<size_t>(output(name))]); };
+  const TensorRef& table = outputs[static_cast<size_t>(output(card_.outputs.boxes))];
+  const std::vector<double> boxes = get(card_.outputs.boxes), scores = get(card_.outputs.scores), labels = get(card_.outputs.labels);
+  const std::vector<double> index = get(card_.outputs.image_index), count = get(card_.outputs.count);
+  const size_t rows = scores.size();
+  if (boxes.size() != rows * 4 || (!card_.outputs.labels.empty() && labels.size() != rows) || (!card_.outputs.image_index.empty() && index.size() != rows))
+    return invalid_model("the outputs that the card names do not belong together: {} numbers in '{}', {} in '{}', {} in '{}'", boxes.size(), card_.outputs.boxes, rows,
+                         card_.outputs.scores, labels.size(), card_.outputs.labels);
+  const size_t per_picture = table.rank == 3 ? static_cast<size_t>(table.dims[1]) : rows;
+  for (size_t r = 0; r < rows; ++r) {
+    size_t picture = table.rank == 3 && per_picture > 0 ? r / per_picture : 0;
+    if (!index.empty()) picture = index[r] >= 0 ? static_cast<size_t>(index[r]) : geometry.size();
+    if (picture >= geometry.size() || picture >= out.size()) continue;
+    if (picture < count.size() && static_cast<double>(r % std::max<size_t>(per_picture, 1)) >= count[picture]) continue;
+    Detection d;
+    std::array<float, 4> box{};
+    for (size_t k = 0; k < 4; ++k) box[k] = static_cast<float>(boxes[4 * r + k]);
+    box = box_to_picture(box, card_.outputs, geometry[picture]);
+    d.x0 = box[0], d.y0 = box[1], d.x1 = box[2], d.y1 = box[3];
+    d.score = static_cast<float>(scores[r]);
+    d.label = (labels.empty() ? 0 : static_cast<int64_t>(labels[r])) + card_.outputs.label_offset;
+    out[picture].push_back(d);
+  }
+  for (auto& list : out) std::stable_sort(list.begin(), list.end(), [](const Detection& a, const Detection& b) { return a.score > b.score; });
+  return {};
+}
+
+}  // namespace fovea

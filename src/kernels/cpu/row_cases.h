@@ -1,0 +1,156 @@
+// For the test and the benchmark of all rows: small graphs, one in a line of row_cases.inc, as ONNX would write them.
+//   Conv 2x17x38x38 c:24x17x3x3 c:24 | strides=2,1 pads=1,1,1,1 group=1 | Add Relu
+// The operator and its inputs (c: a constant, - absent), its attributes, and what follows it: Add brings an input of the
+// output's shape, add:24 a constant; other operators take attributes in brackets, Clip its bounds: LeakyRelu(alpha=0.1), Clip(0,6).
+#pragma once
+
+#include <charconv>
+#include <random>
+
+#include "kernels/kernel.h"
+#include "ops/op.h"
+
+namespace fovea::rows {
+
+struct Case {
+  std::unique_ptr<Graph> graph;
+  const Node* anchor = nullptr;
+  int64_t sum_length = 1;  // terms of one output element
+  double flop = 0;         // multiplications and additions, where convolutions and products count them
+};
+
+inline constexpr std::string_view kCases[] = {
+#define FOVEA_CASE(line) line,
+#include "kernels/cpu/row_cases.inc"
+#undef FOVEA_CASE
+};
+
+namespace detail {
+
+inline std::vector<std::string> split(std::string_view text, char at) {
+  std::vector<std::string> parts;
+  while (true) {
+    size_t end = std::min(text.find(at), text.size());
+    parts.emplace_back(text.substr(0, end));
+    if (end == text.size()) return parts;
+    text.remove_prefix(end + 1);
+  }
+}
+inline std::vector<std::string> words(std::string_view text) {
+  std::vector<std::string> kept;
+  for (std::string& w : split(text, ' '))
+    if (!w.empty()) kept.push_back(std::move(w));
+  return kept;
+}
+inline std::vector<int64_t> numbers(std::string_view text, char at) {
+  std::vector<int64_t> values;
+  for (const std::string& s : split(text, at))
+    if (!s.empty()) values.push_back(std::stoll(s));
+  return values;
+}
+
+inline AttrValue attribute(const std::string& name, const std::string& text) {
+  constexpr std::string_view kLists[] = {"strides", "pads", "dilations", "kernel_shape", "axes", "perm", "output_padding", "output_shape"};
+  if (std::ranges::find(kLists, name) != std::end(kLists)) return numbers(text, ',');
+  if (name == "alpha" || name == "beta" || name == "epsilon") return std::stod(text);
+  if (std::isalpha(static_cast<unsigned char>(text[0]))) return text;
+  return int64_t{std::stoll(text)};
+}
+inline AttrMap attributes(const std::vector<std::string>& fields) {
+  AttrMap map;
+  for (const std::string& f : fields)
+    if (size_t at = f.find('='); at != std::string::npos) map.emplace_back(f.substr(0, at), attribute(f.substr(0, at), f.substr(at + 1)));
+  return map;
+}
+
+inline TensorPtr random_constant(std::mt19937& rng, Dims dims, float scale) {
+  auto t = Tensor::allocate(DType::kFloat32, std::move(dims));
+  if (!t.ok()) return nullptr;
+  std::normal_distribution<float> normal(0, scale);
+  auto* p = reinterpret_cast<float*>((*t)->mutable_data());
+  for (int64_t i = 0; i < (*t)->count(); ++i) p[i] = normal(rng);
+  return *t;
+}
+
+class Parser {
+ public:
+  explicit Parser(uint32_t seed) : rng_(seed) { case_.graph = std::make_unique<Graph>("case"); }
+
+  Result<Case> parse(std::string_view line) {
+    const std::vector<std::string> parts = split(line, '|');
+    std::vector<std::string> head = words(parts[0]);
+    std::vector<std::string> fields = parts.size() > 1 ? words(parts[1]) : std::vector<std::string>();
+    std::vector<Value*> inputs;
+    for (size_t i = 1; i < head.size(); ++i) inputs.push_back(input(head[i], inputs));
+    FOVEA_TRY_SET(Value * value, node(head[0], attributes(fields), inputs));
+    case_.anchor = value->producer;
+    count(*case_.anchor);
+    for (const std::string& w : words(parts.size() > 2 ? parts[2] : "")) {
+      FOVEA_TRY_SET(value, follow(w, value));
+    }
+    case_.graph->outputs.push_back(value);
+    case_.graph->output_names.push_back("y");
+    return std::move(case_);
+  }
+
+ private:
+  Value* input(const std::string& word, const std::vector<Value*>& before) {
+    if (word == "-") return nullptr;
+    if (!word.starts_with("c:")) return fresh(numbers(word, 'x'));
+    Dims dims = numbers(word.substr(2), 'x');
+    int64_t terms = 1;  // weights are scaled so that outputs are of size 1
+    if (before.size() == 1)
+      for (size_t i = 1; i < dims.size(); ++i) terms *= dims[i];
+    return case_.graph->add_constant(random_constant(rng_, std::move(dims), 1 / std::sqrt(static_cast<float>(terms))));
+  }
+
+  Value* fresh(const Dims& dims) { return case_.graph->add_input(fmt::format("x{}", case_.graph->inputs.size()), DType::kFloat32, Shape(dims.begin(), dims.end())); }
+
+  Result<Value*> node(const std::string& op_type, AttrMap map, const std::vector<Value*>& inputs) {
+    const OpDef* def = find_onnx_op("", op_type);
+    if (!def) return internal_error("no operator reads ONNX's {}", op_type);
+    OnnxNode onnx;
+    onnx.op_type = op_type, onnx.opset = 21, onnx.attributes = std::move(map), onnx.inputs = inputs, onnx.outputs = {"y"};
+    ImportContext context(*case_.graph, onnx, *def);
+    FOVEA_TRY(def->import(context));
+    FOVEA_TRY(context.deferred());
+    return context.results()[0];
+  }
+
+  Result<Value*> follow(const std::string& word, Value* value) {
+    const size_t open = word.find('(');
+    const std::string name = word.substr(0, open);
+    const std::string inside = open == std::string::npos ? "" : word.substr(open + 1, word.size() - open - 2);
+    if (name == "Add") return node("Add", {}, {value, fresh(*constant_shape(value->shape))});
+    if (name.starts_with("add:")) return node("Add", {}, {value, input("c:" + name.substr(4), {})});
+    if (name != "Clip") return node(name, attributes({inside}), {value});
+    std::vector<Value*> bounds = {value};
+    for (const std::string& b : split(inside, ',')) bounds.push_back(b.empty() ? nullptr : case_.graph->add_constant(Tensor::scalar(std::stof(b))));
+    return node("Clip", {}, bounds);
+  }
+
+  void count(const Node& n) {
+    const auto y = constant_shape(n.output()->shape), x = constant_shape(n.input(0)->shape);
+    const Value* w = n.input(1);
+    if (!w || w->dtype != DType::kFloat32) {
+      case_.sum_length = 64;  // pools and the like: windows are small
+      return;
+    }
+    const auto dims = constant_shape(w->shape);
+    int64_t terms = 1;
+    if (n.is("Conv") || n.is("ConvTranspose"))
+      for (size_t i = 1; i < dims->size(); ++i) terms *= (*dims)[i];
+    else terms = n.is("Gemm") ? *element_count(*x) / std::max<int64_t>(1, (*y)[0]) : x->back();
+    case_.sum_length = std::max<int64_t>(1, terms);
+    case_.flop = 2.0 * static_cast<double>(terms) * static_cast<double>(*element_count(n.is("ConvTranspose") ? *x : *y));
+  }
+
+  std::mt19937 rng_;
+  Case case_;
+};
+
+}  // namespace detail
+
+inline Result<Case> parse_case(std::string_view line, uint32_t seed) { return detail::Parser(seed).parse(line); }
+
+}  // namespace fovea::rows

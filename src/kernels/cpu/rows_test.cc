@@ -1,0 +1,244 @@
+// Every row of kernels.inc, every group it matches and every layout it offers, on every case of row_cases.inc, against
+// the reference kernels.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+#include "base/cpu_features.h"
+#include "kernels/cpu/row_cases.h"
+#include "kernels/cpu/row_runner.h"
+#include "kernels/reference/reference.h"
+
+namespace fovea {
+namespace {
+
+using rows::Case;
+
+constexpr uint32_t kSeed = 20240611;
+
+using Values = std::map<const Value*, TensorPtr>;
+
+Status run_reference(const Node& node, Values& values) {
+  std::vector<TensorRef> in, out;
+  std::vector<std::shared_ptr<Tensor>> results;
+  for (const Value* v : node.inputs) in.push_back(!v ? TensorRef{} : TensorRef::of(v->constant ? *v->constant : *values.at(v)));
+  for (const Value* v : node.outputs) {
+    FOVEA_TRY_SET(auto t, Tensor::allocate(v->dtype, *constant_shape(v->shape)));
+    out.push_back(TensorRef::of(*t));
+    results.push_back(t);
+  }
+  Scratch scratch;
+  KernelContext c;
+  c.inputs = in, c.outputs = out, c.attributes = node.attrs.get(), c.scratch = &scratch, c.threads = hardware_threads();
+  FOVEA_TRY(find_reference(node.op->name)(c));
+  for (size_t i = 0; i < results.size(); ++i) values[node.outputs[i]] = results[i];
+  return {};
+}
+
+// How many times larger than in the sum itself the terms are that a Winograd convolution adds up: for inputs of size 1,
+// the root of the sum over both dimensions of |A|^2 (|B|^2 x |G|^2), against that of a 3x3 window. With the textbook's
+// points (0, +-1, +-2), whose growth is no less than that of the points which libraries choose.
+double winograd_growth(int tile) {
+  using Matrix = std::vector<std::vector<double>>;
+  const Matrix b4 = {{4, 0, -5, 0, 1, 0}, {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0}, {0, -2, -1, 2, 1, 0}, {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}};
+  const Matrix g4 = {{.25, 0, 0}, {-1. / 6, -1. / 6, -1. / 6}, {-1. / 6, 1. / 6, -1. / 6}, {1. / 24, 1. / 12, 1. / 6}, {1. / 24, -1. / 12, 1. / 6}, {0, 0, 1}};
+  const Matrix a4 = {{1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}};
+  const Matrix b2 = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}};
+  const Matrix g2 = {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}};
+  const Matrix a2 = {{1, 1, 1, 0}, {0, 1, -1, -1}};
+  const Matrix &b = tile == 4 ? b4 : b2, &g = tile == 4 ? g4 : g2, &a = tile == 4 ? a4 : a2;
+  auto squares = [](const std::vector<double>& row) {
+    double s = 0;
+    for (double v : row) s += v * v;
+    return s;
+  };
+  double worst = 0;
+  for (const auto& row : a) {
+    double s = 0;
+    for (size_t k = 0; k < row.size(); ++k) s += row[k] * row[k] * squares(b[k]) * squares(g[k]);
+    worst = std::max(worst, s);
+  }
+  return worst / 3;  // both dimensions: (sqrt(worst))^2 / sqrt(3 * 3)
+}
+
+// Root mean square of the error that float32 arithmetic may bring to sums of size 1: each addition rounds a partial sum
+// whose size is that of the result at most; n of them add up like a random walk. Winograd adds over channels alone,
+// between transforms of a few terms.
+double expected_error(const KernelRow& row, const Case& c) {
+  const double ulp = std::ldexp(1.0, -24), terms = static_cast<double>(c.sum_length);
+  const bool winograd = row.name.find("winograd") != std::string_view::npos;
+  if (!winograd) return ulp * std::sqrt(terms + 8);
+  return ulp * std::sqrt(terms / 9 + 8) * winograd_growth(row.name.find("4x3") != std::string_view::npos ? 4 : 2);
+}
+
+struct Comparison {
+  double rms_error = 0, rms = 0, largest = 0;
+  int64_t wrong_kind = 0;  // finite where the reference is not, or the other way round
+};
+
+Comparison compare(const Tensor& got, const Tensor& want) {
+  Comparison r;
+  auto a = got.as<float>(), b = want.as<float>();
+  int64_t finite = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (std::isfinite(a[i]) != std::isfinite(b[i])) ++r.wrong_kind;
+    if (!std::isfinite(a[i]) || !std::isfinite(b[i])) continue;
+    const double e = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+    r.rms_error += e * e, r.rms += static_cast<double>(b[i]) * b[i], r.largest = std::max(r.largest, e), ++finite;
+  }
+  const double n = static_cast<double>(std::max<int64_t>(finite, 1));
+  r.rms_error = std::sqrt(r.rms_error / n), r.rms = std::sqrt(r.rms / n);
+  return r;
+}
+
+std::string describe(std::string_view line, const KernelRow& row, const Group& group, const LayoutChoice& layouts, int threads) {
+  std::string s = fmt::format("{}: {} ({} nodes,", line, row.name, group.nodes.size());
+  for (Layout l : layouts.inputs) s += fmt::format(" {}", to_string(l));
+  return s + fmt::format(" -> {}), {} threads, seed {}", to_string(layouts.outputs[0]), threads, kSeed);
+}
+
+struct Tried {
+  int ran = 0;
+  std::string last_refusal;
+};
+
+class Rows : public testing::TestWithParam<std::string_view> {
+ protected:
+  void SetUp() override {
+    auto parsed = rows::parse_case(GetParam(), kSeed);
+    ASSERT_TRUE(parsed.ok()) << GetParam() << ": " << parsed.status().message();
+    case_ = *std::move(parsed);
+    std::mt19937 rng(kSeed + 1);
+    for (const Value* v : case_.graph->inputs) values_[v] = rows::detail::random_constant(rng, *constant_shape(v->shape), 1);
+    for (const auto& node : case_.graph->nodes()) {
+      Status s = run_reference(*node, values_);
+      ASSERT_TRUE(s.ok()) << GetParam() << ": " << s.message();
+    }
+  }
+
+  void try_row(const KernelRow& row, int threads, Tried& tried) {
+    for (const Group& group : row.match(*case_.graph, *case_.anchor)) {
+      ASSERT_EQ(group.nodes.front(), case_.anchor);
+      if (std::string reason = row.refuse ? row.refuse(group) : ""; !reason.empty()) {
+        tried.last_refusal = reason;
+        continue;
+      }
+      for (const LayoutChoice& layouts : rows::layouts_of(row, group)) try_layouts(row, group, layouts, threads, tried);
+    }
+  }
+
+  void try_layouts(const KernelRow& row, const Group& group, const LayoutChoice& layouts, int threads, Tried& tried) {
+    SCOPED_TRACE(describe(GetParam(), row, group, layouts, threads));
+    ASSERT_EQ(layouts.inputs.size(), group.inputs.size());
+    ASSERT_EQ(layouts.outputs.size(), group.outputs.size());
+    rows::WeightsMap weights;
+    const PrepareContext context = rows::describe(group, layouts, threads, weights);
+    auto kernel = row.prepare(context);
+    if (!kernel.ok()) {
+      EXPECT_EQ(kernel.status().kind(), ErrorKind::kUnsupported) << kernel.status().message();
+      EXPECT_FALSE(kernel.status().message().empty());
+      tried.last_refusal = kernel.status().message();
+      return;
+    }
+    ++tried.ran;
+    for (bool in_place : {false, true}) {
+      if (in_place && group.residual < 0) break;
+      check(row, context, **kernel, in_place);
+    }
+    // Packed weights are found again, not made twice.
+    const size_t packed = weights.size();
+    ASSERT_TRUE(row.prepare(context).ok());
+    EXPECT_EQ(weights.size(), packed);
+  }
+
+  void check(const KernelRow& row, const PrepareContext& context, const PreparedKernel& kernel, bool in_place) {
+    rows::Runner runner(context, kernel, in_place);
+    std::vector<TensorPtr> inputs;
+    for (const Value* v : context.group.inputs) inputs.push_back(v && !v->constant ? values_.at(v) : nullptr);
+    Status s = runner.set_inputs(inputs);
+    ASSERT_TRUE(s.ok()) << s.message();
+    for (int repeat = 0; repeat < 2; ++repeat) {
+      runner.poison();
+      s = runner.run();
+      ASSERT_TRUE(s.ok()) << s.message();
+      EXPECT_TRUE(runner.intact()) << "wrote outside its memory";
+      for (size_t i = 0; i < context.group.outputs.size(); ++i) expect_near(row, context, runner, i);
+      EXPECT_TRUE(runner.padding_is_zero(0));
+    }
+  }
+
+  void expect_near(const KernelRow& row, const PrepareContext& context, rows::Runner& runner, size_t i) {
+    auto got = runner.output(i);
+    ASSERT_TRUE(got.ok()) << got.status().message();
+    const Tensor& want = *values_.at(context.group.outputs[i]);
+    if (want.dtype() != DType::kFloat32) {
+      EXPECT_TRUE((*got)->same_as(want));
+      return;
+    }
+    const Comparison c = compare(**got, want);
+    // Activations by polynomials add an error of their own, a few units in the last place.
+    const double bound = expected_error(row, case_) + 4e-7;
+    EXPECT_EQ(c.wrong_kind, 0);
+    EXPECT_LE(c.rms_error, bound) << "of " << c.rms;
+    EXPECT_LE(c.largest, bound * 12);
+    EXPECT_LE(c.rms_error, 1e-5 * std::max(c.rms, 0.05));
+  }
+
+  Case case_;
+  Values values_;
+};
+
+TEST_P(Rows, AgreeWithTheReference) {
+  std::map<std::string_view, Tried> tried;
+  for (const KernelRow* row : cpu_kernels()) {
+    if (row->op != case_.anchor->op->name || (row->features & cpu_features()) != row->features) continue;
+    for (int threads : {1, 2}) try_row(*row, threads, tried[row->name]);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, Rows, testing::ValuesIn(rows::kCases), [](const auto& i) { return fmt::format("{}_{}", i.index, std::string(i.param.substr(0, i.param.find(' ')))); });
+
+bool runs(const KernelRow& row, const Case& c) {
+  for (const Group& group : row.match(*c.graph, *c.anchor)) {
+    if (row.refuse && !row.refuse(group).empty()) continue;
+    rows::WeightsMap weights;
+    for (const LayoutChoice& layouts : rows::layouts_of(row, group))
+      if (row.prepare(rows::describe(group, layouts, 1, weights)).ok()) return true;
+  }
+  return false;
+}
+
+// So that a row that always refuses is no row that always agrees.
+TEST(KernelTable, EveryRowTakesSomeCase) {
+#ifdef FOVEA_NO_OPENMP
+  GTEST_SKIP() << "oneDNN's rows refuse under the thread sanitizer";
+#endif
+  for (const KernelRow* row : cpu_kernels()) {
+    if ((row->features & cpu_features()) != row->features) continue;
+    bool any = false;
+    for (std::string_view line : rows::kCases) {
+      if (any || !line.starts_with(fmt::format("{} ", row->op))) continue;
+      auto c = rows::parse_case(line, kSeed);
+      ASSERT_TRUE(c.ok()) << line << ": " << c.status().message();
+      any = runs(*row, *c);
+    }
+    EXPECT_TRUE(any) << row->name << " takes no case of row_cases.inc";
+  }
+}
+
+TEST(KernelTable, NamesAreUniqueAndRowsComplete) {
+  std::map<std::string_view, int> names;
+  for (const KernelRow* row : cpu_kernels()) {
+    EXPECT_EQ(++names[row->name], 1) << row->name;
+    EXPECT_EQ(find_kernel(row->name), row);
+    EXPECT_TRUE(row->match && row->prepare) << row->name;
+    EXPECT_TRUE(find_op(row->op)) << row->name << " is for " << row->op;
+    EXPECT_GE(row->revision, 1);
+  }
+  EXPECT_EQ(find_kernel("no such kernel"), nullptr);
+}
+
+}  // namespace
+}  // namespace fovea

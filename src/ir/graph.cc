@@ -129,11 +129,19 @@ void Graph::erase_node(Node* node) {
   nodes_.erase(node->position);
 }
 
-void Graph::erase_unused_constants() {
+void Graph::erase_output(Node* node) {
+  const auto last = static_cast<int>(node->outputs.size()) - 1;
+  std::erase_if(node->sizes, [&](const SizeDefinition& s) { return s.output == last; });
+  if (node->outputs.back()) forget(node->outputs.back());
+  node->outputs.pop_back();
+}
+
+bool Graph::erase_unused_constants() {
   std::vector<Value*> dead;
   for (const auto& v : values_)
     if (v->is_constant() && !used(v.get())) dead.push_back(v.get());
   for (Value* v : dead) forget(v);
+  return !dead.empty();
 }
 
 bool Graph::is_output(const Value* value) const { return std::find(outputs.begin(), outputs.end(), value) != outputs.end(); }

@@ -121,7 +121,8 @@ class Graph {
   // Uses of `from` in nodes and among the graph's outputs become uses of `to`.
   void replace_uses(Value* from, Value* to);
   void erase_node(Node* node);    // its outputs must be unused
-  void erase_unused_constants();  // and values nobody can reach
+  void erase_output(Node* node);  // the last one, which must be unused
+  bool erase_unused_constants();  // were there any?
   bool is_output(const Value* value) const;
   bool used(const Value* value) const { return !value->uses.empty() || is_output(value); }
   void move_before(Node* node, Node* before);

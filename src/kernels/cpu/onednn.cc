@@ -76,7 +76,10 @@ const dnnl::engine& engine() {
   return engine;
 }
 
-bool is_fallback(std::string_view implementation) { return implementation.starts_with("ref") || implementation.starts_with("simple"); }
+bool is_fallback(std::string_view implementation) {
+  return implementation.starts_with("ref") || implementation.find(":ref") != std::string_view::npos || implementation.find("+ref") != std::string_view::npos ||
+         implementation.find("simple") != std::string_view::npos;
+}
 
 Status status_of(const dnnl::error& e) {
   if (e.status == dnnl_unimplemented || e.status == dnnl_invalid_arguments) return unsupported("oneDNN: {}", e.what());

@@ -19,7 +19,7 @@ constexpr int64_t kWinogradScratch = int64_t{32} << 20;
 
 enum Input : size_t { kX, kWeights, kBias, kInputs };
 
-std::vector<Group> match(const Graph& graph, const Node& anchor) { return onednn::match_with_tail(graph, anchor, kInputs, true); }
+std::vector<Group> match(const Graph& graph, const Node& anchor) { return onednn::match_with_tail(graph, anchor, {.inputs = kInputs, .bias = -1, .residual = true}); }
 
 const Dims& weights_dims(const Group& group) { return group.inputs[kWeights]->constant->dims(); }
 

@@ -172,7 +172,7 @@ void set_outputs(InferContext& c, const Extents& e) {
   const NmsAttrs& a = c.attrs<NmsAttrs>();
   const DType box = c.dtype(0), score = c.dtype(1), index = DType::kInt64;
   const Dim rows = image_bound(c, e);
-  const Dim per_box = at_most(real_classes(c, e), a.classes_per_box);
+  const Dim per_box = a.classes_per_box == 1 ? Dim(1) : at_most(real_classes(c, e), a.classes_per_box);
   if (a.output == NmsOutput::kIndices || a.output == NmsOutput::kIndicesByScore) {
     const Dim k = shared_size(c, 2, e.images * rows);
     c.set_output(0, index, a.output == NmsOutput::kIndices ? Shape{k, 3} : Shape{k});

@@ -87,15 +87,13 @@ Corners<C> corners(const NmsAttrs& a, const C* b) {
   switch (a.box_form) {
     case NmsBoxForm::kXyxy: r = {b[0], b[1], b[2], b[3], 0}; break;
     case NmsBoxForm::kYxyx: r = {b[1], b[0], b[3], b[2], 0}; break;
+    // min and max give their first argument where the second is NaN: in this order a NaN comes through one of them.
     case NmsBoxForm::kAnyDiagonal: r = {std::min(b[1], b[3]), std::min(b[0], b[2]), std::max(b[3], b[1]), std::max(b[2], b[0]), 0}; break;
     case NmsBoxForm::kCentre: r = {b[0] - b[2] / 2, b[1] - b[3] / 2, b[0] + b[2] / 2, b[1] + b[3] / 2, 0}; break;
     case NmsBoxForm::kXywh: r = {b[0], b[1], b[0] + b[2], b[1] + b[3], 0}; break;
   }
   const C offset = static_cast<C>(a.iou_offset), w = r.x1 - r.x0 + offset, h = r.y1 - r.y0 + offset;
   r.area = w > 0 && h > 0 ? w * h : 0;
-  // min and max lose a NaN that stands second: such a box must overlap nothing.
-  for (int i = 0; i < 4; ++i)
-    if (std::isnan(b[i])) r.area = 0;
   return r;
 }
 

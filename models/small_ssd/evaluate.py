@@ -115,7 +115,7 @@ def draw(folder, pictures, images, results, names, least=.4):
             if r["image_id"] == image["id"] and r["score"] > least:
                 x, y, w, h = (round(v) for v in r["bbox"])
                 cv2.rectangle(bgr, (x, y), (x + w, y + h), (60, 255, 60), 2)
-                cv2.putText(bgr, f"{names[r['category_id']]} {r['score']:.2f}", (x, max(12, y - 4)), cv2.FONT_HERSHEY_SIMPLEX, .45, (255, 255, 255), 1, cv2.LINE_AA)
+                cv2.putText(bgr, f"{names[r['category_id'] - 1]} {r['score']:.2f}", (x, max(12, y - 4)), cv2.FONT_HERSHEY_SIMPLEX, .45, (255, 255, 255), 1, cv2.LINE_AA)
         cv2.imwrite(os.path.join(folder, image["file_name"]), bgr)
 
 

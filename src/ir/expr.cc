@@ -228,11 +228,18 @@ std::optional<std::vector<Expr>> divide_monomial(std::vector<Expr> monomial, con
   return monomial;
 }
 
+// a / b without a rest; b is not zero. The smallest integer divided by -1 would trap.
+std::optional<int64_t> exact_ratio(int64_t a, int64_t b) {
+  if (b == -1) return wrap_mul(a, -1);
+  return a % b == 0 ? std::optional(a / b) : std::nullopt;
+}
+
 // a == quotient * b + rest, with as much in the quotient as divides exactly. b has one term and is not zero.
 void divide(const Polynomial& a, const std::vector<Expr>& monomial, int64_t coefficient, Polynomial& quotient, Polynomial& rest) {
   for (const auto& [m, c] : a) {
     auto q = divide_monomial(m, monomial);
-    if (q && c % coefficient == 0) add_term(quotient, *q, c / coefficient);
+    const auto ratio = exact_ratio(c, coefficient);
+    if (q && ratio) add_term(quotient, *q, *ratio);
     else add_term(rest, m, c);
   }
 }
@@ -242,9 +249,9 @@ std::optional<int64_t> constant_ratio(const Polynomial& a, const Polynomial& b) 
   if (a.size() != b.size() || b.empty()) return std::nullopt;
   std::optional<int64_t> ratio;
   for (auto i = a.begin(), j = b.begin(); i != a.end(); ++i, ++j) {
-    if (i->first != j->first || i->second % j->second != 0) return std::nullopt;
-    if (ratio && *ratio != i->second / j->second) return std::nullopt;
-    ratio = i->second / j->second;
+    const auto r = exact_ratio(i->second, j->second);
+    if (i->first != j->first || !r || (ratio && *ratio != *r)) return std::nullopt;
+    ratio = r;
   }
   return ratio;
 }

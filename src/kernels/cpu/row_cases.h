@@ -1,6 +1,6 @@
 // For the test and the benchmark of all rows: small graphs, one in a line of row_cases.inc, as ONNX would write them.
 //   Conv 2x17x38x38 c:24x17x3x3 c:24 | strides=2,1 pads=1,1,1,1 group=1 | Add Relu
-// The operator and its inputs (c: a constant, - absent), its attributes, and what follows it: Add brings an input of the
+// The operator and its inputs (c: a constant of that shape, i: integers, - absent), its attributes, and what follows it: Add brings an input of the
 // output's shape, add:24 a constant; other operators take attributes in brackets, Clip its bounds: LeakyRelu(alpha=0.1), Clip(0,6).
 #pragma once
 
@@ -96,6 +96,10 @@ class Parser {
  private:
   Value* input(const std::string& word, const std::vector<Value*>& before) {
     if (word == "-") return nullptr;
+    if (word.starts_with("i:")) {
+      const Dims values = numbers(word.substr(2), ',');
+      return case_.graph->add_constant(Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, values));
+    }
     if (!word.starts_with("c:")) return fresh(numbers(word, 'x'));
     Dims dims = numbers(word.substr(2), 'x');
     int64_t terms = 1;  // weights are scaled so that outputs are of size 1
@@ -133,7 +137,7 @@ class Parser {
     const auto y = constant_shape(n.output()->shape), x = constant_shape(n.input(0)->shape);
     const Value* w = n.input(1);
     if (!w || w->dtype != DType::kFloat32) {
-      case_.sum_length = 64;  // pools and the like: windows are small
+      case_.sum_length = std::max<int64_t>(1, *element_count(*x) / std::max<int64_t>(1, *element_count(*y)));
       return;
     }
     const auto dims = constant_shape(w->shape);

@@ -6,6 +6,7 @@
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/table.h"
 #include "ops/pool.h"
+#include "ops/reduce.h"
 
 namespace fovea {
 namespace {
@@ -41,6 +42,17 @@ std::vector<LayoutChoice> layouts(const Group& group) {
 // Is there an output whose window would reach past the padding that the attributes give (rounding up)?
 bool reaches_past_padding(const Window& a, int64_t pad_end) { return (a.out - 1) * a.stride + a.kernel > a.in + a.pad_begin + pad_end; }
 
+Result<std::unique_ptr<PreparedKernel>> finish(const PrepareContext& c, const dnnl::pooling_v2_forward::desc& d) {
+  dnnl::pooling_v2_forward::primitive_desc pd(d, onednn::attributes(), onednn::engine());
+  FOVEA_TRY(onednn::select_implementation(pd, ""));
+  onednn::PrimitiveKernel::Parts p;
+  p.primitive = dnnl::pooling_v2_forward(pd);
+  p.threads = c.threads, p.scratchpad = pd.scratchpad_desc(), p.detail = pd.impl_info_str();
+  p.arguments.push_back({.index = DNNL_ARG_SRC, .input = 0, .desc = pd.src_desc()});
+  p.arguments.push_back({.index = DNNL_ARG_DST, .output = 0, .desc = pd.dst_desc()});
+  return std::unique_ptr<PreparedKernel>(std::make_unique<onednn::PrimitiveKernel>(std::move(p)));
+}
+
 Result<std::unique_ptr<PreparedKernel>> build(const PrepareContext& c, const PoolAttrs& attrs, algorithm a, bool divides_by_padding) {
   ThreadCountScope threads(c.threads);
   const auto &x = c.inputs[0].shape, &y = c.outputs[0].shape;
@@ -61,14 +73,45 @@ Result<std::unique_ptr<PreparedKernel>> build(const PrepareContext& c, const Poo
     if ((w.in + begin.back() + end.back() - w.kernel) / w.stride + 1 != w.out) end.back() = std::max<int64_t>(needed, 0);
   }
   dnnl::pooling_v2_forward::desc d(dnnl::prop_kind::forward_inference, a, onednn::desc_of(c.inputs[0]), onednn::desc_of(c.outputs[0]), strides, kernel, dilation, begin, end);
-  dnnl::pooling_v2_forward::primitive_desc pd(d, onednn::attributes(), onednn::engine());
-  FOVEA_TRY(onednn::select_implementation(pd, ""));
-  onednn::PrimitiveKernel::Parts p;
-  p.primitive = dnnl::pooling_v2_forward(pd);
-  p.threads = c.threads, p.scratchpad = pd.scratchpad_desc(), p.detail = pd.impl_info_str();
-  p.arguments.push_back({.index = DNNL_ARG_SRC, .input = 0, .desc = pd.src_desc()});
-  p.arguments.push_back({.index = DNNL_ARG_DST, .output = 0, .desc = pd.dst_desc()});
-  return std::unique_ptr<PreparedKernel>(std::make_unique<onednn::PrimitiveKernel>(std::move(p)));
+  return finish(c, d);
+}
+
+// ---- means and maxima over both spatial axes: a pool with one window
+
+std::string refuse_global(const Group& group) {
+  if (!onednn::unavailable().empty()) return std::string(onednn::unavailable());
+  const Value* x = group.inputs[0];
+  if (x->dtype != DType::kFloat32) return fmt::format("{}, not float32", to_string(x->dtype));
+  if (x->shape.size() != 4) return fmt::format("rank {}, not 4", x->shape.size());
+  if (group.nodes[0]->as<ReduceAttrs>().axes != std::vector<int64_t>{2, 3}) return "axes other than height and width";
+  return "";
+}
+
+std::vector<LayoutChoice> global_layouts(const Group& group) {
+  std::vector<LayoutChoice> choices = layouts(group);
+  // Without the spatial axes there is nothing to block, but full blocks lie as plain channels do.
+  if (group.nodes[0]->as<ReduceAttrs>().keepdims) return choices;
+  for (LayoutChoice& c : choices) c.outputs[0] = Layout::kPlain;
+  const Dim& channels = group.inputs[0]->shape[1];
+  if (!channels.is_const() || channels.int_value() % 16 != 0) choices.erase(choices.begin());
+  return choices;
+}
+
+Result<std::unique_ptr<PreparedKernel>> build_global(const PrepareContext& c, algorithm a) {
+  ThreadCountScope threads(c.threads);
+  const auto& x = c.inputs[0].shape;
+  if (element_count(x).value_or(0) == 0) return unsupported("nothing to compute");
+  const memory::desc target = onednn::desc_of(std::vector<int64_t>{x[0], x[1], 1, 1}, c.inputs[0].layout);
+  const memory::dims kernel = {x[2], x[3]}, ones = {1, 1}, zeros = {0, 0};
+  dnnl::pooling_v2_forward::desc d(dnnl::prop_kind::forward_inference, a, onednn::desc_of(c.inputs[0]), target, ones, kernel, zeros, zeros, zeros);
+  return finish(c, d);
+}
+
+Result<std::unique_ptr<PreparedKernel>> prepare_global_mean(const PrepareContext& c) {
+  return onednn::guarded([&] { return build_global(c, algorithm::pooling_avg_exclude_padding); });
+}
+Result<std::unique_ptr<PreparedKernel>> prepare_global_max(const PrepareContext& c) {
+  return onednn::guarded([&] { return build_global(c, algorithm::pooling_max); });
 }
 
 Result<std::unique_ptr<PreparedKernel>> prepare_max(const PrepareContext& c) {
@@ -88,5 +131,11 @@ const KernelRow kernel_onednn_max_pool = {
 
 const KernelRow kernel_onednn_average_pool = {
     .name = "onednn_average_pool", .op = "AveragePool", .features = kCpuAvx2, .match = match, .refuse = refuse_average, .layouts = layouts, .prepare = prepare_average, .preference = 2};
+
+const KernelRow kernel_onednn_global_mean = {
+    .name = "onednn_global_mean", .op = "ReduceMean", .features = kCpuAvx2, .match = match, .refuse = refuse_global, .layouts = global_layouts, .prepare = prepare_global_mean, .preference = 2};
+
+const KernelRow kernel_onednn_global_max = {
+    .name = "onednn_global_max", .op = "ReduceMax", .features = kCpuAvx2, .match = match, .refuse = refuse_global, .layouts = global_layouts, .prepare = prepare_global_max, .preference = 2};
 
 }  // namespace fovea

@@ -64,7 +64,7 @@ Status reference_Selu(KernelContext& c) {
 }
 Status reference_ThresholdedRelu(KernelContext& c) {
   const double alpha = c.attrs<AlphaAttrs>().alpha;
-  return reference_unary_float(c, [=](auto x) { return x <= static_cast<decltype(x)>(alpha) ? decltype(x)(0) : x; });
+  return reference_unary_float(c, [=](auto x) { return x > static_cast<decltype(x)>(alpha) ? x : decltype(x)(0); });
 }
 Status reference_Softplus(KernelContext& c) {
   return reference_unary_float(c, [](auto x) { return softplus(x); });

@@ -108,8 +108,9 @@ Result<Windows> conv_transpose_windows(const ConvTransposeAttrs& attrs, std::spa
     } else {
       a.out = attrs.output_shape[i];
       const int64_t total = surplus(attrs, i, a.in, a.kernel, a.out);
-      if (total < 0) return invalid_argument("output_shape {} along spatial axis {} is more than {} inputs reach", a.out, i, a.in);
-      split_padding(total, attrs.auto_pad == AutoPad::kSameUpper, a.pad_begin, a.pad_end);
+      // Fewer than a stride of outputs that no input reaches may follow, as with output_padding.
+      if (-total >= a.stride) return invalid_argument("output_shape {} along spatial axis {} is more than {} inputs reach", a.out, i, a.in);
+      split_padding(std::max<int64_t>(0, total), attrs.auto_pad == AutoPad::kSameUpper, a.pad_begin, a.pad_end);
     }
     if (a.out < 0) return invalid_argument("{} inputs along spatial axis {} leave {} outputs", a.in, i, a.out);
   }

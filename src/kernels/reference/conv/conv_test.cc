@@ -136,6 +136,7 @@ TEST(ReferenceConvTranspose, OutputShapeDecidesPadding) {
   expect_close(run({{"output_shape", four}}), {2, 13, 20, 30});
   expect_close(run({{"output_shape", four}, {"auto_pad", std::string("SAME_UPPER")}}), {1, 2, 13, 20});
   expect_close(run({{"output_shape", four}, {"auto_pad", std::string("SAME_LOWER")}}), {2, 13, 20, 30});
+  expect_close(run({{"output_shape", std::vector<int64_t>{6}}}), {1, 2, 13, 20, 30, 0});
   expect_close(run({{"auto_pad", std::string("SAME_UPPER")}}), {1, 2, 13, 20});
   expect_close(run({{"auto_pad", std::string("SAME_LOWER")}}), {2, 13, 20, 30});
   expect_close(run({{"output_padding", std::vector<int64_t>{1}}}), {1, 2, 13, 20, 30, 0});

@@ -45,6 +45,11 @@ Expr backward_index(const Expr& index, const Expr& size, int64_t lowest) {
   return select(less(index, 0), from_back(), from_front());
 }
 
+// Its magnitude; beyond every size all steps are alike, and sums with them must not overflow.
+Expr step_size(int64_t step) {
+  return step < 0 ? -std::max(step, -kUnbounded) : std::min(step, kUnbounded);
+}
+
 Status infer(InferContext& c) {
   FOVEA_TRY(refuse_strings(c, 0));
   for (size_t i = 1; i < c.input_count(); ++i) {
@@ -82,15 +87,15 @@ Status infer(InferContext& c) {
     stride[a] = step ? step->constant() : std::nullopt;
     first[a] = std::nullopt;
     if (start && stride[a] && start->is_const() && size.is_const()) first[a] = slice_start(start->int_value(), *stride[a], size.int_value());
+    const Expr magnitude = step_size(stride[a].value_or(1));
     if (stride[a] && *stride[a] > 0 && start && end) {
-      shape[a] = forward_length(*start, forward_end(*end, size), size, *stride[a]);
+      shape[a] = forward_length(*start, forward_end(*end, size), size, magnitude);
     } else if (stride[a] && *stride[a] < 0 && start && end) {
-      const Expr magnitude = *stride[a] == INT64_MIN ? Expr(INT64_MAX) : Expr(-*stride[a]);
       shape[a] = max(ceil_div(backward_index(*start, size, 0) - backward_index(*end, size, -1), magnitude), 0);
     } else {
       // One bound alone still bounds the count.
       Dim most = size;
-      if (stride[a] && *stride[a] > 0) most = forward_length(start.value_or(Expr(0)), end ? forward_end(*end, size) : size, size, *stride[a]);
+      if (stride[a] && *stride[a] > 0) most = forward_length(start.value_or(Expr(0)), end ? forward_end(*end, size) : size, size, magnitude);
       if (most.lo() < 0) most = size;
       shape[a] = c.data_dependent_size(0, static_cast<int>(axis), 0, most);
     }

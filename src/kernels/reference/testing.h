@@ -15,8 +15,9 @@ struct RunOptions {
   int outputs = 1;
   // Inputs are laid out with gaps and reversed dimension order, so that kernels that ignore strides fail.
   bool strided = false;
-  // Every dimension of the inputs that are not constants becomes a symbol; the sizes inferred must evaluate to the real ones.
+  // Every dimension of the inputs becomes a symbol; the sizes inferred must evaluate to the real ones.
   bool symbolic_shapes = false;
+  std::vector<size_t> constants;  // inputs that stay constants nevertheless
   // These inputs are no constants: inference sees nothing of their elements ...
   std::vector<size_t> runtime;
   // ... or sees a symbol for each (int64 only).
@@ -51,11 +52,12 @@ class Runner {
   Result<Value*> add(size_t index, const TensorPtr& tensor) {
     if (!tensor) return static_cast<Value*>(nullptr);
     const bool runtime = contains(options_.runtime, index), symbolic = contains(options_.symbolic, index);
-    if (!runtime && !symbolic && !options_.symbolic_shapes) return graph.add_constant(tensor);
+    const bool sizes = options_.symbolic_shapes && !contains(options_.constants, index);
+    if (!runtime && !symbolic && !sizes) return graph.add_constant(tensor);
     Shape shape;
     for (size_t d = 0; d < tensor->dims().size(); ++d) {
       int64_t size = tensor->dims()[d];
-      shape.push_back(options_.symbolic_shapes && !symbolic ? bind(fmt::format("d{}_{}", index, d), size, size == 0 ? 0 : 1, 8192) : Dim(size));
+      shape.push_back(sizes && !symbolic ? bind(fmt::format("d{}_{}", index, d), size, size == 0 ? 0 : 1, 8192) : Dim(size));
     }
     Value* v = graph.add_input(fmt::format("in{}", index), tensor->dtype(), shape);
     if (symbolic) {

@@ -2,11 +2,15 @@
 
 #include <chrono>
 #include <filesystem>
+#include <random>
 
 #include "backends/cpu/target.h"
+#include "builder/card_lowering.h"
 #include "builder/report.h"
+#include "ir/infer.h"
 #include "ir/text.h"
 #include "onnx/reader.h"
+#include "passes/check.h"
 #include "plan/plan.h"
 #include "runtime/specialisation.h"
 
@@ -45,7 +49,23 @@ class Compiler {
   Status read() {
     progress("reading", 0, 1);
     FOVEA_TRY_SET(result_.engine.graph, read_onnx(o_.model, {}, &info_));
+    if (!o_.card.empty()) FOVEA_TRY(lower());
     print("import");
+    return {};
+  }
+
+  // The card becomes operators; the engine keeps what is left of it, which describes the outputs as they are now.
+  Status lower() {
+    FOVEA_TRY_SET(ModelCard card, read_card(o_.card));
+    TensorPtr anchors;
+    if (card.postprocess && card.postprocess->decode != BoxDecode::kNone) {
+      FOVEA_TRY_SET(NpyArray a, read_anchors(card, o_.card));
+      FOVEA_TRY_SET(anchors, Tensor::copy(a.dtype, a.shape, a.data));
+    }
+    FOVEA_TRY_SET(LoweredCard lowered, lower_card(graph(), card, std::move(anchors)));
+    result_.engine.card = to_toml(lowered.card);
+    result_.engine.preprocess = std::move(lowered.preprocess);
+    card_sizes_ = std::move(lowered.sizes);
     return {};
   }
 
@@ -64,12 +84,40 @@ class Compiler {
     PassOptions options;
     options.threads = threads_;
     options.disabled = o_.disabled_passes;
-    options.after_pass = [&](const Pass& pass, const Graph&) {
+    std::unique_ptr<Checker> checker;
+    if (o_.verify) {
+      FOVEA_TRY(infer_graph(graph()));
+      FOVEA_TRY_SET(std::vector<TensorPtr> inputs, random_inputs());
+      CheckOptions check;
+      check.repro = o_.repro, check.threads = threads_;
+      progress("evaluating the imported graph", 0, 1);
+      auto made = Checker::create(graph(), std::move(inputs), check);
+      if (!made.ok()) return made.status();
+      checker = *std::move(made);
+    }
+    options.after_pass = [&](const Pass& pass, const Graph& g) {
       print(pass.name);
-      return Status();
+      return checker ? checker->after_pass(pass, g) : Status();
     };
     FOVEA_TRY_SET(result_.passes, run_stages(graph(), stages, options));
+    if (checker && o_.log) o_.log(LogLevel::kInfo, fmt::format("--verify: {} nodes evaluated, {} values compared", checker->evaluated(), checker->compared()));
     return {};
+  }
+
+  // Inputs of the first profile's sizes: floats around 0, as normalised pictures are; other types zero.
+  Result<std::vector<TensorPtr>> random_inputs() {
+    FOVEA_TRY_SET(std::vector<SymbolValues> profiles, complete_profiles());
+    FOVEA_TRY_SET(Sizes sizes, Sizes::make(graph(), profiles[0]));
+    std::vector<TensorPtr> inputs;
+    std::mt19937 random(1);
+    std::normal_distribution<float> normal;
+    for (const Value* v : graph().inputs) {
+      FOVEA_TRY_SET(auto t, Tensor::allocate(v->dtype, sizes.upper(v->shape)));
+      if (v->dtype == DType::kFloat32)
+        for (int64_t i = 0; i < t->count(); ++i) reinterpret_cast<float*>(t->mutable_data())[i] = normal(random);
+      inputs.push_back(std::move(t));
+    }
+    return inputs;
   }
 
   // Sizes that no profile names: batch 1, and a middling picture.
@@ -81,7 +129,8 @@ class Compiler {
         for (size_t d = 0; d < input->shape.size(); ++d) {
           if (input->shape[d].op() != ExprOp::kSymbol) continue;
           const Symbol& s = *input->shape[d].symbol();
-          const int64_t usual = d == 0 && input->shape.size() == 4 ? 1 : 640;
+          const auto fixed = card_sizes_.find(s.name);
+          const int64_t usual = fixed != card_sizes_.end() ? fixed->second : d == 0 && input->shape.size() == 4 ? 1 : 640;
           p.try_emplace(s.name, std::clamp(usual, s.lo, s.hi));
         }
     for (const SymbolValues& p : profiles)
@@ -123,6 +172,7 @@ class Compiler {
   int threads_;
   CompileResult result_;
   ModelInfo info_;
+  SymbolValues card_sizes_;  // sides of the picture that the card fixes
   std::vector<Recipe> recipes_;
   std::vector<ProfileReport> profiles_;
 };

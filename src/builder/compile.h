@@ -19,7 +19,7 @@ struct CompileOptions {
   std::string timing_cache;            // read and written; empty: none
   bool timing = true;                  // false: kernels chosen by estimates
   bool verify = false;                 // --verify: every pass against the imported graph, by the reference kernels
-  std::string repro_folder;            // where --verify writes what it found; empty: the current folder
+  std::string repro;                   // file for what --verify finds; empty: none
   std::vector<std::string> disabled_passes;
   std::vector<std::string> print_ir_after;  // names of passes, or "import", or "all"
   std::function<void(std::string_view pass, const std::string& text)> print_ir;

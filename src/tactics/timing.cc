@@ -13,7 +13,7 @@
 namespace fovea {
 namespace {
 
-constexpr std::string_view kHeader = "fovea timing cache 1\n";
+constexpr std::string_view kHeader = "fovea timing cache 1\n", kRefused = "refused: ";
 
 double now_ms() {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -111,41 +111,50 @@ Status TimingCache::load(const std::string& path) {
     std::string_view row(text.data() + at, end - at);
     at = end + 1;
     if (row.empty()) continue;
-    size_t tab = row.rfind('\t');
+    const size_t tab = row.find('\t');
+    if (tab == std::string_view::npos) return invalid_argument("{}:{}: expected 'key<tab>milliseconds'", path, line);
+    const std::string key(row.substr(0, tab)), value(row.substr(tab + 1));
+    if (value.starts_with(kRefused)) {
+      entries_[key] = {-1, value.substr(kRefused.size())};
+      continue;
+    }
     char* stop = nullptr;
-    std::string number(tab == std::string_view::npos ? "" : row.substr(tab + 1));
-    double ms = std::strtod(number.c_str(), &stop);
-    if (number.empty() || *stop || !(ms >= 0)) return invalid_argument("{}:{}: expected 'key<tab>milliseconds'", path, line);
-    entries_[std::string(row.substr(0, tab))] = ms;
+    const double ms = std::strtod(value.c_str(), &stop);
+    if (value.empty() || *stop || !(ms >= 0)) return invalid_argument("{}:{}: expected 'key<tab>milliseconds', found '{}'", path, line, value);
+    entries_[key] = {ms, ""};
   }
   return {};
 }
 
 Status TimingCache::save(const std::string& path) const {
   std::string text(kHeader);
-  for (const auto& [key, ms] : entries_) text += fmt::format("{}\t{}\n", key, ms);
+  for (const auto& [key, e] : entries_) text += e.refusal.empty() ? fmt::format("{}\t{}\n", key, e.ms) : fmt::format("{}\t{}{}\n", key, kRefused, e.refusal);
   return write_file(path, text);
 }
 
-std::optional<double> TimingCache::find(const std::string& key) const {
+const TimingCache::Entry* TimingCache::find(const std::string& key) const {
   auto it = entries_.find(machine_key() + "|" + key);
-  return it == entries_.end() ? std::nullopt : std::optional(it->second);
+  return it == entries_.end() ? nullptr : &it->second;
 }
 
-void TimingCache::put(const std::string& key, double ms) { entries_[machine_key() + "|" + key] = ms; }
+void TimingCache::put(const std::string& key, Entry entry) {
+  // One line an entry.
+  std::replace(entry.refusal.begin(), entry.refusal.end(), '\n', ' ');
+  entries_[machine_key() + "|" + key] = std::move(entry);
+}
 
 Result<double> Timer::kernel(const KernelRow& row, const PrepareContext& context, const LayoutChoice& layouts) {
   const std::string key = timing_key(row, context, layouts);
-  if (auto known = cache_.find(key)) {
-    if (*known >= 1e30) return unsupported("refused when it was first timed");
-    return *known;
+  if (const TimingCache::Entry* known = cache_.find(key)) {
+    if (!known->refusal.empty()) return unsupported("{}", known->refusal);
+    return known->ms;
   }
   PrepareContext prepared_for = context;
   for (size_t i = 0; i < prepared_for.inputs.size(); ++i) prepared_for.inputs[i].layout = layouts.inputs[i];
   for (size_t i = 0; i < prepared_for.outputs.size(); ++i) prepared_for.outputs[i].layout = layouts.outputs[i];
   auto prepared = row.prepare(prepared_for);
   if (!prepared.ok()) {
-    if (prepared.status().kind() == ErrorKind::kUnsupported) cache_.put(key, 1e30);
+    if (prepared.status().kind() == ErrorKind::kUnsupported) cache_.put(key, {-1, prepared.status().message()});
     return prepared.status();
   }
   if (!enabled_) return rough_ms(prepared_for) / row.preference;
@@ -169,7 +178,7 @@ Result<double> Timer::kernel(const KernelRow& row, const PrepareContext& context
   if (!ms.ok()) return ms.status();
   // Three digits: what a later run would not measure the same is not written down.
   const double rounded = std::strtod(fmt::format("{:.4g}", *ms).c_str(), nullptr);
-  cache_.put(key, rounded);
+  cache_.put(key, {rounded, ""});
   return rounded;
 }
 
@@ -178,13 +187,13 @@ double Timer::reformat(DType dtype, const std::vector<int64_t>& shape, Layout fr
   const double estimate = 0.002 + static_cast<double>(bytes) / 12e6;  // 12 GB/s, in milliseconds
   if (!enabled_ || shape.size() != 4) return estimate;
   const std::string key = fmt::format("reformat t{} {}{} {} {}", threads_, to_string(dtype), shape_key(shape), to_string(from), to_string(to));
-  if (auto known = cache_.find(key)) return *known;
+  if (const TimingCache::Entry* known = cache_.find(key)) return known->ms;
   Memory memory;
   TensorRef a = make_ref({dtype, shape, from, nullptr}, memory, true), b = make_ref({dtype, shape, to, nullptr}, memory, false);
   ++measured_;
   auto ms = median_ms([&] { return fovea::reformat(a, from, b, to, threads_); });
   const double result = ms.ok() ? std::strtod(fmt::format("{:.4g}", *ms).c_str(), nullptr) : 1e6;
-  cache_.put(key, result);
+  cache_.put(key, {result, ""});
   return result;
 }
 

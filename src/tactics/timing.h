@@ -14,12 +14,17 @@ class TimingCache {
   // A missing file gives an empty cache. Lines of another machine or library are kept but not used.
   Status load(const std::string& path);
   Status save(const std::string& path) const;
-  std::optional<double> find(const std::string& key) const;  // milliseconds
-  void put(const std::string& key, double ms);
+  // Milliseconds, or why the kernel refused when it was first asked: the report must not depend on who asked first.
+  struct Entry {
+    double ms = -1;
+    std::string refusal;
+  };
+  const Entry* find(const std::string& key) const;
+  void put(const std::string& key, Entry entry);
   size_t size() const { return entries_.size(); }
 
  private:
-  std::map<std::string, double> entries_;  // full key, this machine's prefix included
+  std::map<std::string, Entry> entries_;  // full key, this machine's prefix included
 };
 
 // What a timing depends on besides the kernel: processor, library.

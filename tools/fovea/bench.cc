@@ -1,9 +1,15 @@
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <map>
 #include <random>
+#include <thread>
 
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
 #include "runtime/loaded_engine.h"
 #include "verbs.h"
 
@@ -11,56 +17,133 @@ namespace fovea::tool {
 namespace {
 
 struct Options {
-  std::string engine;
+  std::string engine, json;
+  std::vector<std::string> shapes, inputs;
   int64_t batch = 1;
-  int threads = 0, seconds = 5;
+  int threads = 0, contexts = 1;
+  double seconds = 5, warmup = 1;
   bool profile = false, verbose = false;
 };
 
 double now_ms() { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
+// One caller: its context, its inputs, the times of its runs.
+struct Caller {
+  Executor executor;
+  std::vector<std::shared_ptr<Tensor>> data;
+  std::vector<TensorRef> in, out;
+  std::vector<double> times;
+  Status status;
+
+  Status set_up(const Graph& graph, const Sizes& sizes, std::shared_ptr<const Specialisation> spec, unsigned seed) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal;
+    for (const Value* v : graph.inputs) {
+      FOVEA_TRY_SET(auto t, Tensor::allocate(v->dtype, sizes.upper(v->shape)));
+      if (v->dtype == DType::kFloat32)
+        for (int64_t i = 0; i < t->count(); ++i) reinterpret_cast<float*>(t->mutable_data())[i] = normal(random);
+      in.push_back(TensorRef::dense_of(v->dtype, t->dims(), t->mutable_data()));
+      data.push_back(std::move(t));
+    }
+    out.resize(graph.outputs.size());
+    return executor.bind(std::move(spec));
+  }
+
+  void run(double warm_until, double end) {
+    while (now_ms() < warm_until && status.ok()) status = executor.run(in, out);
+    while (status.ok() && (times.size() < 3 || now_ms() < end)) {
+      const double begin = now_ms();
+      status = executor.run(in, out);
+      times.push_back(now_ms() - begin);
+    }
+  }
+};
+
+double percentile(const std::vector<double>& sorted, double p) {
+  return sorted[std::min(sorted.size() - 1, static_cast<size_t>(p / 100 * static_cast<double>(sorted.size())))];
+}
+
+Status profile(Caller& caller, nlohmann::ordered_json& json) {
+  struct Row {
+    double ms = 0;
+    int calls = 0;
+  };
+  std::map<std::string, Row> rows;
+  constexpr int kRuns = 5;
+  caller.executor.observer = [&](const StepEvent& e) {
+    std::string key(e.kernel);
+    if (e.group && e.kernel == "reference") key += ":" + std::string(e.group->nodes[0]->op->name);
+    rows[key].ms += static_cast<double>(e.end_ns - e.begin_ns) / 1e6 / kRuns;
+    ++rows[key].calls;
+  };
+  for (int i = 0; i < kRuns; ++i) FOVEA_TRY(caller.executor.run(caller.in, caller.out));
+  caller.executor.observer = nullptr;
+  std::vector<std::pair<std::string, Row>> sorted(rows.begin(), rows.end());
+  std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.second.ms > b.second.ms; });
+  for (const auto& [kernel, r] : sorted) {
+    std::printf("  %-32s %9.3f ms  %4d calls\n", kernel.c_str(), r.ms, r.calls / kRuns);
+    json.push_back({{"kernel", kernel}, {"ms", r.ms}, {"calls", r.calls / kRuns}});
+  }
+  return {};
+}
+
 Status run(const Options& o) {
   LoadOptions load;
   load.threads = o.threads, load.log = stderr_log(o.verbose);
+  const double opening = now_ms();
   FOVEA_TRY_SET(auto engine, LoadedEngine::open(o.engine, load));
   const Graph& graph = engine->main().graph();
-  SymbolValues sizes;
-  for (const SymbolPtr& s : graph.symbols())
-    if (!s->data_dependent) sizes[s->name] = std::clamp(o.batch, s->lo, s->hi);
-  FOVEA_TRY_SET(auto spec, engine->main().specialise(sizes, engine->threads()));
-  FOVEA_TRY_SET(Sizes concrete, Sizes::make(graph, sizes));
-  std::vector<std::shared_ptr<Tensor>> data;
-  std::vector<TensorRef> in, out(graph.outputs.size());
-  std::mt19937 random(1);
-  for (const Value* v : graph.inputs) {
-    FOVEA_TRY_SET(auto t, Tensor::allocate(v->dtype, concrete.upper(v->shape)));
-    if (v->dtype == DType::kFloat32)
-      for (int64_t i = 0; i < t->count(); ++i) reinterpret_cast<float*>(t->mutable_data())[i] = std::normal_distribution<float>()(random);
-    data.push_back(t);
-    in.push_back(TensorRef::dense_of(v->dtype, t->dims(), t->mutable_data()));
+  SymbolValues symbols;
+  for (const std::string& s : o.shapes) {
+    FOVEA_TRY_SET(SymbolValues given, parse_sizes(s));
+    symbols.insert(given.begin(), given.end());
   }
-  Executor executor;
-  FOVEA_TRY(executor.bind(spec));
-  for (int i = 0; i < 3; ++i) FOVEA_TRY(executor.run(in, out));
-  std::map<std::string, std::pair<double, int>> by_kernel;
-  if (o.profile)
-    executor.observer = [&](const StepEvent& e) {
-      std::string key(e.kernel);
-      if (e.group && e.kernel == "reference") key += ":" + std::string(e.group->nodes[0]->op->name);
-      auto& [ms, count] = by_kernel[key];
-      ms += static_cast<double>(e.end_ns - e.begin_ns) / 1e6, ++count;
-    };
+  for (const Value* input : graph.inputs)
+    for (size_t d = 0; d < input->shape.size(); ++d) {
+      if (input->shape[d].op() != ExprOp::kSymbol) continue;
+      const Symbol& s = *input->shape[d].symbol();
+      const bool is_batch = d == 0 && input->shape.size() == 4;
+      if (is_batch && (o.batch < s.lo || o.batch > s.hi)) return invalid_argument("--batch {}: expected {} to {}", o.batch, s.lo, s.hi);
+      symbols.try_emplace(s.name, is_batch ? o.batch : std::clamp<int64_t>(640, s.lo, s.hi));
+    }
+  FOVEA_TRY_SET(auto spec, engine->main().specialise(symbols, engine->threads()));
+  FOVEA_TRY_SET(Sizes sizes, Sizes::make(graph, symbols));
+  std::vector<std::unique_ptr<Caller>> callers;
+  for (int i = 0; i < o.contexts; ++i) {
+    callers.push_back(std::make_unique<Caller>());
+    FOVEA_TRY(callers.back()->set_up(graph, sizes, spec, static_cast<unsigned>(i + 1)));
+  }
+  FOVEA_TRY(callers[0]->executor.run(callers[0]->in, callers[0]->out));
+  const double first_ms = now_ms() - opening;
+
+  const double warm_until = now_ms() + o.warmup * 1e3, end = warm_until + o.seconds * 1e3;
+  std::vector<std::thread> team;
+  for (int i = 1; i < o.contexts; ++i) team.emplace_back([&, i] { callers[static_cast<size_t>(i)]->run(warm_until, end); });
+  callers[0]->run(warm_until, end);
+  for (std::thread& t : team) t.join();
   std::vector<double> times;
-  const double start = now_ms();
-  while (times.size() < 5 || now_ms() - start < o.seconds * 1e3) {
-    const double begin = now_ms();
-    FOVEA_TRY(executor.run(in, out));
-    times.push_back(now_ms() - begin);
+  for (const auto& c : callers) {
+    FOVEA_TRY(c->status);
+    times.insert(times.end(), c->times.begin(), c->times.end());
   }
   std::sort(times.begin(), times.end());
-  std::printf("median %.2f ms  min %.2f  (%zu runs)  arena %.1f MB\n", times[times.size() / 2], times[0], times.size(), static_cast<double>(executor.arena_bytes()) / 1e6);
-  for (const auto& [kernel, t] : by_kernel)
-    std::printf("  %-32s %9.3f ms  %4zu calls\n", kernel.c_str(), t.first / static_cast<double>(times.size()), static_cast<size_t>(t.second) / times.size());
+  const double median = times[times.size() / 2];
+  const double images = static_cast<double>(o.batch) * o.contexts / median * 1e3;
+  struct rusage usage {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  nlohmann::ordered_json json{{"engine", o.engine}, {"batch", o.batch}, {"threads", engine->threads()}, {"contexts", o.contexts}, {"runs", times.size()}, {"median_ms", median},
+                              {"min_ms", times.front()}, {"p90_ms", percentile(times, 90)}, {"p99_ms", percentile(times, 99)}, {"max_ms", times.back()}, {"images_per_second", images},
+                              {"open_to_first_result_ms", first_ms}, {"arena_bytes", callers[0]->executor.arena_bytes()}, {"packed_weight_bytes", engine->main().packed_bytes()},
+                              {"peak_resident_bytes", static_cast<int64_t>(usage.ru_maxrss) * 1024}, {"replanned", engine->replanned()}};
+  std::printf("batch %lld, %d threads, %d contexts: median %.2f ms (min %.2f, p90 %.2f, p99 %.2f, max %.2f; %zu runs), %.1f images/s\n", static_cast<long long>(o.batch), engine->threads(),
+              o.contexts, median, times.front(), percentile(times, 90), percentile(times, 99), times.back(), times.size(), images);
+  std::printf("open to first result %.0f ms, arena %.1f MB, packed weights %.1f MB, peak resident %.1f MB\n", first_ms, static_cast<double>(callers[0]->executor.arena_bytes()) / 1e6,
+              static_cast<double>(engine->main().packed_bytes()) / 1e6, static_cast<double>(usage.ru_maxrss) * 1024 / 1e6);
+  if (o.profile) {
+    json["profile"] = nlohmann::ordered_json::array();
+    FOVEA_TRY(profile(*callers[0], json["profile"]));
+  }
+  if (!o.json.empty()) FOVEA_TRY(write_file(o.json, json.dump(1) + "\n"));
   return {};
 }
 
@@ -68,11 +151,15 @@ Status run(const Options& o) {
 
 void add_bench(CLI::App& app, Action& action) {
   auto o = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("bench", "Measure an engine");
+  CLI::App* verb = app.add_subcommand("bench", "Measure an engine: the network alone, on random inputs");
   verb->add_option("engine", o->engine, "The engine file")->required()->type_name("ENGINE.fov");
   verb->add_option("--batch", o->batch, "Pictures in a run")->check(CLI::PositiveNumber);
+  verb->add_option("--shapes", o->shapes, "Other open sizes of the inputs")->type_name("NAME=SIZE");
   verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::PositiveNumber);
+  verb->add_option("--contexts", o->contexts, "Callers that run at once")->check(CLI::Range(1, 64));
   verb->add_option("--seconds", o->seconds, "How long to measure")->check(CLI::PositiveNumber);
+  verb->add_option("--warmup", o->warmup, "Seconds that do not count, before")->check(CLI::NonNegativeNumber);
+  verb->add_option("--json", o->json, "Write the figures to a file")->type_name("FILE");
   verb->add_flag("--profile", o->profile, "Time by kernel");
   verb->add_flag("-v,--verbose", o->verbose, "Say more");
   verb->callback([o, &action] { action = [o] { return run(*o); }; });

@@ -16,7 +16,7 @@ struct Options {
 Status run(const Options& o) {
   CompileOptions c;
   c.model = o.model, c.card = o.card, c.threads = o.threads, c.timing_cache = o.timing_cache;
-  c.timing = o.timing == "on", c.verify = o.verify;
+  c.timing = o.timing == "on", c.verify = o.verify, c.repro = o.verify ? o.output + ".repro.txt" : "";
   c.disabled_passes = o.disabled, c.print_ir_after = o.print_after;
   for (const std::string& s : o.shapes) {
     FOVEA_TRY_SET(SymbolValues sizes, parse_sizes(s));

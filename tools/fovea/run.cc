@@ -1,24 +1,41 @@
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <set>
 
+#include "eval/results.h"
+#include "picture/detector.h"
+#include "picture/draw.h"
 #include "picture/npy.h"
-#include "runtime/loaded_engine.h"
 #include "verbs.h"
 
 namespace fovea::tool {
 namespace {
 
 struct Options {
-  std::string engine, output;
-  std::vector<std::string> inputs;
+  std::string engine, output, json, draw, labels;
+  std::vector<std::string> inputs, pictures;
   int threads = 0;
+  int64_t batch = 1;
+  double min_score = 0.3;
   bool check = false, verbose = false;
 };
 
-Status run_tensors(const Options& o) {
+Result<std::shared_ptr<LoadedEngine>> open(const Options& o) {
   LoadOptions load;
   load.threads = o.threads, load.log = stderr_log(o.verbose);
-  FOVEA_TRY_SET(auto engine, LoadedEngine::open(o.engine, load));
+  return LoadedEngine::open(o.engine, load);
+}
+
+Status make_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return system_error("{}: cannot make the folder: {}", path, error.message());
+  return {};
+}
+
+Status run_tensors(const Options& o) {
+  FOVEA_TRY_SET(auto engine, open(o));
   const Graph& graph = engine->main().graph();
   std::vector<NpyArray> arrays(graph.inputs.size());
   std::vector<bool> given(graph.inputs.size());
@@ -48,8 +65,7 @@ Status run_tensors(const Options& o) {
   FOVEA_TRY(executor.bind(spec));
   std::vector<TensorRef> out(graph.outputs.size());
   FOVEA_TRY(executor.run(in, out));
-  std::error_code ec;
-  std::filesystem::create_directories(o.output, ec);
+  FOVEA_TRY(make_folder(o.output));
   for (size_t i = 0; i < out.size(); ++i) {
     NpyArray a;
     a.dtype = out[i].dtype;
@@ -61,18 +77,127 @@ Status run_tensors(const Options& o) {
   return {};
 }
 
+// Folders stand for the pictures in them, in order of their names.
+Result<std::vector<std::string>> expand(const std::vector<std::string>& paths) {
+  std::vector<std::string> files;
+  for (const std::string& path : paths) {
+    std::error_code error;
+    if (!std::filesystem::is_directory(path, error)) {
+      files.push_back(path);
+      continue;
+    }
+    std::vector<std::string> found;
+    for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+      std::string extension = entry.path().extension().string();
+      std::transform(extension.begin(), extension.end(), extension.begin(), [](unsigned char c) { return std::tolower(c); });
+      if (extension == ".jpg" || extension == ".jpeg" || extension == ".png") found.push_back(entry.path().string());
+    }
+    if (found.empty()) return invalid_argument("{}: expected a folder with .jpg or .png pictures, found none", path);
+    std::sort(found.begin(), found.end());
+    files.insert(files.end(), found.begin(), found.end());
+  }
+  return files;
+}
+
+void print_table(std::span<const PictureDetections> results, std::span<const double> ms, const Options& o, const ClassesCard& classes) {
+  size_t width = 7;
+  for (const PictureDetections& p : results) width = std::max(width, p.file_name.size());
+  const int w = static_cast<int>(width);
+  std::printf("%-*s  objects      ms  best first, above %.2f\n", w, "picture", o.min_score);
+  for (size_t i = 0; i < results.size(); ++i) {
+    std::string names;
+    int objects = 0;
+    for (const Detection& d : results[i].detections) {
+      if (d.score < o.min_score) continue;
+      if (++objects <= 5) names += fmt::format("{}{} {:.2f}", objects > 1 ? ", " : "", class_name(classes, d.label), d.score);
+      else if (objects == 6) names += ", ...";
+    }
+    std::printf("%-*s  %7d  %6.1f  %s\n", w, results[i].file_name.c_str(), objects, ms[i], names.c_str());
+  }
+}
+
+Status draw(const Options& o, Image image, const std::string& path, const PictureDetections& result, const ClassesCard& classes, std::set<std::string>& used) {
+  std::vector<Detection> shown;
+  for (const Detection& d : result.detections)
+    if (d.score >= o.min_score) shown.push_back(d);
+  FOVEA_TRY(draw_detections(image, shown, classes));
+  // Two pictures of one name from different folders must not overwrite each other.
+  std::string name = result.file_name;
+  for (int i = 2; !used.insert(name).second; ++i) name = fmt::format("{}_{}{}", std::filesystem::path(result.file_name).stem().string(), i, std::filesystem::path(result.file_name).extension().string());
+  std::string extension = std::filesystem::path(path).extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(), [](unsigned char c) { return std::tolower(c); });
+  return write_image(o.draw + "/" + name, image, extension == ".png" ? PictureFormat::kPng : PictureFormat::kJpeg);
+}
+
+Status run_pictures(const Options& o) {
+  FOVEA_TRY_SET(auto engine, open(o));
+  FOVEA_TRY_SET(auto detector, Detector::make(engine));
+  detector->check_finite = o.check;
+  FOVEA_TRY_SET(std::vector<std::string> files, expand(o.pictures));
+  if (!o.draw.empty()) FOVEA_TRY(make_folder(o.draw));
+  std::vector<PictureDetections> results;
+  std::vector<double> ms;
+  std::set<std::string> used;
+  Progress progress;
+  const auto batch = static_cast<size_t>(std::clamp<int64_t>(o.batch, 1, detector->max_batch()));
+  for (size_t at = 0; at < files.size(); at += batch) {
+    const size_t end = std::min(at + batch, files.size());
+    std::vector<Image> images;
+    std::vector<const Image*> pointers;
+    for (size_t i = at; i < end; ++i) {
+      FOVEA_TRY_SET(Image image, read_image(files[i]));
+      images.push_back(std::move(image));
+    }
+    for (const Image& image : images) pointers.push_back(&image);
+    FOVEA_TRY_SET(auto found, detector->detect(pointers, static_cast<int64_t>(batch)));
+    const Detector::Timing& t = detector->timing();
+    for (size_t i = at; i < end; ++i) {
+      results.push_back({std::filesystem::path(files[i]).filename().string(), image_id_of(files[i], static_cast<int64_t>(i)), std::move(found[i - at])});
+      ms.push_back((t.preprocess + t.network + t.boxes) / static_cast<double>(end - at));
+      if (!o.draw.empty()) FOVEA_TRY(draw(o, std::move(images[i - at]), files[i], results.back(), detector->card().classes, used));
+    }
+    progress.show("detecting", static_cast<int>(end), static_cast<int>(files.size()));
+  }
+  progress.clear();
+  print_table(results, ms, o, detector->card().classes);
+  if (!o.json.empty()) FOVEA_TRY(write_file(o.json, detections_to_json(results, detector->card().classes)));
+  if (!o.labels.empty()) {
+    FOVEA_TRY_SET(CocoLabels labels, read_coco_labels(o.labels));
+    const std::vector<CocoDetection> detections = to_coco(results, detector->card().classes);
+    FOVEA_TRY_SET(CocoResult r, evaluate(labels, detections));
+    std::printf("mAP@[.5:.95] %.4f  AP50 %.4f  AP75 %.4f  (%zu pictures, labels of %s)\n", r.ap, r.ap50, r.ap75, results.size(), o.labels.c_str());
+  }
+  return {};
+}
+
+Status run(const Options& o) {
+  if (!o.pictures.empty() && !o.inputs.empty()) return invalid_argument("give pictures or --input, not both");
+  if (!o.inputs.empty()) {
+    if (o.output.empty()) return invalid_argument("--input needs --output DIR, where the results go as NAME.npy");
+    return run_tensors(o);
+  }
+  if (o.pictures.empty()) return invalid_argument("expected pictures, or --input NAME=FILE.npy for each input");
+  return run_pictures(o);
+}
+
 }  // namespace
 
 void add_run(CLI::App& app, Action& action) {
   auto o = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("run", "Run an engine on pictures or on tensors");
   verb->add_option("engine", o->engine, "The engine file")->required()->type_name("ENGINE.fov");
+  verb->add_option("pictures", o->pictures, "JPEG or PNG files, or folders of them")->type_name("PICTURE...");
+  verb->add_option("--json", o->json, "Write the detections in COCO's result format")->type_name("FILE");
+  verb->add_option("--draw", o->draw, "Folder for the pictures with boxes drawn")->type_name("DIR");
+  verb->add_option("--labels", o->labels, "COCO labels: print the mean average precision")->type_name("FILE");
+  verb->add_option("--min-score", o->min_score, "Objects below it are neither drawn nor counted in the table")->check(CLI::Range(0.0, 1.0));
+  verb->add_option("--batch", o->batch, "Pictures in a run")->check(CLI::PositiveNumber);
   verb->add_option("--input", o->inputs, "A tensor for an input; one for each")->type_name("NAME=FILE.npy");
   verb->add_option("--output", o->output, "Folder for the outputs, written as NAME.npy")->type_name("DIR");
   verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::PositiveNumber);
   verb->add_flag("--check", o->check, "Stop at the first kernel that gives NaN or infinity, and name its ONNX node");
   verb->add_flag("-v,--verbose", o->verbose, "Say more");
-  verb->callback([o, &action] { action = [o] { return run_tensors(*o); }; });
+  verb->callback([o, &action] { action = [o] { return run(*o); }; });
 }
 
 }  // namespace fovea::tool

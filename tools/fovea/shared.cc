@@ -20,8 +20,9 @@ void Progress::show(std::string_view what, int done, int total) {
   std::fflush(stderr);
 }
 
-Progress::~Progress() {
+void Progress::clear() {
   if (shown_) std::fprintf(stderr, "\r\x1b[2K");
+  shown_ = false;
 }
 
 LogSink stderr_log(bool verbose) {

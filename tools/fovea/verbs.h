@@ -23,7 +23,8 @@ void add_inspect(CLI::App& app, Action& action);
 class Progress {
  public:
   void show(std::string_view what, int done, int total);
-  ~Progress();
+  void clear();  // before anything else is printed
+  ~Progress() { clear(); }
 
  private:
   bool shown_ = false;

@@ -26,9 +26,11 @@ std::string Graph::unique_name(std::string base) const {
   return candidate;
 }
 
-Value* Graph::new_value(std::string value_name) {
+Value* Graph::new_value(std::string value_name, char prefix) {
   auto value = std::make_unique<Value>();
   value->id = root()->next_id_++;
+  // Made names have the id in them: a name never comes back with another meaning.
+  if (value_name.empty()) value_name = fmt::format("{}{}", prefix, value->id);
   value->name = unique_name(std::move(value_name));
   Value* raw = value.get();
   by_name_[raw->name] = raw;
@@ -64,7 +66,7 @@ Value* Graph::add_input(std::string value_name, DType dtype, Shape shape) {
 }
 
 Value* Graph::add_constant(TensorPtr tensor, std::string value_name) {
-  Value* v = new_value(value_name.empty() ? "c" : std::move(value_name));
+  Value* v = new_value(std::move(value_name), 'c');
   v->dtype = tensor->dtype(), v->shaped = true;
   for (int64_t d : tensor->dims()) v->shape.emplace_back(d);
   v->constant = std::move(tensor);

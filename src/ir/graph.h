@@ -154,7 +154,7 @@ class Graph {
   int64_t node_count() const;            // regions included
 
  private:
-  Value* new_value(std::string name);
+  Value* new_value(std::string name, char prefix = 'v');
   void forget(Value* value);
 
   std::vector<std::unique_ptr<Value>> values_;

@@ -10,6 +10,7 @@
 #include "ops/conv.h"
 #include "ops/conv_transpose.h"
 #include "ops/gemm.h"
+#include "ops/norm.h"
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
@@ -22,14 +23,6 @@ struct Affine {
   int adds = 0;
   std::vector<Node*> nodes;  // the chain
 };
-
-double attr_double(const Node& node, std::string_view name, double missing) {
-  if (node.op->attrs.to_map && node.attrs)
-    for (const auto& [key, value] : node.op->attrs.to_map(node.attrs.get()))
-      if (key == name)
-        if (auto* v = std::get_if<double>(&value)) return *v;
-  return missing;
-}
 
 // A constant that is one number, or one a channel of `axis`, of a result of that rank.
 std::optional<std::vector<double>> per_channel(const Value* v, size_t rank, size_t axis, int64_t channels) {
@@ -52,7 +45,7 @@ bool add_batch_norm(const Node& node, Affine& a) {
     p[i] = node.input(i + 1)->constant->to_doubles();
     if (p[i].size() != a.scale.size()) return false;
   }
-  const double epsilon = attr_double(node, "epsilon", 1e-5);
+  const double epsilon = node.as<EpsilonAttrs>().epsilon;
   for (size_t c = 0; c < a.scale.size(); ++c) {
     const double s = p[0][c] / std::sqrt(p[3][c] + epsilon);
     a.scale[c] *= s;
@@ -83,10 +76,8 @@ bool add_arithmetic(const Node& node, const Value* y, size_t axis, Affine& a) {
   return true;
 }
 
-bool extend(const Graph& g, const Node& node, const Value* y, size_t axis, Affine& a) {
+bool extend(const Node& node, const Value* y, size_t axis, Affine& a) {
   if (node.is("BatchNormalization") && node.inputs[0] == y && axis == 1) {
-    for (size_t i = 1; i < node.outputs.size(); ++i)
-      if (node.outputs[i] && g.used(node.outputs[i])) return false;  // training
     return add_batch_norm(node, a);
   }
   return (node.is("Mul") || node.is("Div") || node.is("Add") || node.is("Sub")) && add_arithmetic(node, y, axis, a);
@@ -105,7 +96,7 @@ Affine chain_behind(const Graph& g, Value* y, size_t axis, int64_t channels) {
   while (single_use(g, y)) {
     Affine next = a;
     Node* node = y->uses[0].node;
-    if (node->outputs.empty() || !node->output() || !extend(g, *node, y, axis, next) || !finite(next)) break;
+    if (node->outputs.empty() || !node->output() || !extend(*node, y, axis, next) || !finite(next)) break;
     a = std::move(next);
     a.nodes.push_back(node);
     y = node->output();

@@ -171,8 +171,8 @@ std::vector<std::string> files() {
   return names;
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, Golden, testing::ValuesIn(files()), [](const auto& info) {
-  return info.param.substr(0, info.param.size() - 4);
+INSTANTIATE_TEST_SUITE_P(Files, Golden, testing::ValuesIn(files()), [](const auto& file) {
+  return file.param.substr(0, file.param.size() - 4);
 });
 
 }  // namespace

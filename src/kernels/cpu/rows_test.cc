@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "base/cpu_features.h"
 #include "kernels/cpu/row_cases.h"
@@ -105,7 +107,7 @@ struct Tried {
   std::string last_refusal;
 };
 
-class Rows : public testing::TestWithParam<std::string_view> {
+class RowsOfCase : public testing::TestWithParam<std::string_view> {
  protected:
   void SetUp() override {
     auto parsed = rows::parse_case(GetParam(), kSeed);
@@ -192,7 +194,7 @@ class Rows : public testing::TestWithParam<std::string_view> {
   Values values_;
 };
 
-TEST_P(Rows, AgreeWithTheReference) {
+TEST_P(RowsOfCase, AgreeWithTheReference) {
   std::map<std::string_view, Tried> tried;
   for (const KernelRow* row : cpu_kernels()) {
     if (row->op != case_.anchor->op->name || (row->features & cpu_features()) != row->features) continue;
@@ -200,7 +202,7 @@ TEST_P(Rows, AgreeWithTheReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, Rows, testing::ValuesIn(rows::kCases), [](const auto& i) { return fmt::format("{}_{}", i.index, std::string(i.param.substr(0, i.param.find(' ')))); });
+INSTANTIATE_TEST_SUITE_P(Cases, RowsOfCase, testing::ValuesIn(rows::kCases), [](const auto& i) { return fmt::format("{}_{}", i.index, std::string(i.param.substr(0, i.param.find(' ')))); });
 
 bool runs(const KernelRow& row, const Case& c) {
   for (const Group& group : row.match(*c.graph, *c.anchor)) {
@@ -226,6 +228,92 @@ TEST(KernelTable, EveryRowTakesSomeCase) {
     std::erase_if(idle, [&](const KernelRow* row) { return row->op == c->anchor->op->name && runs(*row, *c); });
   }
   for (const KernelRow* row : idle) ADD_FAILURE() << row->name << " takes no case of row_cases.inc";
+}
+
+// Runs `kernel` on `inputs` and gives output 0, plain.
+Result<TensorPtr> run_once(const PrepareContext& context, const PreparedKernel& kernel, const std::vector<TensorPtr>& inputs) {
+  rows::Runner runner(context, kernel, true);
+  FOVEA_TRY(runner.set_inputs(inputs));
+  FOVEA_TRY(runner.run());
+  return runner.output(0);
+}
+
+// What is not a number stays none, and reaches no element that does not depend on it; but for Winograd's, whose tiles
+// share it.
+TEST(Rows, NaNAndInfinityGoWhereTheyMust) {
+  const std::string_view lines[] = {
+      "Conv 1x32x12x12 c:48x32x3x3 c:48 | pads=1,1,1,1 |", "Conv 2x16x9x9 c:16x16x1x1 - | |",     "Conv 1x3x20x20 c:16x3x3x3 - | strides=2,2 |",
+      "Conv 1x32x9x9 c:32x1x3x3 - | group=32 |",           "Gemm 7x33 c:33x20 c:20 | |",          "MatMul 2x5x6 2x6x7 | |",
+      "ConvTranspose 1x16x5x5 c:16x16x2x2 - | strides=2,2 |", "AveragePool 1x16x9x9 | kernel_shape=3,3 |"};
+  for (std::string_view line : lines)
+    for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
+      auto c = rows::parse_case(line, kSeed);
+      ASSERT_TRUE(c.ok()) << c.status().message();
+      std::mt19937 rng(kSeed);
+      Values values;
+      std::vector<TensorPtr> inputs;
+      for (const Value* v : c->graph->inputs) values[v] = rows::detail::random_constant(rng, *constant_shape(v->shape), 1);
+      auto* x = reinterpret_cast<float*>(const_cast<std::byte*>(values.at(c->graph->inputs[0])->bytes().data()));
+      x[values.at(c->graph->inputs[0])->count() / 2] = bad;
+      ASSERT_TRUE(run_reference(*c->anchor, values).ok());
+      for (const KernelRow* row : cpu_kernels()) {
+        if (row->op != c->anchor->op->name || (row->features & cpu_features()) != row->features) continue;
+        const Group group = row->match(*c->graph, *c->anchor).back();
+        if (row->refuse && !row->refuse(group).empty()) continue;
+        inputs.clear();
+        for (const Value* v : group.inputs) inputs.push_back(v && !v->constant ? values.at(v) : nullptr);
+        for (const LayoutChoice& layouts : rows::layouts_of(*row, group)) {
+          SCOPED_TRACE(fmt::format("{} with {}", describe(line, *row, group, layouts, 2), bad));
+          rows::WeightsMap weights;
+          const PrepareContext context = rows::describe(group, layouts, 2, weights);
+          auto kernel = row->prepare(context);
+          if (!kernel.ok()) continue;
+          auto got = run_once(context, **kernel, inputs);
+          ASSERT_TRUE(got.ok()) << got.status().message();
+          const auto a = (*got)->as<float>(), b = values.at(group.outputs[0])->as<float>();
+          int64_t lost = 0, spread = 0;
+          for (size_t i = 0; i < a.size(); ++i) {
+            lost += !std::isfinite(b[i]) && std::isfinite(a[i]);
+            spread += std::isfinite(b[i]) && !std::isfinite(a[i]);
+          }
+          EXPECT_EQ(lost, 0);
+          if (row->name.find("winograd") == std::string_view::npos) {
+            EXPECT_EQ(spread, 0);
+          }
+        }
+      }
+    }
+}
+
+// A prepared kernel is shared by contexts in several threads.
+TEST(Rows, OneKernelInSeveralThreads) {
+  auto c = rows::parse_case("Conv 2x32x14x14 c:48x32x3x3 c:48 | pads=1,1,1,1 | Add Relu", kSeed);
+  ASSERT_TRUE(c.ok()) << c.status().message();
+  for (const KernelRow* row : cpu_kernels()) {
+    if (row->op != "Conv" || (row->features & cpu_features()) != row->features) continue;
+    const Group group = row->match(*c->graph, *c->anchor).front();
+    if (!row->refuse(group).empty()) continue;
+    rows::WeightsMap weights;
+    const PrepareContext context = rows::describe(group, rows::layouts_of(*row, group)[0], 2, weights);
+    auto kernel = row->prepare(context);
+    if (!kernel.ok()) continue;
+    std::mt19937 rng(kSeed);
+    std::vector<TensorPtr> inputs;
+    for (const Value* v : group.inputs) inputs.push_back(v && !v->constant ? rows::detail::random_constant(rng, *constant_shape(v->shape), 1) : nullptr);
+    auto first = run_once(context, **kernel, inputs);
+    ASSERT_TRUE(first.ok()) << first.status().message();
+    std::atomic<int> different = 0;
+    std::vector<std::thread> team;
+    for (int t = 0; t < 4; ++t)
+      team.emplace_back([&] {
+        for (int i = 0; i < 5; ++i) {
+          auto again = run_once(context, **kernel, inputs);
+          if (!again.ok() || !(*again)->same_as(**first)) ++different;
+        }
+      });
+    for (std::thread& t : team) t.join();
+    EXPECT_EQ(different, 0) << row->name;
+  }
 }
 
 TEST(KernelTable, NamesAreUniqueAndRowsComplete) {

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-namespace fovea {
+namespace fovea::core {
 
 uint32_t cpu_features() {
   uint32_t features = 0;
@@ -34,4 +34,4 @@ std::string cpu_name() {
   return name;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-namespace fovea {
+namespace fovea::core {
 
 enum CpuFeature : uint32_t {
   kCpuAvx2 = 1u << 0,    // AVX2 and FMA
@@ -15,4 +15,4 @@ uint32_t cpu_features();
 std::string cpu_features_string(uint32_t features);  // "avx2,avx512"
 std::string cpu_name();                               // the brand string, for reports and recipes
 
-}  // namespace fovea
+}  // namespace fovea::core

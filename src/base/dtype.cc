@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 enum class Family : uint8_t { kNone, kFloat, kInteger, kComplex, kBool };
@@ -197,4 +197,4 @@ uint8_t small_from_float(DType type, float value, bool saturate) {
   return static_cast<uint8_t>(inf_code >= 0 ? inf_code : nan_code >= 0 ? nan_code : largest);
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -9,7 +9,7 @@
 #include <optional>
 #include <string_view>
 
-namespace fovea {
+namespace fovea::core {
 
 enum class DType : uint8_t {
   kUndefined = 0,
@@ -123,4 +123,4 @@ bool dispatch_dtype(DType type, F&& f) {
   }
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

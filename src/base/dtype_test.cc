@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr DType kSmall[] = {DType::kFloat8E4M3FN, DType::kFloat8E4M3FNUZ, DType::kFloat8E5M2, DType::kFloat8E5M2FNUZ, DType::kFloat8E8M0,
@@ -72,4 +72,4 @@ TEST(DTypes, HalfAndBFloat16RoundToNearestEven) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 std::string why() { return std::strerror(errno); }
@@ -119,4 +119,4 @@ Status write_file(const std::string& path, std::string_view contents) {
   return writer->commit();
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

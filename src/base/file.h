@@ -9,7 +9,7 @@
 
 #include "base/status.h"
 
-namespace fovea {
+namespace fovea::core {
 
 using Bytes = std::span<const std::byte>;
 
@@ -58,4 +58,4 @@ class FileWriter {
 
 Status write_file(const std::string& path, std::string_view contents);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -4,9 +4,9 @@
 #include <functional>
 #include <string_view>
 
-namespace fovea {
+namespace fovea::core {
 
 enum class LogLevel { kDebug, kInfo, kWarning };
 using LogSink = std::function<void(LogLevel, std::string_view)>;
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -10,7 +10,7 @@
 #include <omp.h>
 #endif
 
-namespace fovea {
+namespace fovea::core {
 
 void parallel_for(int threads, int64_t count, int64_t grain, const RangeFn& f) {
   if (count <= 0) return;
@@ -54,4 +54,4 @@ int hardware_threads() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

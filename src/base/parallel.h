@@ -6,7 +6,7 @@
 #include <memory>
 #include <type_traits>
 
-namespace fovea {
+namespace fovea::core {
 
 // A reference to a callable void(int64_t begin, int64_t end): std::function would allocate in the steady state.
 class RangeFn {
@@ -40,4 +40,4 @@ class ThreadCountScope {
 
 int hardware_threads();  // cores this process may run on
 
-}  // namespace fovea
+}  // namespace fovea::core

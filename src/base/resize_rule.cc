@@ -4,7 +4,7 @@
 #include <array>
 #include <utility>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr std::array<std::string_view, 4> kModes = {"none", "stretch", "letterbox", "shortest_side"};
@@ -90,4 +90,4 @@ ResizeGeometry resize_geometry(const ResizeRule& rule, int64_t height, int64_t w
   return g;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

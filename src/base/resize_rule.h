@@ -6,7 +6,7 @@
 #include <optional>
 #include <string_view>
 
-namespace fovea {
+namespace fovea::core {
 
 enum class ResizeMode : uint8_t {
   kNone,          // the picture as it is
@@ -61,4 +61,4 @@ struct ResizeGeometry {
 // overflow.
 ResizeGeometry resize_geometry(const ResizeRule& rule, int64_t height, int64_t width);
 
-}  // namespace fovea
+}  // namespace fovea::core

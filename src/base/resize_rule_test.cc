@@ -6,7 +6,7 @@
 #include <cmath>
 #include <random>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 ResizeRule letterbox(int64_t h, int64_t w) { return {.mode = ResizeMode::kLetterbox, .height = h, .width = w}; }
@@ -87,4 +87,4 @@ TEST(ResizeRule, NamesRoundTrip) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "base/status.h"
 
-namespace fovea {
+namespace fovea::core {
 
 std::string_view to_string(ErrorKind kind) {
   switch (kind) {
@@ -13,4 +13,4 @@ std::string_view to_string(ErrorKind kind) {
   return "error";
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

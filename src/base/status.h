@@ -10,7 +10,7 @@
 #include <utility>
 #include <variant>
 
-namespace fovea {
+namespace fovea::core {
 
 // Five kinds, by who has to act. The numbers are the command line's exit codes.
 enum class ErrorKind {
@@ -90,7 +90,7 @@ Status internal_error(fmt::format_string<A...> f, A&&... a) {
   return {ErrorKind::kInternal, fmt::format(f, std::forward<A>(a)...)};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core
 
 #define FOVEA_CONCAT_(a, b) a##b
 #define FOVEA_CONCAT(a, b) FOVEA_CONCAT_(a, b)
@@ -98,7 +98,7 @@ Status internal_error(fmt::format_string<A...> f, A&&... a) {
 // FOVEA_TRY(expr): return its Status from this function if it failed.
 #define FOVEA_TRY(...)                                         \
   do {                                                         \
-    if (::fovea::Status fovea_s = (__VA_ARGS__); !fovea_s.ok()) \
+    if (::fovea::core::Status fovea_s = (__VA_ARGS__); !fovea_s.ok()) \
       return fovea_s;                                          \
   } while (0)
 

@@ -11,10 +11,11 @@
 #include "ir/text.h"
 #include "onnx/reader.h"
 #include "passes/check.h"
+#include "patterns/patterns.h"
 #include "plan/plan.h"
 #include "runtime/specialisation.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 class Compiler {
@@ -71,14 +72,14 @@ class Compiler {
 
   void print(std::string_view pass) {
     for (const std::string& want : o_.print_ir_after)
-      if ((want == pass || want == "all") && o_.print_ir) return o_.print_ir(pass, ::fovea::print(graph()));
+      if ((want == pass || want == "all") && o_.print_ir) return o_.print_ir(pass, ::fovea::core::print(graph()));
   }
   void progress(std::string_view what, int done, int total) {
     if (o_.progress) o_.progress(what, done, total);
   }
 
   Status passes() {
-    const std::vector<Stage> stages = pipeline();
+    const std::vector<Stage> stages = pipeline(patterns());
     for (const std::string& want : o_.print_ir_after)
       if (want != "all" && want != "import" && !find_pass(stages, want)) return invalid_argument("--print-ir-after: no pass is named '{}'", want);
     PassOptions options;
@@ -181,4 +182,4 @@ class Compiler {
 
 Result<CompileResult> compile(const CompileOptions& options) { return Compiler(options).run(); }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -9,7 +9,7 @@
 #include "engine/engine.h"
 #include "passes/pass.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct CompileOptions {
   std::string model;                   // path of the .onnx
@@ -41,4 +41,4 @@ struct CompileResult {
 
 Result<CompileResult> compile(const CompileOptions& options);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace fovea {
+namespace fovea::core {
 
 using nlohmann::ordered_json;
 
@@ -63,4 +63,4 @@ std::string report_json(const CompileResult& result, const std::vector<ProfileRe
   return j.dump();
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -6,7 +6,7 @@
 #include "builder/compile.h"
 #include "plan/plan.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct ProfileReport {
   SymbolValues profile;
@@ -18,4 +18,4 @@ struct ProfileReport {
 
 std::string report_json(const CompileResult& result, const std::vector<ProfileReport>& profiles);
 
-}  // namespace fovea
+}  // namespace fovea::core

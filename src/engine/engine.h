@@ -9,7 +9,7 @@
 #include "ir/graph.h"
 #include "tactics/assignment.h"
 
-namespace fovea {
+namespace fovea::core {
 
 inline constexpr uint32_t kEngineFormat = 1;
 
@@ -39,4 +39,4 @@ struct EngineSections {  // sizes for inspect
 };
 Result<EngineSections> engine_sections(const std::string& path);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace fovea {
+namespace fovea::core {
 
 struct EngineHeader {
   char magic[8];  // "\x89" "FOV\r\n\x1a\n": a transfer that changes line ends or drops the eighth bit shows
@@ -18,4 +18,4 @@ static_assert(sizeof(EngineHeader) == 64);
 
 inline constexpr char kEngineMagic[8] = {'\x89', 'F', 'O', 'V', '\r', '\n', '\x1a', '\n'};
 
-}  // namespace fovea
+}  // namespace fovea::core

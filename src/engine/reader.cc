@@ -9,7 +9,7 @@
 #include "ir/verify.h"
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 template <typename V>
@@ -289,4 +289,4 @@ Result<EngineSections> engine_sections(const std::string& path) {
                         static_cast<int64_t>(reader.fields().weights_size)};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -7,7 +7,7 @@
 #include "engine/engine_generated.h"
 #include "engine/format.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using flatbuffers::Offset;
@@ -214,4 +214,4 @@ class Writer {
 
 Status write_engine(const std::string& path, const EngineData& data) { return Writer(data).write(path); }
 
-}  // namespace fovea
+}  // namespace fovea::core

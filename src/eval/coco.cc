@@ -9,7 +9,7 @@
 #include <set>
 #include <utility>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr size_t kThresholds = 10, kRecalls = 101, kAreas = 4, kMaxDetections = 100;
@@ -241,4 +241,4 @@ Result<CocoResult> evaluate(const CocoLabels& labels, std::span<const CocoDetect
   return summarize(sums);
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -11,7 +11,7 @@
 
 #include "base/status.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct CocoBox {
   double x = 0, y = 0, w = 0, h = 0;  // top left corner and size in pixels
@@ -66,4 +66,4 @@ Result<std::vector<CocoDetection>> parse_coco_detections(std::string_view json, 
 // that is not finite is InvalidArgument; one of an unknown class is passed over, as pycocotools does.
 Result<CocoResult> evaluate(const CocoLabels& labels, std::span<const CocoDetection> detections);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "eval/coco.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using Json = nlohmann::json;
@@ -171,4 +171,4 @@ Result<std::vector<CocoDetection>> read_coco_detections(const std::string& path)
   return parse_coco_detections(text, path);
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -11,7 +11,7 @@
 
 #include "base/file.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using nlohmann::json;
@@ -121,4 +121,4 @@ TEST(CocoJson, FlippedBytesNeverCrash) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

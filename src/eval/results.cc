@@ -5,7 +5,7 @@
 #include <charconv>
 #include <cmath>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr size_t kMaxDigits = 18;  // fit into int64
@@ -58,4 +58,4 @@ std::string detections_to_json(std::span<const PictureDetections> pictures, cons
   return json + (json.size() == 1 ? "]\n" : "\n]\n");
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -11,7 +11,7 @@
 #include "picture/boxes.h"
 #include "picture/card.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct PictureDetections {
   std::string file_name;  // without folders, as COCO's label files have it
@@ -29,4 +29,4 @@ std::vector<CocoDetection> to_coco(std::span<const PictureDetections> pictures, 
 // Numbers have the fewest digits that read back as the same float32; one that is not finite becomes null.
 std::string detections_to_json(std::span<const PictureDetections> pictures, const ClassesCard& classes);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 TEST(ImageId, IsTheLastNumberOfTheName) {
@@ -53,4 +53,4 @@ TEST(Results, ReadBackAsTheSameDetections) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

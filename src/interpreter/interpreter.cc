@@ -4,7 +4,7 @@
 
 #include "interpreter/node_runner.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 int64_t bytes_of(const TensorPtr& t) { return t ? static_cast<int64_t>(t->bytes().size()) : 0; }
@@ -137,4 +137,4 @@ Result<Evaluation> evaluate_graph(const Graph& graph, std::span<const TensorPtr>
   return Evaluator(options).graph(graph, inputs, options.keep_all);
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

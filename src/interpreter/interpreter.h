@@ -9,7 +9,7 @@
 #include "ir/graph.h"
 #include "kernels/context.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct EvaluateOptions {
   // What outputs may take at once; inputs and constants are not counted. Hostile sizes become an error, not a crash.
@@ -36,4 +36,4 @@ Result<std::vector<TensorPtr>> evaluate_node(const Node& node, std::span<const T
 // A whole graph. Inputs are checked against what the graph declares.
 Result<Evaluation> evaluate_graph(const Graph& graph, std::span<const TensorPtr> inputs, const GraphOptions& options = {});
 
-}  // namespace fovea
+}  // namespace fovea::core

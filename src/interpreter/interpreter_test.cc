@@ -6,7 +6,7 @@
 #include "ir/infer.h"
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using testing::ElementsAre;
@@ -112,4 +112,4 @@ TEST(Evaluate, ErrorsNameTheNode) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

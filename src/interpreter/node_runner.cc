@@ -5,7 +5,7 @@
 #include "ir/infer.h"
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // Outputs of one run: those whose sizes inference settles are there before the kernel runs, the others when it asks.
@@ -126,4 +126,4 @@ Result<std::vector<TensorPtr>> NodeRunner::run(const Node& node, std::span<const
   return result;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

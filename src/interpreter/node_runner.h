@@ -3,7 +3,7 @@
 
 #include "interpreter/interpreter.h"
 
-namespace fovea {
+namespace fovea::core {
 
 class NodeRunner {
  public:
@@ -20,4 +20,4 @@ class NodeRunner {
 // Names the node in a message that does not.
 Status at_node(const Status& status, const Node& node);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -22,7 +22,7 @@
 #include "base/status.h"
 #include "ir/tensor.h"
 
-namespace fovea {
+namespace fovea::core {
 
 using AttrValue = std::variant<int64_t, bool, double, std::string, std::vector<int64_t>, std::vector<double>, std::vector<std::string>, TensorPtr>;
 using AttrMap = std::vector<std::pair<std::string, AttrValue>>;  // in the order of the declaration
@@ -116,4 +116,4 @@ constexpr AttrsCodec attrs_codec() {
   return codec;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

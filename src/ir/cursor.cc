@@ -6,7 +6,7 @@
 
 #include "ir/text.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr size_t kMaxExprText = size_t{1} << 16;
@@ -115,4 +115,4 @@ Result<Expr> Cursor::expr(const std::function<SymbolPtr(std::string_view)>& symb
   return e;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -8,7 +8,7 @@
 
 #include "ir/expr.h"
 
-namespace fovea {
+namespace fovea::core {
 
 class Cursor {
  public:
@@ -50,4 +50,4 @@ Result<T> Cursor::number_as() {
   return v;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

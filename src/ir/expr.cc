@@ -6,7 +6,7 @@
 #include <map>
 #include <unordered_map>
 
-namespace fovea {
+namespace fovea::core {
 
 struct ExprNode {
   ExprOp op = ExprOp::kConst;
@@ -683,4 +683,4 @@ Status ShapeProgram::run(std::span<int64_t> values, std::span<uint8_t> known) co
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

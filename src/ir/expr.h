@@ -18,7 +18,7 @@
 #include "base/dtype.h"
 #include "base/status.h"
 
-namespace fovea {
+namespace fovea::core {
 
 // No bound is known above this; sums of several stay clear of overflow.
 inline constexpr int64_t kUnbounded = int64_t{1} << 60;
@@ -155,4 +155,4 @@ class ShapeProgram {
   std::unordered_multimap<size_t, std::pair<Expr, int>> memo_;  // by hash: the slot of an expression
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

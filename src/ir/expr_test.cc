@@ -6,7 +6,7 @@
 #include <map>
 #include <random>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 SymbolPtr symbol(std::string name, int64_t lo, int64_t hi) { return std::make_shared<const Symbol>(Symbol{std::move(name), lo, hi}); }
@@ -324,4 +324,4 @@ TEST(ShapeProgram, LongSumsAndLateSymbols) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

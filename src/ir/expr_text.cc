@@ -5,7 +5,7 @@
 
 #include "ir/expr.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 struct CallName {
@@ -274,4 +274,4 @@ Result<Expr> parse_expr(std::string_view text, const std::function<SymbolPtr(std
   return Parser(text, symbols).whole();
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

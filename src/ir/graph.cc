@@ -4,7 +4,7 @@
 #include <functional>
 #include <unordered_set>
 
-namespace fovea {
+namespace fovea::core {
 
 std::string Node::label() const {
   if (!origin.empty()) return fmt::format("{} '{}'", op->name, origin.front());
@@ -284,4 +284,4 @@ int64_t Graph::node_count() const {
   return n;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

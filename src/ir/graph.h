@@ -12,7 +12,7 @@
 #include "ir/op_info.h"
 #include "ir/tensor.h"
 
-namespace fovea {
+namespace fovea::core {
 
 class Graph;
 struct Node;
@@ -166,4 +166,4 @@ class Graph {
   mutable std::unordered_map<std::string, int> name_counter_;
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

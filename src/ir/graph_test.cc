@@ -8,7 +8,7 @@
 #include "ir/text.h"
 #include "ir/verify.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using testing::HasSubstr;
@@ -209,4 +209,4 @@ TEST(Verify, NamesWhatIsBroken) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

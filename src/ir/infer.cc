@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace fovea {
+namespace fovea::core {
 
 // Past this a size costs more to carry and compare than any real network asks for.
 constexpr int64_t kMaxDimWeight = 4096;
@@ -155,4 +155,4 @@ Status infer_graph(Graph& graph) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

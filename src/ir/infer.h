@@ -3,7 +3,7 @@
 
 #include "ir/graph.h"
 
-namespace fovea {
+namespace fovea::core {
 
 class InferContext {
  public:
@@ -62,4 +62,4 @@ Status infer_graph(Graph& graph);
 // The known elements of a constant tensor of int64/int32/bool/float32/float64 (int32 widened), or null if too large.
 SymValuePtr known_of(const Tensor& tensor);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -5,7 +5,7 @@
 
 #include "ir/test_ops.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 SymbolPtr symbol(std::string name, int64_t lo, int64_t hi) { return std::make_shared<const Symbol>(Symbol{std::move(name), lo, hi}); }
@@ -90,4 +90,4 @@ TEST(Infer, ErrorsNameTheNode) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

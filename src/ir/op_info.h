@@ -7,7 +7,7 @@
 #include "ir/attrs.h"
 #include "ir/expr.h"
 
-namespace fovea {
+namespace fovea::core {
 
 class InferContext;
 struct Node;
@@ -27,4 +27,4 @@ struct OpInfo {
 // Finds an operator by its canonical name; null if there is none.
 using OpLookup = const OpInfo* (*)(std::string_view name);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -9,7 +9,7 @@
 #include "ir/infer.h"
 #include "ir/text.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr int kMaxRegionDepth = 16;
@@ -559,4 +559,4 @@ Result<std::unique_ptr<Graph>> parse(std::string_view text, OpLookup ops, const 
   return GraphParser(text, ops, options).run();
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -8,7 +8,7 @@
 
 #include "ir/graph.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct ParseOptions {
   int64_t max_constant_bytes = int64_t{1} << 30;  // all constants together
@@ -20,4 +20,4 @@ struct ParseOptions {
 // distributed numbers (integers in [0, 10), bools), the same for the same seed everywhere.
 Result<std::unique_ptr<Graph>> parse(std::string_view text, OpLookup ops, const ParseOptions& options = {});
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-namespace fovea {
+namespace fovea::core {
 
 std::optional<int64_t> element_count(std::span<const int64_t> dims) {
   int64_t n = 1;
@@ -115,4 +115,4 @@ TensorRef TensorRef::of(const Tensor& tensor) {
   return dense_of(tensor.dtype(), tensor.dims(), const_cast<std::byte*>(tensor.bytes().data()));
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -10,7 +10,7 @@
 #include "base/dtype.h"
 #include "base/status.h"
 
-namespace fovea {
+namespace fovea::core {
 
 inline constexpr int kMaxRank = 8;  // of any tensor: kernels hold sizes in fixed arrays, so nothing is allocated in a run
 
@@ -96,4 +96,4 @@ struct TensorRef {
   static TensorRef dense_of(DType dtype, std::span<const int64_t> shape, void* data);
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

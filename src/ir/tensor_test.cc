@@ -4,7 +4,7 @@
 
 #include <limits>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 TEST(Tensor, CountsThatAreImpossible) {
@@ -61,4 +61,4 @@ TEST(TensorRef, Dense) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include "ir/infer.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 
 enum class Mode : uint8_t { kPlain, kFancy };
 inline std::span<const std::string_view> enum_names(Mode) {
@@ -73,4 +73,4 @@ inline const OpInfo* find(std::string_view name) {
   return nullptr;
 }
 
-}  // namespace fovea::test
+}  // namespace fovea::core::test

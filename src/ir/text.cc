@@ -5,7 +5,7 @@
 #include <cctype>
 #include <cstring>
 
-namespace fovea {
+namespace fovea::core {
 namespace text_detail {
 
 std::string quoted(std::string_view s) {
@@ -284,4 +284,4 @@ std::string print(const Graph& graph, const PrintOptions& options) {
 
 std::string print(const Node& node, const PrintOptions& options) { return Printer(options).node(node); }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -23,7 +23,7 @@
 
 #include "ir/graph.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct PrintOptions {
   bool full = false;            // all of every constant; without it a large one is only a digest
@@ -46,4 +46,4 @@ std::string base64(std::span<const std::byte> bytes);
 bool bare_name(std::string_view name);  // needs no quotes after % or @
 }  // namespace text_detail
 
-}  // namespace fovea
+}  // namespace fovea::core

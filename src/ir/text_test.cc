@@ -9,7 +9,7 @@
 #include "ir/test_ops.h"
 #include "ir/verify.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using testing::HasSubstr;
@@ -176,4 +176,4 @@ TEST(Text, DamagedTextNeverCrashes) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

@@ -4,7 +4,7 @@
 #include <set>
 #include <unordered_set>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // What holds for the whole graph, regions included.
@@ -253,4 +253,4 @@ Status verify(const Graph& graph) {
   return Verifier(graph, scope, {}).run();
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include "ir/graph.h"
 
-namespace fovea {
+namespace fovea::core {
 
 // Checks a graph and its regions: names and ids unique, use lists and producers consistent, nodes in topological order,
 // inputs, outputs, attributes and regions as the operator's table row says, types and shapes inferred, constants of their
@@ -11,4 +11,4 @@ namespace fovea {
 // comes back as an Internal error that names the node or value: only fovea itself can have broken the graph.
 Status verify(const Graph& graph);
 
-}  // namespace fovea
+}  // namespace fovea::core

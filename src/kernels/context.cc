@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace fovea {
+namespace fovea::core {
 
 void* Scratch::bytes(int64_t size) {
   size = (std::max<int64_t>(size, 1) + 63) / 64 * 64;
@@ -42,4 +42,4 @@ Status KernelContext::set_output_shape(size_t i, std::span<const int64_t> shape)
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

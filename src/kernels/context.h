@@ -10,7 +10,7 @@
 #include "ir/attrs.h"
 #include "ir/tensor.h"
 
-namespace fovea {
+namespace fovea::core {
 
 // Memory for the time of one kernel. It grows when a run needs more than any before; in the steady state nothing is allocated.
 class Scratch {
@@ -70,4 +70,4 @@ class KernelContext {
   }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

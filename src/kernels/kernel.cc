@@ -2,7 +2,7 @@
 
 #include <array>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr std::array<std::string_view, kLayouts> kLayoutNames = {"plain", "nhwc", "c8", "c16"};
@@ -37,4 +37,4 @@ const Node* only_user(const Graph& graph, const Value* value) {
   return value->uses.front().node;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

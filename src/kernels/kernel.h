@@ -9,7 +9,7 @@
 #include "ir/graph.h"
 #include "kernels/context.h"
 
-namespace fovea {
+namespace fovea::core {
 
 // How the elements of a tensor lie in memory. The blocked forms are of rank 4 only: channels in blocks of 8 or 16,
 // the last block padded with zeros.
@@ -96,4 +96,4 @@ const Node* only_user(const Graph& graph, const Value* value);
 // A change of layout (and of strides where plain), rank 4. Times as a kernel; runs over oneDNN's team.
 Status reformat(const TensorRef& from, Layout from_layout, const TensorRef& to, Layout to_layout, int threads);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "onnx/attributes.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using Attribute = onnx::AttributeProto;
@@ -89,4 +89,4 @@ Result<TensorPtr> read_constant(onnx::NodeProto& node, ExternalData& external) {
   return tensor;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

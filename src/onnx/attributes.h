@@ -4,7 +4,7 @@
 #include "onnx/tensor_reader.h"
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 
 // "Conv 'name'", or "Conv 'first output'" where the node has no name.
 std::string node_label(const onnx::NodeProto& node);
@@ -14,4 +14,4 @@ Status read_attributes(onnx::NodeProto& node, ExternalData& external, AttrMap& t
 // The tensor of a Constant node, whichever attribute holds it.
 Result<TensorPtr> read_constant(onnx::NodeProto& node, ExternalData& external);
 
-}  // namespace fovea
+}  // namespace fovea::core

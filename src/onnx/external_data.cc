@@ -3,7 +3,7 @@
 
 #include "onnx/tensor_reader.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 struct Place {
@@ -73,4 +73,4 @@ Result<Bytes> ExternalData::find(const onnx::TensorProto& proto, int64_t needed,
   return bytes;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -5,7 +5,7 @@
 #include "onnx/names.h"
 #include "onnx/support.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Value* GraphBuilder::Scope::find(const std::string& name) const {
   for (const Scope* s = this; s; s = s->parent)
@@ -182,4 +182,4 @@ Status GraphBuilder::inline_branch(onnx::NodeProto& proto, onnx::GraphProto& bra
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

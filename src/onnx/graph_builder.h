@@ -8,7 +8,7 @@
 #include "onnx/tensor_reader.h"
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 
 class GraphBuilder {
  public:
@@ -43,4 +43,4 @@ class GraphBuilder {
   std::unordered_set<const Value*> named_;  // values that have an exporter's name already
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -5,7 +5,7 @@
 #include <map>
 #include <unordered_set>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr int64_t kMaxBatch = 1024, kMaxSide = 8192;
@@ -127,4 +127,4 @@ Status add_graph_inputs(const onnx::GraphProto& proto, const ReadOptions& option
   return symbols.all_bounds_used();
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -6,7 +6,7 @@
 #include "ir/verify.h"
 #include "onnx/testing.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using onnx::GraphProto;
@@ -143,4 +143,4 @@ TEST(If, WhatIsRefused) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

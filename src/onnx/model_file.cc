@@ -7,7 +7,7 @@
 #include <cstring>
 #include <optional>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // Hands the parser one piece after the other; hashes each once.
@@ -146,4 +146,4 @@ Result<std::unique_ptr<onnx::ModelProto>> parse_model(Bytes bytes, const std::st
   return model;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "onnx/onnx.pb.h"
 
-namespace fovea {
+namespace fovea::core {
 
 class SourceHash {
  public:
@@ -28,4 +28,4 @@ class SourceHash {
 // memory twice. `hash` may be null.
 Result<std::unique_ptr<onnx::ModelProto>> parse_model(Bytes bytes, const std::string& name, const MappedFile* file, SourceHash* hash);
 
-}  // namespace fovea
+}  // namespace fovea::core

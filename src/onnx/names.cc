@@ -5,7 +5,7 @@
 
 #include "onnx/attributes.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 class Captures {
@@ -141,4 +141,4 @@ Result<std::vector<int>> node_order(const onnx::GraphProto& g, const std::functi
   return order;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

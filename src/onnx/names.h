@@ -9,7 +9,7 @@
 #include "base/status.h"
 #include "onnx/onnx.pb.h"
 
-namespace fovea {
+namespace fovea::core {
 
 // The branches of a control-flow node.
 std::vector<const onnx::GraphProto*> subgraphs(const onnx::NodeProto& node);
@@ -22,4 +22,4 @@ std::vector<std::string> captured_names(const onnx::NodeProto& node);
 // on one that nothing writes (and `outside` does not know) and on a cycle, naming nodes.
 Result<std::vector<int>> node_order(const onnx::GraphProto& graph, const std::function<bool(const std::string&)>& outside);
 
-}  // namespace fovea
+}  // namespace fovea::core

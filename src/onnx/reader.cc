@@ -5,7 +5,7 @@
 #include "onnx/graph_builder.h"
 #include "onnx/support.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 void describe(const onnx::ModelProto& model, ModelInfo& info) {
@@ -44,4 +44,4 @@ Result<std::unique_ptr<Graph>> read_onnx_bytes(Bytes bytes, const std::string& n
   return read(bytes, nullptr, name, folder, options, info);
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "ir/graph.h"
 
-namespace fovea {
+namespace fovea::core {
 
 // Of the default domain; the newest is the pinned onnx package's.
 inline constexpr int64_t kOldestOpset = 11, kNewestOpset = 28;
@@ -36,4 +36,4 @@ Result<std::unique_ptr<Graph>> read_onnx(const std::string& path, const ReadOpti
 Result<std::unique_ptr<Graph>> read_onnx_bytes(Bytes bytes, const std::string& name, const std::string& folder,
                                                const ReadOptions& options = {}, ModelInfo* info = nullptr);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -11,7 +11,7 @@
 #include "onnx/testing.h"
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using test::add_attribute;
@@ -238,4 +238,4 @@ TEST(Reader, ErrorsOfOperatorsNameTheNode) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

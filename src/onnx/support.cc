@@ -7,7 +7,7 @@
 #include "onnx/names.h"
 #include "onnx/reader.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 bool is_default(std::string_view domain) { return domain.empty() || domain == "ai.onnx"; }
@@ -86,4 +86,4 @@ Status check_support(const onnx::ModelProto& model) {
   return scan.status();
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

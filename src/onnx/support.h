@@ -4,7 +4,7 @@
 #include "base/status.h"
 #include "onnx/onnx.pb.h"
 
-namespace fovea {
+namespace fovea::core {
 
 // Opsets, functions and operators of the whole model, subgraphs included.
 Status check_support(const onnx::ModelProto& model);
@@ -12,4 +12,4 @@ Status check_support(const onnx::ModelProto& model);
 // Version of a domain that the model imports; 1 where it does not say.
 int64_t opset_of(const onnx::ModelProto& model, std::string_view domain);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 #include <cstring>
 #include <limits>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "raw_data is little-endian and copied as it is");
@@ -133,4 +133,4 @@ Result<TensorPtr> read_tensor(onnx::TensorProto& proto, ExternalData& external, 
   return tensor;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -8,7 +8,7 @@
 #include "ir/tensor.h"
 #include "onnx/model_file.h"
 
-namespace fovea {
+namespace fovea::core {
 
 // The files that external data lies in: below one folder, each mapped once.
 class ExternalData {
@@ -29,4 +29,4 @@ class ExternalData {
 // data stays in its map where it is aligned as constants must be. Messages begin with `what`.
 Result<TensorPtr> read_tensor(onnx::TensorProto& proto, ExternalData& external, const std::string& what);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -10,7 +10,7 @@
 
 #include "onnx/testing.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using onnx::TensorProto;
@@ -222,4 +222,4 @@ TEST(ReadConstant, EveryForm) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

@@ -8,7 +8,7 @@
 #include "onnx/onnx.pb.h"
 #include "onnx/reader.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 
 struct NodeSpec {
   std::string op;
@@ -94,4 +94,4 @@ inline Result<std::unique_ptr<Graph>> read(const onnx::ModelProto& m, const Read
   return read(m.SerializeAsString(), options, info, folder);
 }
 
-}  // namespace fovea::test
+}  // namespace fovea::core::test

@@ -3,7 +3,7 @@
 
 #include "ops/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 
 const OpDef op_HardSwish = {
     .info = {.name = "HardSwish", .infer = infer_unary_as<TypeRule::kFloat>},
@@ -76,4 +76,4 @@ const OpDef op_ThresholdedRelu = {
     .import = import_as_is<AlphaAttrs>,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -5,7 +5,7 @@
 #include <span>
 #include <string_view>
 
-namespace fovea {
+namespace fovea::core {
 
 struct LeakyReluAttrs {
   double alpha = 0.01f;
@@ -44,4 +44,4 @@ struct GeluAttrs {
   static void fields(auto& self, auto&& field) { field("approximate", self.approximate); }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

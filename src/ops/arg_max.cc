@@ -4,7 +4,7 @@
 #include "ops/layout.h"
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -41,4 +41,4 @@ const OpDef op_ArgMin = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

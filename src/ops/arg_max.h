@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-namespace fovea {
+namespace fovea::core {
 
 // ArgMax and ArgMin
 struct ArgMaxAttrs {
@@ -16,4 +16,4 @@ struct ArgMaxAttrs {
   }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <vector>
 
-namespace fovea {
+namespace fovea::core {
 
 struct AxesAttrs {
   std::vector<int64_t> axes;
   static void fields(auto& self, auto&& field) { field("axes", self.axes); }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

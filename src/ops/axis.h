@@ -3,11 +3,11 @@
 
 #include <cstdint>
 
-namespace fovea {
+namespace fovea::core {
 
 struct AxisAttrs {
   int64_t axis = 0;
   static void fields(auto& self, auto&& field) { field("axis", self.axis); }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include "ops/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) { return infer_broadcast(c, TypeRule::kInteger); }
@@ -41,4 +41,4 @@ const OpDef op_BitwiseNot = {
     .import = import_without_attributes,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

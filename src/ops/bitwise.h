@@ -5,7 +5,7 @@
 #include <span>
 #include <string_view>
 
-namespace fovea {
+namespace fovea::core {
 
 enum class ShiftDirection : uint8_t { kLeft, kRight };
 inline std::span<const std::string_view> enum_names(ShiftDirection) {
@@ -18,4 +18,4 @@ struct BitShiftAttrs {
   static void fields(auto& self, auto&& field) { field("direction", self.direction); }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -6,7 +6,7 @@
 #include <span>
 #include <string_view>
 
-namespace fovea {
+namespace fovea::core {
 
 // Whether the place in a block is the slower or the faster part of the deep channel number.
 enum class DepthOrder : uint8_t { kDcr, kCrd };
@@ -22,4 +22,4 @@ struct BlockDepthAttrs {
   }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 bool fits_int32(const Expr& e) { return e.lo() >= INT32_MIN && e.hi() <= INT32_MAX; }
@@ -47,4 +47,4 @@ const OpDef op_Cast = {
     .import = import_as_is<CastAttrs>,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -6,7 +6,7 @@
 
 #include "base/dtype.h"
 
-namespace fovea {
+namespace fovea::core {
 
 enum class RoundMode : uint8_t { kUp, kDown, kNearest };
 inline constexpr std::array<std::string_view, 3> kRoundModes{"up", "down", "nearest"};
@@ -23,4 +23,4 @@ struct CastAttrs {
   }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 #include "ops/cast.h"
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status import(ImportContext& c) {
@@ -16,4 +16,4 @@ Status import(ImportContext& c) {
 
 const OpDef op_CastLike = {.info = {.name = "CastLike"}, .onnx = {"CastLike"}, .import = import};
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 #include "ops/eltwise.h"
 #include "ops/tensors.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status check_bound(InferContext& c, size_t i) {
@@ -63,4 +63,4 @@ const OpDef op_Clip = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

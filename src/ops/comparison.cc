@@ -1,7 +1,7 @@
 // Equal, Greater, GreaterOrEqual, Less, LessOrEqual with broadcasting, to bool; comparisons with NaN are false.
 #include "ops/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer_equal(InferContext& c) {
@@ -48,4 +48,4 @@ const OpDef op_LessOrEqual = {
     .import = import_without_attributes,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 #include "ops/layout.h"
 #include "ops/reshape.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -51,4 +51,4 @@ const OpDef op_Compress = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 #include "ops/axis.h"
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -61,4 +61,4 @@ const OpDef op_Concat = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -44,4 +44,4 @@ const OpDef op_ConstantOfShape = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status check_types(InferContext& c) {
@@ -89,4 +89,4 @@ const OpDef op_Conv = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 
 #include "ops/window.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct ConvAttrs : WindowAttrs {
   int64_t group = 1;
@@ -15,4 +15,4 @@ struct ConvAttrs : WindowAttrs {
 // x: [n, c, spatial...], w: [output channels, c / group, kernel...]. Fails where they do not belong together.
 Result<Windows> conv_windows(const ConvAttrs& attrs, std::span<const int64_t> x, std::span<const int64_t> w);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status check_types(InferContext& c) {
@@ -123,4 +123,4 @@ const OpDef op_ConvTranspose = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

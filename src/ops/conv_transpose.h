@@ -2,7 +2,7 @@
 
 #include "ops/window.h"
 
-namespace fovea {
+namespace fovea::core {
 
 // In its windows `in` and `out` are the operator's input and output: input i adds to outputs i * stride - pad_begin + k * dilation.
 struct ConvTransposeAttrs : WindowAttrs {
@@ -20,4 +20,4 @@ struct ConvTransposeAttrs : WindowAttrs {
 // x: [n, c, spatial...], w: [c, output channels / group, kernel...]. Fails where they do not belong together.
 Result<Windows> conv_transpose_windows(const ConvTransposeAttrs& attrs, std::span<const int64_t> x, std::span<const int64_t> w);
 
-}  // namespace fovea
+}  // namespace fovea::core

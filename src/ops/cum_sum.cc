@@ -3,7 +3,7 @@
 
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -45,4 +45,4 @@ const OpDef op_CumSum = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

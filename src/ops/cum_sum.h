@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-namespace fovea {
+namespace fovea::core {
 
 struct CumSumAttrs {
   int64_t axis = 0;
@@ -15,4 +15,4 @@ struct CumSumAttrs {
   }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -18,7 +18,7 @@
 
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status check_four(InferContext& c, size_t i, std::initializer_list<int64_t> ranks) {
@@ -83,4 +83,4 @@ const OpDef op_DecodeBoxes = {
     .info = {.name = "DecodeBoxes", .min_inputs = 2, .max_inputs = 3, .attrs = attrs_codec<DecodeBoxesAttrs>(), .infer = infer},
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

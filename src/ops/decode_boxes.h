@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-namespace fovea {
+namespace fovea::core {
 
 enum class DeltaOrder : uint8_t { kXywh, kYxhw };
 enum class AnchorForm : uint8_t {
@@ -43,4 +43,4 @@ struct DecodeBoxesAttrs {
   }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

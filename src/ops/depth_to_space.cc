@@ -2,7 +2,7 @@
 #include "ops/block_depth.h"
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -24,4 +24,4 @@ const OpDef op_DepthToSpace = {
     .import = import_as_is<BlockDepthAttrs>,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,7 +1,7 @@
 // Div: a / b with broadcasting; integers are truncated towards zero, and dividing one by zero is an error.
 #include "ops/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 std::optional<Expr> propagate(const Expr& a, const Expr& b) {
@@ -20,4 +20,4 @@ const OpDef op_Div = {
     .import = import_without_attributes,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

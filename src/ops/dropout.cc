@@ -4,7 +4,7 @@
 #include "ops/shape.h"
 #include "ops/tensors.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status import(ImportContext& c) {
@@ -30,4 +30,4 @@ Status import(ImportContext& c) {
 
 const OpDef op_Dropout = {.info = {.name = "Dropout"}, .onnx = {"Dropout"}, .import = import};
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,7 +1,7 @@
 // Elementary functions of one number: Abs, Neg, Sign, Exp, Log, Sqrt, Reciprocal, Erf.
 #include "ops/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer_abs(InferContext& c) {
@@ -37,4 +37,4 @@ const OpDef op_Erf = {
     .import = import_without_attributes,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "ops/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status check_type(InferContext& c, size_t i, TypeRule rule) {
@@ -92,4 +92,4 @@ Status import_chain(ImportContext& c, const OpDef& op) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 
 enum class TypeRule { kNumeric, kFloat, kBool, kIntegerOrBool, kAny, kInteger, kNumericOrBool };
 
@@ -25,4 +25,4 @@ Status infer_float_op(InferContext& c) {
 // An ONNX operator with any number of inputs, as a chain of the binary `op`; one input is itself.
 Status import_chain(ImportContext& c, const OpDef& op);
 
-}  // namespace fovea
+}  // namespace fovea::core

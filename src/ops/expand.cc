@@ -1,7 +1,7 @@
 // Expand: the input broadcast together with a shape.
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // Size of a dimension that is `own` in the input, where nothing is known of the shape's element.
@@ -57,4 +57,4 @@ const OpDef op_Expand = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

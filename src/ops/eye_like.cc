@@ -3,7 +3,7 @@
 
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -29,4 +29,4 @@ const OpDef op_EyeLike = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

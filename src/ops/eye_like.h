@@ -4,7 +4,7 @@
 
 #include "base/dtype.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct EyeLikeAttrs {
   DType dtype = DType::kFloat32;
@@ -15,4 +15,4 @@ struct EyeLikeAttrs {
   }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 #include "ops/layout.h"
 #include "ops/reshape.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status import(ImportContext& c) {
@@ -28,4 +28,4 @@ Status import(ImportContext& c) {
 
 const OpDef op_Flatten = {.info = {.name = "Flatten"}, .onnx = {"Flatten"}, .import = import};
 
-}  // namespace fovea
+}  // namespace fovea::core

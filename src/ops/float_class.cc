@@ -3,7 +3,7 @@
 
 #include "ops/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -21,4 +21,4 @@ const OpDef op_IsInf = {
     .import = import_as_is<IsInfAttrs>,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

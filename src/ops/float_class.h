@@ -1,6 +1,6 @@
 #pragma once
 
-namespace fovea {
+namespace fovea::core {
 
 struct IsInfAttrs {
   bool detect_negative = true, detect_positive = true;
@@ -10,4 +10,4 @@ struct IsInfAttrs {
   }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

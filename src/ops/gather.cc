@@ -2,7 +2,7 @@
 #include "ops/axis.h"
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -49,4 +49,4 @@ const OpDef op_Gather = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

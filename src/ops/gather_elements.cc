@@ -2,7 +2,7 @@
 #include "ops/axis.h"
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -45,4 +45,4 @@ const OpDef op_GatherElements = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -4,7 +4,7 @@
 
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -51,4 +51,4 @@ const OpDef op_GatherND = {
     .import = import_as_is<GatherNDAttrs>,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -37,4 +37,4 @@ const OpDef op_Gemm = {
     .import = import_as_is<GemmAttrs>,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #pragma once
 
-namespace fovea {
+namespace fovea::core {
 
 struct GemmAttrs {
   double alpha = 1, beta = 1;
@@ -13,4 +13,4 @@ struct GemmAttrs {
   }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,7 +1,7 @@
 // Identity: no node at all.
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status import(ImportContext& c) {
@@ -14,4 +14,4 @@ Status import(ImportContext& c) {
 
 const OpDef op_Identity = {.info = {.name = "Identity"}, .onnx = {"Identity"}, .import = import};
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -4,7 +4,7 @@
 
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // Gives a region's inputs what is known of the captures now, and infers its nodes.
@@ -105,4 +105,4 @@ const OpDef op_If = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

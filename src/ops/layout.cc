@@ -2,7 +2,7 @@
 
 #include "ops/cast.h"
 
-namespace fovea {
+namespace fovea::core {
 
 std::optional<std::vector<int64_t>> known_ints(const Value* value) {
   if (!value) return std::nullopt;
@@ -152,4 +152,4 @@ SymValue broadcast_known(const KnownTensor& from, const std::vector<int64_t>& to
   return out;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -9,7 +9,7 @@
 
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 
 // ---- import
 // The elements of `value` where each is a known integer, from a constant or by propagation.
@@ -52,4 +52,4 @@ void propagate(InferContext& c, size_t output, const ElementRule& element);
 // The same for an element-wise rule of broadcast inputs, which are known all.
 SymValue broadcast_known(const KnownTensor& from, const std::vector<int64_t>& to);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,7 +1,7 @@
 // And, Or, Xor, Not of bool, with broadcasting.
 #include "ops/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer_and(InferContext& c) {
@@ -38,4 +38,4 @@ const OpDef op_Not = {
     .import = import_without_attributes,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,7 +1,7 @@
 // MatMul: matrix products over broadcast batches; a vector is a row on the left and a column on the right.
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -32,4 +32,4 @@ const OpDef op_MatMul = {
     .import = import_without_attributes,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,7 +1,7 @@
 // Max: the larger of two with broadcasting; NaN where either is NaN. ONNX's has any number of inputs.
 #include "ops/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 std::optional<Expr> propagate(const Expr& a, const Expr& b) {
@@ -20,4 +20,4 @@ const OpDef op_Max = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include "ops/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 bool perhaps_zero(const Expr& b) { return b.lo() <= 0 && b.hi() >= 0; }
@@ -29,4 +29,4 @@ const OpDef op_Mod = {
     .import = import_as_is<ModAttrs>,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

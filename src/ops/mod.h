@@ -1,10 +1,10 @@
 #pragma once
 
-namespace fovea {
+namespace fovea::core {
 
 struct ModAttrs {
   bool fmod = false;  // the result has a's sign; otherwise b's
   static void fields(auto& self, auto&& field) { field("fmod", self.fmod); }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

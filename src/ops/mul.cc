@@ -1,7 +1,7 @@
 // Mul: a * b with broadcasting; integers wrap.
 #include "ops/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 std::optional<Expr> propagate(const Expr& a, const Expr& b) {
@@ -18,4 +18,4 @@ const OpDef op_Mul = {
     .import = import_without_attributes,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

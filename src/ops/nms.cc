@@ -2,7 +2,7 @@
 //
 //   boxes   [B,N,4], or [B,N,Q,4] with Q = 1 (shared by the classes) or Q = C (a box of its own for each class)
 //   scores  [B,N,C], or [B,N] (one class, number 0)
-//   group   [B,N] integers, with group = explicit
+//   group   [B,N] integers, with group = explicit; with none they only name classes (see the outputs)
 //   max_per_group, iou_threshold, score_threshold: scalars that only the run knows; each overrides its attribute
 //           (a negative max_per_group counts as 0)
 //
@@ -25,8 +25,8 @@
 //   indices_by_score   B = 1, best first: what torchvision says
 //   padded             best first; M = max_total, or what can be found at most; classes int64, count int64
 //   detections         image after image without gaps, best first
-// In padded and detections the class is the score column, or where scores have no class axis and a group is given, its
-// key, as torchvision's batched_nms calls it; class_offset is added. With candidates = argmax, classes_per_box = m gives
+// In padded and detections the class is the score column, or where scores are [B,N] and the input group is given, that
+// number, as with torchvision's batched_nms; class_offset is added. With candidates = argmax, classes_per_box = m gives
 // each box kept m rows, with its m best classes whatever their scores; max_total still counts boxes (TFLite's fast form).
 //
 // How the frameworks' conventions are written:
@@ -53,7 +53,7 @@
 
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr int64_t kMaxPadded = int64_t{1} << 31;  // rows of an image
@@ -86,8 +86,9 @@ Result<Extents> check_scores(InferContext& c) {
 }
 
 Status check_group(InferContext& c, const Extents& e) {
-  if (c.attrs<NmsAttrs>().group != NmsGroup::kExplicit) return c.has(2) ? c.error("input 'group' needs group = explicit") : Status();
-  if (!c.has(2)) return c.error("group = explicit needs the input 'group'");
+  const NmsGroup group = c.attrs<NmsAttrs>().group;
+  if (!c.has(2)) return group == NmsGroup::kExplicit ? c.error("group = explicit needs the input 'group'") : Status();
+  if (group == NmsGroup::kClass) return c.error("input 'group' needs group = explicit or none");
   FOVEA_TRY(c.expect_dtype(2, is_integer(c.dtype(2)), "an integer type"));
   FOVEA_TRY(c.expect_rank(2, 2));
   if (differ(c.shape(2)[0], e.images) || differ(c.shape(2)[1], e.boxes))
@@ -228,4 +229,4 @@ const OpDef op_Nms = {
     .info = {.name = "Nms", .min_inputs = 2, .max_inputs = 6, .min_outputs = 1, .max_outputs = 5, .attrs = attrs_codec<NmsAttrs>(), .infer = infer},
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

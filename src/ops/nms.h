@@ -6,7 +6,7 @@
 #include <span>
 #include <string_view>
 
-namespace fovea {
+namespace fovea::core {
 
 enum class NmsBoxForm : uint8_t {
   kXyxy,         // two corners, x first
@@ -87,4 +87,4 @@ namespace nms_input {
 inline constexpr size_t kBoxes = 0, kScores = 1, kGroup = 2, kMaxPerGroup = 3, kIouThreshold = 4, kScoreThreshold = 5;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -5,7 +5,7 @@
 #include "ops/nms.h"
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 enum Input : size_t { kBoxes, kScores, kMaxOutput, kIouThreshold, kScoreThreshold };
@@ -75,4 +75,4 @@ const OpDef op_NonMaxSuppression = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

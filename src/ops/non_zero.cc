@@ -1,7 +1,7 @@
 // NonZero: indices of the elements that are not zero, as [rank, k]: one column an element, in row-major order.
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -30,4 +30,4 @@ const OpDef op_NonZero = {
     .import = import_without_attributes,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -7,7 +7,7 @@
 #include "ops/reshape.h"
 #include "ops/tensors.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status expect_floats(InferContext& c) {
@@ -163,4 +163,4 @@ const OpDef op_LpNormalization = {
     .import = import_lp,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace fovea {
+namespace fovea::core {
 
 // BatchNormalization, InstanceNormalization
 struct EpsilonAttrs {
@@ -49,4 +49,4 @@ struct LrnAttrs {
   }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

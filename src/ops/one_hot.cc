@@ -4,7 +4,7 @@
 #include "ops/cast.h"
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -53,4 +53,4 @@ const OpDef op_OneHot = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 
 #include <unordered_map>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr const OpDef* kOps[] = {
@@ -122,7 +122,7 @@ std::string ImportContext::label() const {
   return fmt::format("{} '{}' (opset {})", node_.op_type, node_.name.empty() && !node_.outputs.empty() ? node_.outputs[0] : node_.name, node_.opset);
 }
 Status ImportContext::error(std::string_view what) const { return invalid_model("{}: {}", label(), what); }
-Status ImportContext::unsupported(std::string_view what) const { return fovea::unsupported("{}: {}", label(), what); }
+Status ImportContext::unsupported(std::string_view what) const { return fovea::core::unsupported("{}: {}", label(), what); }
 
 Status import_without_attributes(ImportContext& c) {
   if (!c.node().attributes.empty()) return c.unsupported(fmt::format("attribute '{}' is not known to fovea", c.node().attributes[0].first));
@@ -131,4 +131,4 @@ Status import_without_attributes(ImportContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

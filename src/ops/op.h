@@ -8,7 +8,7 @@
 #include "ir/infer.h"
 #include "ir/op_info.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct OpDef;
 
@@ -137,4 +137,4 @@ Result<T> ImportContext::read(std::initializer_list<std::string_view> ignored) {
   return value;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

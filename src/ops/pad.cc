@@ -5,7 +5,7 @@
 #include "ops/layout.h"
 #include "ops/tensors.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -92,4 +92,4 @@ const OpDef op_Pad = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-namespace fovea {
+namespace fovea::core {
 
 enum class PadMode : uint8_t { kConstant, kReflect, kEdge, kWrap };
 inline constexpr std::array<std::string_view, 4> kPadModes{"constant", "reflect", "edge", "wrap"};
@@ -21,4 +21,4 @@ struct PadAttrs {
   }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Shape kernel_dims(const PoolAttrs& attrs) { return Shape(attrs.kernel_shape.begin(), attrs.kernel_shape.end()); }
@@ -87,4 +87,4 @@ const OpDef op_LpPool = {
     .import = import_pool<LpPoolAttrs>,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 
 #include "ops/window.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct PoolAttrs : WindowAttrs {
   std::vector<int64_t> kernel_shape;
@@ -41,4 +41,4 @@ struct LpPoolAttrs : PoolAttrs {
 // x: [n, c, spatial...]
 Result<Windows> pool_windows(const PoolAttrs& attrs, std::span<const int64_t> x);
 
-}  // namespace fovea
+}  // namespace fovea::core

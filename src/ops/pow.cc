@@ -1,7 +1,7 @@
 // Pow: x to the power of y with broadcasting, in x's type; y's may be another one.
 #include "ops/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -36,4 +36,4 @@ const OpDef op_Pow = {
     .import = import_without_attributes,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,7 +1,7 @@
 // PRelu: x where it is not negative, slope * x where it is; the slope is broadcast to x.
 #include "ops/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -26,4 +26,4 @@ const OpDef op_PRelu = {
     .import = import_without_attributes,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -15,7 +15,7 @@
 
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr int64_t kMaxSide = 1 << 14, kMaxPicture = 1 << 28;
@@ -110,4 +110,4 @@ const OpDef op_Preprocess = {
     .info = {.name = "Preprocess", .attrs = attrs_codec<PreprocessAttrs>(), .infer = infer},
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

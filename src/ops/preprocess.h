@@ -9,7 +9,7 @@
 #include "base/dtype.h"
 #include "base/resize_rule.h"
 
-namespace fovea {
+namespace fovea::core {
 
 enum class PixelOrder : uint8_t { kRgb, kBgr, kGray };
 enum class PixelLayout : uint8_t { kNchw, kNhwc, kChw, kHwc };  // the last two: without a batch axis
@@ -57,4 +57,4 @@ struct PreprocessAttrs {
 // Is the rule one that resize_geometry() takes: sides in [1, 2^14]?
 bool valid_rule(const ResizeRule& rule);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,7 +1,7 @@
 // Range: start, start + delta, ... before limit. Element i is start + i * delta.
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // max(ceil((limit - start) / delta), 0), or nullopt where delta's sign is not known. Floats: the subtraction in their own
@@ -58,4 +58,4 @@ const OpDef op_Range = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

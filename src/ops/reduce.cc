@@ -6,7 +6,7 @@
 #include "ops/layout.h"
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 bool reduced(const ReduceAttrs& attrs, size_t axis) {
@@ -181,4 +181,4 @@ const OpDef op_GlobalAveragePool = {.info = {.name = "GlobalAveragePool"}, .onnx
 const OpDef op_GlobalLpPool = {.info = {.name = "GlobalLpPool"}, .onnx = {"GlobalLpPool"}, .import = import_global_lp};
 const OpDef op_GlobalMaxPool = {.info = {.name = "GlobalMaxPool"}, .onnx = {"GlobalMaxPool"}, .import = import_global_max};
 
-}  // namespace fovea
+}  // namespace fovea::core

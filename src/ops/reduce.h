@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace fovea {
+namespace fovea::core {
 
 // Every reduction: ReduceSum, ReduceMean, ReduceMax, ...
 struct ReduceAttrs {
@@ -15,4 +15,4 @@ struct ReduceAttrs {
   }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

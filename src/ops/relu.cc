@@ -1,7 +1,7 @@
 // Relu: max(x, 0); NaN stays NaN.
 #include "ops/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 
 const OpDef op_Relu = {
     .info = {.name = "Relu", .infer = infer_unary_as<TypeRule::kNumeric>},
@@ -9,4 +9,4 @@ const OpDef op_Relu = {
     .import = import_without_attributes,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

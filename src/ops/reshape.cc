@@ -3,7 +3,7 @@
 #include "ops/op.h"
 #include "ops/reshape.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -72,4 +72,4 @@ const OpDef op_Reshape = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,10 +1,10 @@
 #pragma once
 
-namespace fovea {
+namespace fovea::core {
 
 struct ReshapeAttrs {
   bool allowzero = false;
   static void fields(auto& self, auto&& field) { field("allowzero", self.allowzero); }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

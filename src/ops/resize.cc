@@ -10,7 +10,7 @@
 #include "ops/layout.h"
 #include "ops/tensors.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr DType kF32 = DType::kFloat32;
@@ -214,4 +214,4 @@ const OpDef op_Resize = {
 };
 const OpDef op_Upsample = {.info = {.name = "Upsample"}, .onnx = {"Upsample"}, .import = import_upsample};
 
-}  // namespace fovea
+}  // namespace fovea::core

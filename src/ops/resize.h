@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-namespace fovea {
+namespace fovea::core {
 
 enum class ResizeInterpolation : uint8_t { kNearest, kLinear, kCubic };
 inline std::span<const std::string_view> enum_names(ResizeInterpolation) {
@@ -73,4 +73,4 @@ struct ResizeAxis {
 bool resize_axes(const ResizeAttrs& attrs, std::span<const int64_t> x, std::span<const float> roi, std::span<const float> scales,
                  std::span<const int64_t> sizes, std::span<ResizeAxis> axes);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -27,4 +27,4 @@ const OpDef op_ReverseSequence = {
     .import = import_as_is<ReverseSequenceAttrs>,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

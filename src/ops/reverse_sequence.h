@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-namespace fovea {
+namespace fovea::core {
 
 struct ReverseSequenceAttrs {
   int64_t batch_axis = 1, time_axis = 0;  // 0 and 1, in whichever order
@@ -12,4 +12,4 @@ struct ReverseSequenceAttrs {
   }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -6,7 +6,7 @@
 #include <span>
 #include <string_view>
 
-namespace fovea {
+namespace fovea::core {
 
 enum class ScatterReduction : uint8_t { kNone, kAdd, kMul, kMax, kMin };
 inline constexpr std::array<std::string_view, 5> kScatterReductions{"none", "add", "mul", "max", "min"};
@@ -26,4 +26,4 @@ struct ScatterElementsAttrs {
   }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 #include "ops/layout.h"
 #include "ops/scatter.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 void propagate_updates(InferContext& c, size_t axis) {
@@ -62,4 +62,4 @@ const OpDef op_ScatterElements = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 #include "ops/layout.h"
 #include "ops/scatter.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // The output's known elements: the input's, but where an update writes; unknown all if a place is not known.
@@ -56,4 +56,4 @@ const OpDef op_ScatterND = {
     .import = import_as_is<ScatterNDAttrs>,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

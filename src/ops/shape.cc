@@ -3,7 +3,7 @@
 
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -33,4 +33,4 @@ const OpDef op_Shape = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-namespace fovea {
+namespace fovea::core {
 
 // The sizes of dimensions [start, end), clamped to the rank; negative ones count from the back.
 struct ShapeAttrs {
@@ -19,4 +19,4 @@ struct ShapeAttrs {
   }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

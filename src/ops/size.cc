@@ -1,7 +1,7 @@
 // Size: how many elements the input has.
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -19,4 +19,4 @@ const OpDef op_Size = {
     .import = import_without_attributes,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

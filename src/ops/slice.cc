@@ -4,7 +4,7 @@
 
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // Where a forward range ends: end itself, or counted from the back where it is negative, at most size.
@@ -136,4 +136,4 @@ const OpDef op_Slice = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
-namespace fovea {
+namespace fovea::core {
 
 // The first index of a range along a dimension of `size`; -1 if size is 0 and the step negative.
 inline int64_t slice_start(int64_t start, int64_t step, int64_t size) {
@@ -23,4 +23,4 @@ inline int64_t slice_length(int64_t first, int64_t end, int64_t step, int64_t si
   return static_cast<int64_t>((static_cast<uint64_t>(distance) - 1) / magnitude + 1);
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -6,7 +6,7 @@
 #include "ops/reshape.h"
 #include "ops/shape.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -62,4 +62,4 @@ const OpDef op_Softmax = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-namespace fovea {
+namespace fovea::core {
 
 // Softmax and LogSoftmax, along one axis
 struct SoftmaxAttrs {
@@ -10,4 +10,4 @@ struct SoftmaxAttrs {
   static void fields(auto& self, auto&& field) { field("axis", self.axis); }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

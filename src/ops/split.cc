@@ -3,7 +3,7 @@
 #include "ops/axis.h"
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Result<std::vector<Dim>> given_sizes(InferContext& c, size_t axis, std::vector<std::optional<int64_t>>& offsets) {
@@ -99,4 +99,4 @@ const OpDef op_Split = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 #include "ops/axes.h"
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -57,4 +57,4 @@ const OpDef op_Squeeze = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 #include "ops/eltwise.h"
 #include "ops/tensors.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status import_sum(ImportContext& c) { return import_chain(c, op_Add); }
@@ -24,4 +24,4 @@ Status import_mean(ImportContext& c) {
 const OpDef op_Sum = {.info = {.name = "Sum"}, .onnx = {"Sum"}, .import = import_sum};
 const OpDef op_Mean = {.info = {.name = "Mean"}, .onnx = {"Mean"}, .import = import_mean};
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "ops/tensors.h"
 
-namespace fovea {
+namespace fovea::core {
 
 TensorPtr filled_tensor(DType type, Dims dims, double value) {
   auto tensor = Tensor::allocate(type, std::move(dims));
@@ -17,4 +17,4 @@ TensorPtr filled_tensor(DType type, Dims dims, double value) {
   return filled ? TensorPtr(*tensor) : nullptr;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,7 +1,7 @@
 // Tile: the input repeated along each dimension.
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -45,4 +45,4 @@ const OpDef op_Tile = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -4,7 +4,7 @@
 
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -46,4 +46,4 @@ const OpDef op_TopK = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-namespace fovea {
+namespace fovea::core {
 
 struct TopKAttrs {
   int64_t axis = -1;
@@ -15,4 +15,4 @@ struct TopKAttrs {
   }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -5,7 +5,7 @@
 
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status check_permutation(const std::vector<int64_t>& perm, size_t rank, std::vector<bool>& seen) {
@@ -55,4 +55,4 @@ const OpDef op_Transpose = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,7 +1,7 @@
 // Trigonometric and hyperbolic functions and their inverses. Tanh, an activation, stands with those.
 #include "ops/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 
 const OpDef op_Sin = {
     .info = {.name = "Sin", .infer = infer_unary_as<TypeRule::kFloat>},
@@ -59,4 +59,4 @@ const OpDef op_Atanh = {
     .import = import_without_attributes,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -25,4 +25,4 @@ const OpDef op_Trilu = {
     .import = import_as_is<TriluAttrs>,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,10 +1,10 @@
 #pragma once
 
-namespace fovea {
+namespace fovea::core {
 
 struct TriluAttrs {
   bool upper = true;
   static void fields(auto& self, auto&& field) { field("upper", self.upper); }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -5,7 +5,7 @@
 #include "ops/layout.h"
 #include "ops/reshape.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -46,4 +46,4 @@ const OpDef op_Unique = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

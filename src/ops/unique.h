@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-namespace fovea {
+namespace fovea::core {
 
 struct UniqueAttrs {
   int64_t axis = 0;
@@ -13,4 +13,4 @@ struct UniqueAttrs {
   }
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 #include "ops/axes.h"
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -43,4 +43,4 @@ const OpDef op_Unsqueeze = {
     .import = import,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

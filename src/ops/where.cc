@@ -1,7 +1,7 @@
 // Where: x where the condition holds, y elsewhere, all three broadcast together.
 #include "ops/layout.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
@@ -37,4 +37,4 @@ const OpDef op_Where = {
     .import = import_without_attributes,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

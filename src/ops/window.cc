@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr int64_t kMaxExtent = int64_t{1} << 24;  // products with each other and with any size that fits into memory do not overflow
@@ -103,4 +103,4 @@ Status place_windows(const WindowAttrs& attrs, bool ceil_mode, Windows& windows)
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

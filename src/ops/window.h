@@ -10,7 +10,7 @@
 
 #include "ir/infer.h"
 
-namespace fovea {
+namespace fovea::core {
 
 inline constexpr int kMaxSpatial = 3;
 
@@ -66,4 +66,4 @@ Status check_extents(std::string_view name, std::span<const int64_t> values, siz
 // The output's size along axis i.
 Dim window_output(const WindowAttrs& attrs, bool ceil_mode, size_t i, const Dim& in, const Dim& kernel);
 
-}  // namespace fovea
+}  // namespace fovea::core

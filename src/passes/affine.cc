@@ -14,7 +14,7 @@
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 struct Affine {
@@ -231,4 +231,4 @@ Result<bool> add_bias(Graph& g, Node& node) {
 Result<bool> fold_affine(Graph& graph, PassContext&) { return for_each_node(graph, fold); }
 Result<bool> fold_bias(Graph& graph, PassContext&) { return for_each_node(graph, add_bias); }
 
-}  // namespace fovea
+}  // namespace fovea::core

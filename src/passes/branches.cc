@@ -2,7 +2,7 @@
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 std::optional<bool> decided(const Value* condition) {
@@ -51,4 +51,4 @@ Result<bool> sink(Graph& g, Node& node) {
 Result<bool> inline_branches(Graph& graph, PassContext&) { return for_each_node(graph, inline_if); }
 Result<bool> sink_constants(Graph& graph, PassContext&) { return for_each_node(graph, sink); }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -8,7 +8,7 @@
 #include "interpreter/interpreter.h"
 #include "ir/text.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // What a node is, in words: the same words, the same result, if its inputs' names still mean the same.
@@ -182,4 +182,4 @@ std::string Checker::write_repro(const Node& node, std::span<const TensorPtr> in
   return s.ok() ? fmt::format("; repro in {}", options_.repro) : fmt::format("; no repro: {}", s.message());
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

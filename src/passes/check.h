@@ -13,7 +13,7 @@
 #include "ir/graph.h"
 #include "passes/pass.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct CheckOptions {
   // Of floats, relative to the root mean square of what was there before; integers and bools must be equal.
@@ -51,4 +51,4 @@ class Checker {
 // Where two results of one value differ by more than the tolerance: "element 7: expected 1.5, found 2", or empty.
 std::string difference(const Tensor& expected, const Tensor& found, double tolerance);
 
-}  // namespace fovea
+}  // namespace fovea::core

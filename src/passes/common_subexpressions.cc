@@ -8,7 +8,7 @@
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // Storage and precision are part of what a value is.
@@ -104,4 +104,4 @@ Result<bool> merge_equal_of(Graph& g) {
 
 Result<bool> merge_equal(Graph& graph, PassContext&) { return for_each_graph(graph, merge_equal_of); }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 #include "passes/rewrite.h"
 #include "passes/pass.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // %a, %unused = MaxPool(%x)  ->  %a = MaxPool(%x)
@@ -58,4 +58,4 @@ Result<bool> remove_dead_of(Graph& g) {
 
 Result<bool> remove_dead(Graph& graph, PassContext&) { return for_each_graph(graph, remove_dead_of); }
 
-}  // namespace fovea
+}  // namespace fovea::core

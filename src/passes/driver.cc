@@ -6,7 +6,7 @@
 #include "ir/verify.h"
 #include "passes/pass.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 class Driver {
@@ -81,4 +81,4 @@ Result<std::vector<PassReport>> run_stages(Graph& graph, std::span<const Stage> 
   return driver.take();
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -5,7 +5,7 @@
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // The constant that `known` spells out, or null if an element is not a number.
@@ -84,4 +84,4 @@ Result<bool> fold_constants(Graph& graph, PassContext& context) {
   return for_each_node(graph, [&](Graph& g, Node& node) -> Result<bool> { return fold_node(g, node, context); });
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -4,11 +4,11 @@
 
 #include "passes/pass.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Result<bool> infer_pass(Graph& graph, PassContext&) {
   FOVEA_TRY(infer_graph(graph));
   return true;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -12,7 +12,7 @@
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 template <size_t N>
@@ -112,4 +112,4 @@ Result<bool> remove_no_op(Graph& g, Node& node) {
 
 Result<bool> remove_no_ops(Graph& graph, PassContext&) { return for_each_node(graph, remove_no_op); }
 
-}  // namespace fovea
+}  // namespace fovea::core

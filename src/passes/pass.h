@@ -10,7 +10,7 @@
 
 #include "ir/graph.h"
 
-namespace fovea {
+namespace fovea::core {
 
 // What passes are told, and where they say what they did not do.
 struct PassContext {
@@ -71,4 +71,4 @@ Result<bool> fold_affine(Graph& graph, PassContext& context);
 Result<bool> fold_bias(Graph& graph, PassContext& context);
 Result<bool> classify(Graph& graph, PassContext& context);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 // out. What is fused and how it is stored is decided later, by device.
 #include "passes/pass.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // Know everything that can be known, and say what cannot be run.
@@ -48,4 +48,4 @@ std::vector<Stage> pipeline(std::span<const Pass> patterns) {
   };
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -8,7 +8,7 @@
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 bool is_view(const Node* node) { return node && (node->is("Reshape") || node->is("Squeeze") || node->is("Unsqueeze")); }
@@ -101,4 +101,4 @@ Result<bool> simplify(Graph& g, Node& node) {
 
 Result<bool> simplify_reshapes(Graph& graph, PassContext&) { return for_each_node(graph, simplify); }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace fovea {
+namespace fovea::core {
 
 Result<bool> for_each_graph(Graph& graph, const std::function<Result<bool>(Graph&)>& rewrite) {
   bool changed = false;
@@ -92,4 +92,4 @@ TensorPtr tensor_from_doubles(DType type, Dims dims, std::span<const double> val
   return ok ? TensorPtr(*std::move(t)) : nullptr;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -7,7 +7,7 @@
 #include "ir/infer.h"
 #include "ops/op.h"
 
-namespace fovea {
+namespace fovea::core {
 
 // Calls rewrite(graph) for `graph` and every region in it; true if any call said so.
 Result<bool> for_each_graph(Graph& graph, const std::function<Result<bool>(Graph&)>& rewrite);
@@ -38,4 +38,4 @@ SymValuePtr fully_known(const Value* value);
 // The scale and shift of each channel, rounded once to `type`.
 TensorPtr tensor_from_doubles(DType type, Dims dims, std::span<const double> values);
 
-}  // namespace fovea
+}  // namespace fovea::core

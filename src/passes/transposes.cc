@@ -6,7 +6,7 @@
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using Perm = std::vector<int64_t>;
@@ -92,4 +92,4 @@ Result<bool> simplify(Graph& g, Node& node) {
 
 Result<bool> simplify_transposes(Graph& graph, PassContext&) { return for_each_node(graph, simplify); }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "picture/boxes.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using Corners = std::array<double, 4>;  // x0, y0, x1, y1
@@ -43,4 +43,4 @@ std::array<float, 4> box_to_picture(std::array<float, 4> box, const OutputsCard&
           clipped(along(c[3], unit_y, pad_y, scale_y), g.picture_h)};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -7,7 +7,7 @@
 #include "base/resize_rule.h"
 #include "picture/card.h"
 
-namespace fovea {
+namespace fovea::core {
 
 // An object found. Corners in pixels of the original picture, whose top left corner is (0, 0) and whose bottom right
 // one is (width, height); label is an index into the card's class names.
@@ -25,4 +25,4 @@ struct Detection {
 std::array<float, 4> box_to_picture(std::array<float, 4> box, const OutputsCard& outputs,
                                     const ResizeGeometry& geometry);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using ::testing::ElementsAre;
@@ -73,4 +73,4 @@ TEST(Boxes, ThereAndBackAgain) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

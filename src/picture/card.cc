@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "picture/toml_tree.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr int64_t kMaxSide = 1 << 14;  // pixels of a network's input
@@ -308,4 +308,4 @@ int64_t category_id(const ClassesCard& classes, int64_t index) {
   return index + 1;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -12,7 +12,7 @@
 #include "base/status.h"
 #include "picture/npy.h"
 
-namespace fovea {
+namespace fovea::core {
 
 enum class ColorOrder : uint8_t { kRgb, kBgr, kGray };
 enum class PictureLayout : uint8_t { kNchw, kNhwc, kChw, kHwc };  // the last two: no batch axis
@@ -135,4 +135,4 @@ std::string_view to_string(BoxDecode v);      // "none", "ssd", "yxhw"
 std::string_view to_string(Comparison v);     // ">", ">="
 std::string_view to_string(Candidates v);     // "per_class", "argmax", "top_m"
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -4,7 +4,7 @@
 
 #include "picture/card.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 std::string quoted(std::string_view s) {
@@ -170,4 +170,4 @@ std::string_view to_string(BoxDecode v) { return name_of<BoxDecode, 3>({"none", 
 std::string_view to_string(Comparison v) { return name_of<Comparison, 2>({">", ">="}, v); }
 std::string_view to_string(Candidates v) { return name_of<Candidates, 3>({"per_class", "argmax", "top_m"}, v); }
 
-}  // namespace fovea
+}  // namespace fovea::core

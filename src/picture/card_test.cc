@@ -9,7 +9,7 @@
 
 #include "base/file.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using ::testing::ElementsAre;
@@ -329,4 +329,4 @@ TEST(Card, FlippedBytesNeverCrash) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

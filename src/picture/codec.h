@@ -5,7 +5,7 @@
 
 #include "picture/image.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Result<Image> decode_jpeg(Bytes file, std::string_view name, int64_t max_pixels);
 Result<Image> decode_png(Bytes file, std::string_view name, int64_t max_pixels);
@@ -15,4 +15,4 @@ Result<std::vector<std::byte>> encode_png(const Image& image);
 // InvalidArgument unless 1 <= height, width and height * width <= max_pixels.
 Status check_picture_size(int64_t height, int64_t width, int64_t max_pixels, std::string_view name);
 
-}  // namespace fovea
+}  // namespace fovea::core

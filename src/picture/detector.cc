@@ -6,7 +6,7 @@
 
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 double now_ms() { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -195,4 +195,4 @@ Status Detector::collect(std::span<const TensorRef> outputs, std::span<const Res
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -10,7 +10,7 @@
 #include "picture/image.h"
 #include "runtime/loaded_engine.h"
 
-namespace fovea {
+namespace fovea::core {
 
 class Detector {
  public:
@@ -50,4 +50,4 @@ class Detector {
   Timing timing_;
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -10,7 +10,7 @@
 #include <numeric>
 #include <string>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr const char* kFont = "DejaVu Sans";
@@ -284,4 +284,4 @@ Status draw_detections(Image& image, std::span<const Detection> detections, cons
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

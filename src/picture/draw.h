@@ -8,7 +8,7 @@
 #include "picture/card.h"
 #include "picture/image.h"
 
-namespace fovea {
+namespace fovea::core {
 
 using Rgb = std::array<uint8_t, 3>;
 
@@ -19,4 +19,4 @@ Rgb class_color(int64_t label);
 // picture. Boxes with NaN are left out. Fonts are the system's; without any, tags hold no text.
 Status draw_detections(Image& image, std::span<const Detection> detections, const ClassesCard& classes);
 
-}  // namespace fovea
+}  // namespace fovea::core

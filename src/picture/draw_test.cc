@@ -14,7 +14,7 @@ extern "C" __attribute__((visibility("default"))) const char* __lsan_default_sup
 }
 #endif
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Image gray(int64_t h, int64_t w) { return {h, w, std::vector<uint8_t>(static_cast<size_t>(h * w * 3), 128)}; }
@@ -83,4 +83,4 @@ TEST(ClassColor, NeighboursDiffer) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

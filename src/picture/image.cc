@@ -7,7 +7,7 @@
 
 #include "picture/codec.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr std::array<uint8_t, 3> kJpegSignature = {0xff, 0xd8, 0xff};
@@ -143,4 +143,4 @@ Image upright(Image image, int orientation) {
   return turned;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "base/status.h"
 
-namespace fovea {
+namespace fovea::core {
 
 enum class PictureFormat : uint8_t { kJpeg, kPng };
 
@@ -43,4 +43,4 @@ int exif_orientation(Bytes tiff);
 // The picture turned and mirrored so that orientation 1 describes it.
 Image upright(Image image, int orientation);
 
-}  // namespace fovea
+}  // namespace fovea::core

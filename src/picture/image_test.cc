@@ -10,7 +10,7 @@
 #include <jpeglib.h>
 #include <png.h>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using ::testing::AllOf;
@@ -325,4 +325,4 @@ TEST(Write, RefusesImagesWhoseSizesDisagree) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

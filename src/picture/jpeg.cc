@@ -12,7 +12,7 @@
 
 #include "picture/codec.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // A progressive file may repeat scans without end, each over the whole picture.
@@ -195,4 +195,4 @@ Result<std::vector<std::byte>> encode_jpeg(const Image& image, int quality) {
   return std::vector<std::byte>(encoder.bytes().begin(), encoder.bytes().end());
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

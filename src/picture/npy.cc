@@ -8,7 +8,7 @@
 #include <new>
 #include <optional>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
@@ -255,4 +255,4 @@ Status write_npy(const std::string& path, const NpyArray& array) {
   return write_npy(path, array.dtype, array.shape, array.data);
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

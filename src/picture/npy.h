@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "base/status.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct NpyArray {
   DType dtype = DType::kUndefined;
@@ -30,4 +30,4 @@ Result<NpyArray> read_npy(const std::string& path);
 Status write_npy(const std::string& path, DType dtype, std::span<const int64_t> shape, Bytes data);
 Status write_npy(const std::string& path, const NpyArray& array);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -5,7 +5,7 @@
 
 #include <random>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using ::testing::HasSubstr;
@@ -116,4 +116,4 @@ TEST(Npy, FlippedAndCutFilesNeverCrash) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

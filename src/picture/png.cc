@@ -8,7 +8,7 @@
 
 #include "picture/codec.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr png_uint_32 kMaxChunks = 1000;
@@ -134,4 +134,4 @@ Result<std::vector<std::byte>> encode_png(const Image& image) {
   return bytes;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

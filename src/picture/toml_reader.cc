@@ -4,7 +4,7 @@
 
 #include "picture/toml_tree.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 std::string describe(const TomlNode& node) {
@@ -238,4 +238,4 @@ Status TomlReader::finish() {
   return first_;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

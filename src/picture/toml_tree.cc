@@ -28,7 +28,7 @@ struct TomlAssertion {};
 #define TOML_UNREACHABLE assertion_failed()
 #include <toml++/toml.h>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 TomlNode convert(const toml::node& node);
@@ -105,4 +105,4 @@ Result<TomlNode> parse_toml(std::string_view text, std::string_view file_name) {
   }
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

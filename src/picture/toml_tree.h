@@ -13,7 +13,7 @@
 
 #include "base/status.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct TomlNode;
 using TomlArray = std::vector<TomlNode>;
@@ -96,4 +96,4 @@ class TomlReader {
 // The candidate nearest to `word` by edit distance, if near enough to be a slip.
 std::optional<std::string> nearest_word(std::string_view word, std::span<const std::string> candidates);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include "plan/plan.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr int kForever = 1 << 29;
@@ -417,4 +417,4 @@ std::string to_string(const Plan& plan) {
   return out;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

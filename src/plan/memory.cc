@@ -4,7 +4,7 @@
 
 #include "plan/plan.h"
 
-namespace fovea {
+namespace fovea::core {
 
 int64_t place(std::vector<Interval>& intervals) {
   std::vector<size_t> order(intervals.size()), placed;
@@ -32,4 +32,4 @@ int64_t place(std::vector<Interval>& intervals) {
   return total;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -7,7 +7,7 @@
 
 #include "tactics/assignment.h"
 
-namespace fovea {
+namespace fovea::core {
 
 // A value in one layout. Several tensors may lie in one buffer: views, and outputs that take over an input's memory.
 struct PlanTensor {
@@ -70,4 +70,4 @@ struct Interval {
 // Offsets such that intervals alive at the same time do not overlap; 64-byte aligned. Returns the bytes needed.
 int64_t place(std::vector<Interval>& intervals);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -9,7 +9,7 @@
 
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 size_t idx(int i) { return static_cast<size_t>(i); }
@@ -283,4 +283,4 @@ Status Executor::check_outputs(const Step& step) const {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -6,7 +6,7 @@
 
 #include "runtime/specialisation.h"
 
-namespace fovea {
+namespace fovea::core {
 
 // What an observer hears of each step of a run. Times in nanoseconds of a steady clock.
 struct StepEvent {
@@ -66,4 +66,4 @@ class Executor {
   Scratch scratch_;
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

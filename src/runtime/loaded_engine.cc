@@ -2,7 +2,7 @@
 
 #include "backends/cpu/target.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // The recipes made for this machine, or none and why.
@@ -46,4 +46,4 @@ Result<std::shared_ptr<LoadedEngine>> LoadedEngine::from(EngineData data, const 
   return e;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

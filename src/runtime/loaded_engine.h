@@ -5,7 +5,7 @@
 #include "runtime/executor.h"
 #include "runtime/planned_graph.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct LoadOptions {
   int threads = 0;              // 0: as many as the process may use
@@ -35,4 +35,4 @@ class LoadedEngine {
   std::string replanned_;
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

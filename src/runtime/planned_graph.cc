@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-namespace fovea {
+namespace fovea::core {
 
 PlannedGraph::PlannedGraph(const Graph& graph, std::vector<Recipe> recipes, TimingCache timings, CacheLimits limits, LogSink log)
     : graph_(graph), recipes_(std::move(recipes)), timings_(std::move(timings)), limits_(limits), log_(std::move(log)) {}
@@ -84,4 +84,4 @@ void PlannedGraph::remember(const std::string& key, std::shared_ptr<const Specia
   }
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

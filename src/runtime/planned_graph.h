@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "runtime/specialisation.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct CacheLimits {
   int specialisations = 32;
@@ -45,4 +45,4 @@ class PlannedGraph {
   PackedWeightsMap weights_;
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

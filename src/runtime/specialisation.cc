@@ -4,7 +4,7 @@
 
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 
 constexpr int64_t kPoolAbove = int64_t{1} << 40;  // a bound past this is no bound: such memory is taken when its size is known
 
@@ -177,7 +177,7 @@ class Specialiser {
       owner.emplace_back(true, static_cast<int>(b));
     }
     collect_workspaces(plan_.run_steps, intervals, owner);
-    s_.arena_bytes_ = ::fovea::place(intervals);
+    s_.arena_bytes_ = ::fovea::core::place(intervals);
     std::vector<int64_t> offset(plan_.buffers.size(), -1);
     for (size_t i = 0; i < intervals.size(); ++i) {
       if (owner[i].first) offset[idx(owner[i].second)] = intervals[i].offset;
@@ -234,4 +234,4 @@ Result<std::shared_ptr<const Specialisation>> Specialisation::make(std::shared_p
   return std::shared_ptr<const Specialisation>(std::move(s));
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

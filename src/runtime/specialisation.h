@@ -5,7 +5,7 @@
 
 #include "plan/plan.h"
 
-namespace fovea {
+namespace fovea::core {
 
 class Specialisation {
  public:
@@ -52,4 +52,4 @@ class Specialisation {
   std::vector<std::shared_ptr<Tensor>> shape_tensors_;  // by buffer
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

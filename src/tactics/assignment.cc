@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 void number(const Graph& graph, std::unordered_map<const Node*, int>& positions) {
@@ -108,4 +108,4 @@ Result<Assignment> from_recipe(const Graph& graph, const Recipe& recipe) {
   return assignment;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -8,7 +8,7 @@
 #include "tactics/sizes.h"
 #include "tactics/timing.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct CandidateNote {
   std::string kernel, layouts;  // layouts: "c16,plain -> c16"
@@ -67,4 +67,4 @@ std::unordered_map<const Node*, int> node_positions(const Graph& graph);
 double rough_ms(const PrepareContext& context);
 PrepareContext describe_group(const Group& group, const Sizes& sizes, int threads, PackedWeights& weights);
 
-}  // namespace fovea
+}  // namespace fovea::core

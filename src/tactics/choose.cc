@@ -7,7 +7,7 @@
 #include "base/cpu_features.h"
 #include "tactics/assignment.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 struct Candidate {
@@ -302,4 +302,4 @@ Result<Assignment> choose(const Graph& graph, const SymbolValues& profile, Timer
   return assignment;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

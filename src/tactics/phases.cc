@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 bool fully_known(const Value& v) {
@@ -75,4 +75,4 @@ Phases find_phases(const Graph& graph) {
   return phases;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

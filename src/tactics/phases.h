@@ -6,7 +6,7 @@
 
 #include "ir/graph.h"
 
-namespace fovea {
+namespace fovea::core {
 
 enum class Phase : uint8_t { kNever, kShape, kRun };
 
@@ -27,4 +27,4 @@ Phases find_phases(const Graph& graph);  // regions included
 // Reshape and its kin without data-dependent result: the same elements under another shape, a view where memory allows.
 bool is_reshape(const Node& node);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "tactics/sizes.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Result<Sizes> Sizes::make(const Graph& graph, const SymbolValues& values) {
   Sizes s;
@@ -79,4 +79,4 @@ Result<SymbolValues> bind_inputs(const Graph& graph, std::span<const std::vector
   return values;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -5,7 +5,7 @@
 
 #include "ir/graph.h"
 
-namespace fovea {
+namespace fovea::core {
 
 using SymbolValues = std::map<std::string, int64_t>;  // "n" -> 8
 
@@ -30,4 +30,4 @@ class Sizes {
 // The symbols' values that make the graph's inputs have these shapes; an error names input, dimension, expected and found.
 Result<SymbolValues> bind_inputs(const Graph& graph, std::span<const std::vector<int64_t>> shapes);
 
-}  // namespace fovea
+}  // namespace fovea::core

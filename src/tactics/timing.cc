@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "tactics/assignment.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr std::string_view kHeader = "fovea timing cache 1\n", kRefused = "refused: ";
@@ -191,7 +191,7 @@ double Timer::reformat(DType dtype, const std::vector<int64_t>& shape, Layout fr
   Memory memory;
   TensorRef a = make_ref({dtype, shape, from, nullptr}, memory, true), b = make_ref({dtype, shape, to, nullptr}, memory, false);
   ++measured_;
-  auto ms = median_ms([&] { return fovea::reformat(a, from, b, to, threads_); });
+  auto ms = median_ms([&] { return fovea::core::reformat(a, from, b, to, threads_); });
   const double result = ms.ok() ? std::strtod(fmt::format("{:.4g}", *ms).c_str(), nullptr) : 1e6;
   cache_.put(key, {result, ""});
   return result;
@@ -216,4 +216,4 @@ int64_t PackedWeightsMap::bytes() const {
   return total;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -7,7 +7,7 @@
 
 #include "kernels/kernel.h"
 
-namespace fovea {
+namespace fovea::core {
 
 class TimingCache {
  public:
@@ -61,4 +61,4 @@ class PackedWeightsMap final : public PackedWeights {
   std::map<std::string, std::pair<std::weak_ptr<void>, int64_t>> packed_;
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "onnx/tensor_reader.h"
 
-namespace fovea::conformance {
+namespace fovea::core::conformance {
 namespace {
 
 Result<TensorPtr> load_tensor(const std::filesystem::path& path) {
@@ -99,4 +99,4 @@ std::string difference(const Tensor& wanted, const Tensor& found, double rtol, d
   return "";
 }
 
-}  // namespace fovea::conformance
+}  // namespace fovea::core::conformance

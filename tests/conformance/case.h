@@ -8,7 +8,7 @@
 #include "ir/tensor.h"
 #include "onnx/onnx.pb.h"
 
-namespace fovea::conformance {
+namespace fovea::core::conformance {
 
 struct Case {
   std::string name;
@@ -25,4 +25,4 @@ Result<Case> load_case(const std::filesystem::path& folder, const std::string& n
 // "" if `found` is `wanted` as far as tolerances go, else the first difference.
 std::string difference(const Tensor& wanted, const Tensor& found, double rtol, double atol, bool loose);
 
-}  // namespace fovea::conformance
+}  // namespace fovea::core::conformance

@@ -14,7 +14,7 @@
 #include "ops/op.h"
 #include "tests/conformance/case.h"
 
-namespace fovea::conformance {
+namespace fovea::core::conformance {
 namespace {
 
 const std::filesystem::path kCases = FOVEA_CONFORMANCE_CASES;
@@ -193,4 +193,4 @@ INSTANTIATE_TEST_SUITE_P(Onnx, Conformance, testing::ValuesIn(case_names(kCases)
 
 TEST(ConformanceCases, AreThere) { EXPECT_GT(case_names(kCases).size(), 1500u) << "run tests/conformance/generate_cases.py"; }
 
-}  // namespace fovea::conformance
+}  // namespace fovea::core::conformance

@@ -9,7 +9,7 @@
 #include "ir/verify.h"
 #include "onnx/testing.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using onnx::TensorProto;
@@ -203,4 +203,4 @@ TEST(OnnxFuzz, EveryTruncation) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

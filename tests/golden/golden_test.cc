@@ -24,8 +24,9 @@
 #include "ir/verify.h"
 #include "ops/op.h"
 #include "passes/pass.h"
+#include "patterns/patterns.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 struct Case {
@@ -66,7 +67,7 @@ std::unique_ptr<Graph> parsed(const std::string& text) {
 }
 
 Status run_passes(Graph& g, const std::vector<std::string>& names) {
-  const std::vector<Stage> all = pipeline();
+  const std::vector<Stage> all = pipeline(patterns());
   PassOptions options;
   if (names == std::vector<std::string>{"pipeline"}) return run_stages(g, all, options).status();
   for (const std::string& name : names) {
@@ -176,4 +177,4 @@ INSTANTIATE_TEST_SUITE_P(Files, Golden, testing::ValuesIn(files()), [](const aut
 });
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

@@ -13,7 +13,7 @@
 #include "runtime/loaded_engine.h"
 #include "verbs.h"
 
-namespace fovea::tool {
+namespace fovea::core::tool {
 namespace {
 
 struct Options {
@@ -165,4 +165,4 @@ void add_bench(CLI::App& app, Action& action) {
   verb->callback([o, &action] { action = [o] { return run(*o); }; });
 }
 
-}  // namespace fovea::tool
+}  // namespace fovea::core::tool

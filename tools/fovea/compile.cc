@@ -3,7 +3,7 @@
 #include "builder/compile.h"
 #include "verbs.h"
 
-namespace fovea::tool {
+namespace fovea::core::tool {
 namespace {
 
 struct Options {
@@ -61,4 +61,4 @@ void add_compile(CLI::App& app, Action& action) {
   verb->callback([o, &action] { action = [o] { return run(*o); }; });
 }
 
-}  // namespace fovea::tool
+}  // namespace fovea::core::tool

@@ -8,7 +8,7 @@
 #include "plan/plan.h"
 #include "verbs.h"
 
-namespace fovea::tool {
+namespace fovea::core::tool {
 namespace {
 
 using nlohmann::ordered_json;
@@ -134,4 +134,4 @@ void add_inspect(CLI::App& app, Action& action) {
   verb->callback([o, &action] { action = [o] { return run(*o); }; });
 }
 
-}  // namespace fovea::tool
+}  // namespace fovea::core::tool

@@ -10,28 +10,28 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
 
   CLI::App app("fovea: an exported object detector becomes one engine file, and finds objects in pictures", "fovea");
-  const fovea::CpuTarget target = fovea::cpu_target();
+  const fovea::core::CpuTarget target = fovea::core::cpu_target();
   app.set_version_flag("--version", fmt::format("fovea {}\n{}\n{} ({})", target.build, target.libraries, target.device, target.features));
   app.require_subcommand(1);
-  fovea::tool::Action action;
-  fovea::tool::add_compile(app, action);
-  fovea::tool::add_run(app, action);
-  fovea::tool::add_bench(app, action);
-  fovea::tool::add_inspect(app, action);
+  fovea::core::tool::Action action;
+  fovea::core::tool::add_compile(app, action);
+  fovea::core::tool::add_run(app, action);
+  fovea::core::tool::add_bench(app, action);
+  fovea::core::tool::add_inspect(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : static_cast<int>(fovea::ErrorKind::kInvalidArgument);
+    return app.exit(e) == 0 ? 0 : static_cast<int>(fovea::core::ErrorKind::kInvalidArgument);
   }
-  fovea::Status status;
+  fovea::core::Status status;
   try {
     status = action();
   } catch (const std::bad_alloc&) {
-    status = fovea::system_error("out of memory");
+    status = fovea::core::system_error("out of memory");
   } catch (const std::exception& e) {
-    status = fovea::internal_error("{}", e.what());
+    status = fovea::core::internal_error("{}", e.what());
   }
   if (status.ok()) return 0;
-  std::fprintf(stderr, "fovea: %s: %s\n", std::string(fovea::to_string(status.kind())).c_str(), status.message().c_str());
+  std::fprintf(stderr, "fovea: %s: %s\n", std::string(fovea::core::to_string(status.kind())).c_str(), status.message().c_str());
   return static_cast<int>(status.kind());
 }

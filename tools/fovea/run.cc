@@ -9,7 +9,7 @@
 #include "picture/npy.h"
 #include "verbs.h"
 
-namespace fovea::tool {
+namespace fovea::core::tool {
 namespace {
 
 struct Options {
@@ -200,4 +200,4 @@ void add_run(CLI::App& app, Action& action) {
   verb->callback([o, &action] { action = [o] { return run(*o); }; });
 }
 
-}  // namespace fovea::tool
+}  // namespace fovea::core::tool

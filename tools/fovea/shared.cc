@@ -5,7 +5,7 @@
 
 #include "verbs.h"
 
-namespace fovea::tool {
+namespace fovea::core::tool {
 
 void Progress::show(std::string_view what, int done, int total) {
   if (!::isatty(STDERR_FILENO) || total <= 0) return;
@@ -50,4 +50,4 @@ Result<SymbolValues> parse_sizes(const std::string& text) {
   return sizes;
 }
 
-}  // namespace fovea::tool
+}  // namespace fovea::core::tool

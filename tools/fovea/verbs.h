@@ -10,7 +10,7 @@
 #include "base/status.h"
 #include "tactics/sizes.h"
 
-namespace fovea::tool {
+namespace fovea::core::tool {
 
 // Adds the verb to the command line; its callback sets `action`, which main() runs.
 using Action = std::function<Status()>;
@@ -38,4 +38,4 @@ LogSink stderr_log(bool verbose);
 // "n=8" or "n=1,h=300" -> sizes.
 Result<SymbolValues> parse_sizes(const std::string& text);
 
-}  // namespace fovea::tool
+}  // namespace fovea::core::tool

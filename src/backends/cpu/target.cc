@@ -8,7 +8,7 @@
 #include "fovea/version.h"
 #include "git_hash.h"
 
-namespace fovea {
+namespace fovea::core {
 
 std::string version_string() { return FOVEA_VERSION_STRING; }
 std::string git_hash() { return FOVEA_GIT_HASH; }
@@ -19,4 +19,4 @@ CpuTarget cpu_target() {
           cpu_features_string(cpu_features())};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include <string>
 
-namespace fovea {
+namespace fovea::core {
 
 struct CpuTarget {
   std::string build;      // "0.1.0 (git hash)"
@@ -17,4 +17,4 @@ CpuTarget cpu_target();
 std::string version_string();  // "0.1.0"
 std::string git_hash();
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-namespace fovea::onednn {
+namespace fovea::core::onednn {
 namespace {
 
 using dnnl::memory;
@@ -153,4 +153,4 @@ Status PrimitiveKernel::run(KernelContext& c) const {
   return {};
 }
 
-}  // namespace fovea::onednn
+}  // namespace fovea::core::onednn

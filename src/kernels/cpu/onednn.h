@@ -9,7 +9,7 @@
 
 #include "kernels/kernel.h"
 
-namespace fovea::onednn {
+namespace fovea::core::onednn {
 
 // Why no row on oneDNN may be used in this build, or empty.
 std::string_view unavailable();
@@ -90,4 +90,4 @@ Status select_implementation(PrimitiveDesc& pd, std::string_view wanted) {
   return unsupported("oneDNN offers '{}' here, not '{}'", first, wanted);
 }
 
-}  // namespace fovea::onednn
+}  // namespace fovea::core::onednn

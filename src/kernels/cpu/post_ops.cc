@@ -5,7 +5,7 @@
 
 #include "ops/activation.h"
 
-namespace fovea::onednn {
+namespace fovea::core::onednn {
 namespace {
 
 using dnnl::algorithm;
@@ -100,4 +100,4 @@ dnnl::post_ops post_ops_of(const Group& group) {
   return ops;
 }
 
-}  // namespace fovea::onednn
+}  // namespace fovea::core::onednn

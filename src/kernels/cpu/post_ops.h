@@ -3,7 +3,7 @@
 
 #include "kernels/cpu/onednn.h"
 
-namespace fovea::onednn {
+namespace fovea::core::onednn {
 
 // The activation that `node` applies to its input 0, if oneDNN computes the same function; appended to `ops`.
 bool append_activation(const Node& node, dnnl::post_ops& ops);
@@ -21,4 +21,4 @@ std::vector<Group> match_with_tail(const Graph& graph, const Node& anchor, const
 // Of nodes[1..] of a group that match_with_tail made.
 dnnl::post_ops post_ops_of(const Group& group);
 
-}  // namespace fovea::onednn
+}  // namespace fovea::core::onednn

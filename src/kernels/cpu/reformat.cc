@@ -7,7 +7,7 @@
 #include "kernels/cpu/transpose.h"
 #include "kernels/kernel.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 int64_t block_of(Layout layout) { return layout == Layout::kC8 ? 8 : layout == Layout::kC16 ? 16 : 1; }
@@ -138,4 +138,4 @@ Status reformat(const TensorRef& from, Layout from_layout, const TensorRef& to, 
   return moved ? Status() : unsupported("reformat: elements of {} cannot be moved one by one", to_string(to.dtype));
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -6,7 +6,7 @@
 
 #include "kernels/cpu/row_runner.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr Layout kAll[] = {Layout::kPlain, Layout::kNhwc, Layout::kC8, Layout::kC16};
@@ -119,4 +119,4 @@ TEST(Reformat, RefusesWhatItCannotMove) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

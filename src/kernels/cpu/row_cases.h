@@ -10,7 +10,7 @@
 #include "kernels/kernel.h"
 #include "ops/op.h"
 
-namespace fovea::rows {
+namespace fovea::core::rows {
 
 struct Case {
   std::unique_ptr<Graph> graph;
@@ -157,4 +157,4 @@ class Parser {
 
 inline Result<Case> parse_case(std::string_view line, uint32_t seed) { return detail::Parser(seed).parse(line); }
 
-}  // namespace fovea::rows
+}  // namespace fovea::core::rows

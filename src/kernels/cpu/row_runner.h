@@ -7,7 +7,7 @@
 
 #include "kernels/kernel.h"
 
-namespace fovea::rows {
+namespace fovea::core::rows {
 
 class WeightsMap final : public PackedWeights {
  public:
@@ -142,4 +142,4 @@ class Runner {
   std::vector<std::unique_ptr<Fenced>> inputs_, outputs_;
 };
 
-}  // namespace fovea::rows
+}  // namespace fovea::core::rows

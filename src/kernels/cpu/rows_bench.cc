@@ -11,7 +11,7 @@
 #include "kernels/cpu/row_cases.h"
 #include "kernels/cpu/row_runner.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 constexpr uint32_t kSeed = 1;
@@ -139,20 +139,20 @@ class Registry {
 };
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
-  int threads = fovea::hardware_threads();
+  int threads = fovea::core::hardware_threads();
   bool cpu_time = false;
   for (int i = 1; i < argc; ++i) {
     if (std::strncmp(argv[i], "--threads=", 10) == 0) threads = std::max(1, std::atoi(argv[i] + 10));
     else if (std::strcmp(argv[i], "--cpu") == 0) cpu_time = true, threads = 1;
     else return benchmark::ReportUnrecognizedArguments(argc, argv), 2;
   }
-  fovea::Registry registry(threads, cpu_time);
-  for (std::string_view line : fovea::rows::kCases)
-    if (fovea::Status s = registry.add(line); !s.ok()) {
+  fovea::core::Registry registry(threads, cpu_time);
+  for (std::string_view line : fovea::core::rows::kCases)
+    if (fovea::core::Status s = registry.add(line); !s.ok()) {
       std::fprintf(stderr, "%s: %s\n", std::string(line).c_str(), s.message().c_str());
       return 1;
     }

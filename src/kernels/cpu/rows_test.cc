@@ -14,7 +14,7 @@
 #include "kernels/cpu/row_runner.h"
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using rows::Case;
@@ -329,4 +329,4 @@ TEST(KernelTable, NamesAreUniqueAndRowsComplete) {
 }
 
 }  // namespace
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "kernels/cpu/table.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 #define FOVEA_KERNEL(symbol, family, file) &kernel_##symbol,
@@ -20,4 +20,4 @@ const KernelRow* find_kernel(std::string_view name) {
   return nullptr;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,10 +3,10 @@
 
 #include "kernels/kernel.h"
 
-namespace fovea {
+namespace fovea::core {
 
 #define FOVEA_KERNEL(symbol, family, file) extern const KernelRow kernel_##symbol;
 #include "kernels/cpu/kernels.inc"
 #undef FOVEA_KERNEL
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace fovea {
+namespace fovea::core {
 
 // to[c * to_row + r] = from[r * from_row + c]
 template <typename T>
@@ -20,4 +20,4 @@ void transpose_generic(const T* from, int64_t from_row, T* to, int64_t to_row, i
 // The same for 4-byte elements in blocks of 8 x 8; needs AVX2.
 void transpose_avx2(const uint32_t* from, int64_t from_row, uint32_t* to, int64_t to_row, int64_t rows, int64_t columns);
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 
 #include "kernels/cpu/transpose.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // Pairs, then fours, then the two halves change places.
@@ -37,4 +37,4 @@ void transpose_avx2(const uint32_t* from, int64_t from_row, uint32_t* to, int64_
   if (whole_rows < rows) transpose_generic(from + whole_rows * from_row, from_row, to + whole_rows, to_row, rows - whole_rows, columns);
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

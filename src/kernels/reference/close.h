@@ -5,7 +5,7 @@
 
 #include "kernels/reference/testing.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 
 inline constexpr double kFloatStep = 6e-8;  // half a unit in the last place of a float32 near 1
 
@@ -43,4 +43,4 @@ inline const std::vector<RunOptions>& layouts() {
   return options;
 }
 
-}  // namespace fovea::test
+}  // namespace fovea::core::test

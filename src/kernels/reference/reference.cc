@@ -2,7 +2,7 @@
 
 #include <unordered_map>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // 8-bit types without a C++ type come here too: for them packing is plain indexing.
@@ -161,4 +161,4 @@ ReferenceKernel find_reference(std::string_view op_name) {
   return it == table.end() ? nullptr : it->second;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

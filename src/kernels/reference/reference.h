@@ -9,7 +9,7 @@
 
 #include "kernels/context.h"
 
-namespace fovea {
+namespace fovea::core {
 
 #define FOVEA_OP(Name, file, family) Status reference_##Name(KernelContext& c);
 #define FOVEA_CONTROL(Name, file)
@@ -96,4 +96,4 @@ class Walker {
 std::array<int64_t, kMaxRank> broadcast_strides(std::span<const int64_t> from, std::span<const int64_t> to);
 std::array<int64_t, kMaxRank> row_major_strides(std::span<const int64_t> shape);
 
-}  // namespace fovea
+}  // namespace fovea::core

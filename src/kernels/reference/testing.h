@@ -8,7 +8,7 @@
 #include "kernels/reference/reference.h"
 #include "ops/op.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 
 struct RunOptions {
   int64_t opset = 21;
@@ -241,4 +241,4 @@ inline TensorPtr random_tensor(std::mt19937& rng, DType type, Dims dims) {
   return *t;
 }
 
-}  // namespace fovea::test
+}  // namespace fovea::core::test

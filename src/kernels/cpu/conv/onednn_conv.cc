@@ -8,7 +8,7 @@
 #include "kernels/cpu/table.h"
 #include "ops/conv.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using dnnl::algorithm;
@@ -199,4 +199,4 @@ const KernelRow kernel_onednn_conv = {
     .preference = 2,
 };
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -6,7 +6,7 @@
 #include "kernels/cpu/table.h"
 #include "ops/conv_transpose.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using dnnl::memory;
@@ -83,4 +83,4 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
 const KernelRow kernel_onednn_conv_transpose = {
     .name = "onednn_conv_transpose", .op = "ConvTranspose", .features = kCpuAvx2, .match = match, .refuse = refuse, .layouts = layouts, .prepare = prepare, .preference = 2};
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -7,7 +7,7 @@
 #include "kernels/cpu/table.h"
 #include "ops/gemm.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using dnnl::memory;
@@ -142,4 +142,4 @@ const KernelRow kernel_onednn_matmul_packed = {
 const KernelRow kernel_onednn_matmul = {
     .name = "onednn_matmul", .op = "MatMul", .features = kCpuAvx2, .match = match, .refuse = refuse_batched, .prepare = prepare_batched, .preference = 2};
 
-}  // namespace fovea
+}  // namespace fovea::core

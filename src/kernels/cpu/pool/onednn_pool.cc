@@ -8,7 +8,7 @@
 #include "ops/pool.h"
 #include "ops/reduce.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using dnnl::algorithm;
@@ -138,4 +138,4 @@ const KernelRow kernel_onednn_global_mean = {
 const KernelRow kernel_onednn_global_max = {
     .name = "onednn_global_max", .op = "ReduceMax", .features = kCpuAvx2, .match = match, .refuse = refuse_global, .layouts = global_layouts, .prepare = prepare_global_max, .preference = 2};
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 
 #include "kernels/reference/conv/convolve.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Conv(KernelContext& c) {
   const auto& attrs = c.attrs<ConvAttrs>();
@@ -23,4 +23,4 @@ Status reference_Conv(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

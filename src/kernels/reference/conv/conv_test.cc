@@ -3,7 +3,7 @@
 #include "kernels/reference/close.h"
 #include "ops/conv_transpose.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 namespace {
 
 struct Case {
@@ -184,4 +184,4 @@ TEST(InferConv, OutputIsAnExactExpression) {
 }
 
 }  // namespace
-}  // namespace fovea::test
+}  // namespace fovea::core::test

@@ -2,7 +2,7 @@
 
 #include "kernels/reference/conv/convolve.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // [group][input][output][kernel] -> [group][output][input][kernel]
@@ -40,4 +40,4 @@ Status reference_ConvTranspose(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

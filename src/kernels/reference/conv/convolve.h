@@ -4,7 +4,7 @@
 #include "kernels/reference/gemm/product.h"
 #include "ops/window.h"
 
-namespace fovea {
+namespace fovea::core {
 
 struct Convolution {
   Windows windows;
@@ -55,4 +55,4 @@ void convolve(KernelContext& c, const Convolution& s, const C* x, const C* weigh
   });
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

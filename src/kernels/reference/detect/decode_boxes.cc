@@ -6,7 +6,7 @@
 
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 template <typename C>
@@ -94,4 +94,4 @@ Status reference_DecodeBoxes(KernelContext& c) {
   return wide ? decode_all<double>(c) : decode_all<float>(c);
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

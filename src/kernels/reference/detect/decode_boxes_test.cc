@@ -5,7 +5,7 @@
 
 #include "kernels/reference/testing.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -137,4 +137,4 @@ TEST(DecodeBoxes, Refusals) {
 }
 
 }  // namespace
-}  // namespace fovea::test
+}  // namespace fovea::core::test

@@ -2,7 +2,7 @@
 #include "kernels/reference/detect/nms_select.h"
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 using nms::Candidate;
@@ -41,7 +41,7 @@ class Nms {
       return invalid_argument("boxes [{}] and scores [{}] do not belong together", fmt::join(boxes.shape(), ","), fmt::join(scores.shape(), ","));
     boxes_ = load<C>(c_, boxes);
     scores_ = load<C>(c_, scores);
-    if (a_.group == NmsGroup::kExplicit) {
+    if (c_.has(nms_input::kGroup)) {
       const TensorRef& group = c_.in(nms_input::kGroup);
       if (group.dims[0] != batch_ || group.dims[1] != n_)
         return invalid_argument("group [{}] does not belong to scores [{}]", fmt::join(group.shape(), ","), fmt::join(scores.shape(), ","));
@@ -133,7 +133,8 @@ class Nms {
   }
 
   int64_t class_of(const Row<C>& row) const {
-    return (group_ && c_.in(1).rank == 2 ? row.found.key : row.found.column) + a_.class_offset;
+    const bool named = group_ && c_.in(1).rank == 2;
+    return (named ? group_[row.image * n_ + row.found.box] : row.found.column) + a_.class_offset;
   }
 
   Status resize(std::initializer_list<size_t> outputs, int64_t k) {
@@ -223,4 +224,4 @@ Status reference_Nms(KernelContext& c) {
   return wide ? Nms<double>(c).run() : Nms<float>(c).run();
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

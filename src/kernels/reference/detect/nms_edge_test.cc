@@ -6,7 +6,7 @@
 #include "kernels/reference/testing.h"
 #include "ops/nms.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -107,7 +107,11 @@ TEST(NmsEdges, ClassOfARowIsItsGroupWhereScoresHaveNone) {
     ASSERT_TRUE(r.ok()) << r.status().message();
     EXPECT_THAT(ints((*r)[2]), ElementsAre(-2, 8));
   }
-  a.output = NmsOutput::kIndices;
+  a.group = NmsGroup::kNone;  // the numbers name classes, and boxes of different classes compete
+  auto named = run_nms(a, {boxes, scores, Tensor::of<int64_t>({1, 2}, {7, -3})}, 5);
+  ASSERT_TRUE(named.ok()) << named.status().message();
+  EXPECT_THAT(ints((*named)[2]), ElementsAre(-2));
+  a.group = NmsGroup::kExplicit, a.output = NmsOutput::kIndices;
   auto r = run_nms(a, {boxes, scores, Tensor::of<int64_t>({1, 2}, {7, -3})});
   ASSERT_TRUE(r.ok()) << r.status().message();
   EXPECT_THAT(indices_of((*r)[0]), ElementsAre(std::array<int64_t, 3>{0, 0, 1}, std::array<int64_t, 3>{0, 0, 0}));
@@ -292,4 +296,4 @@ TEST(OnnxNonMaxSuppression, Refusals) {
 }
 
 }  // namespace
-}  // namespace fovea::test
+}  // namespace fovea::core::test

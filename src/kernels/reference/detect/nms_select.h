@@ -7,7 +7,7 @@
 #include "kernels/context.h"
 #include "ops/nms.h"
 
-namespace fovea::nms {
+namespace fovea::core::nms {
 
 template <typename C>
 struct Candidate {
@@ -214,4 +214,4 @@ int64_t select(const NmsAttrs& a, const Limits<C>& limits, const Image<C>& image
   return found;
 }
 
-}  // namespace fovea::nms
+}  // namespace fovea::core::nms

@@ -7,7 +7,7 @@
 #include "kernels/reference/detect/nms_testing.h"
 #include "kernels/reference/testing.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 namespace {
 
 using ::testing::ElementsAreArray;
@@ -279,4 +279,4 @@ TEST(Nms, DetectionsAreThePaddedRowsWithoutGaps) {
 }
 
 }  // namespace
-}  // namespace fovea::test
+}  // namespace fovea::core::test

@@ -12,7 +12,7 @@
 
 #include "ir/tensor.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 
 enum class Nasty { kSmooth, kGrid, kSpecial };  // uniform; few distinct values, so ties and exact IoUs; also NaN, infinity, inverted
 
@@ -242,4 +242,4 @@ inline std::vector<Found> efficient_nms(const Scene& s, int64_t image, float sco
   return found;
 }
 
-}  // namespace fovea::test
+}  // namespace fovea::core::test

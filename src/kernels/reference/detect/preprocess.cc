@@ -6,7 +6,7 @@
 
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // For each output pixel of an axis: which input pixels it is made of, with which weights. Begins and ends never fall.
@@ -181,4 +181,4 @@ class Preprocess {
 
 Status reference_Preprocess(KernelContext& c) { return Preprocess(c).run(); }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -5,7 +5,7 @@
 
 #include "kernels/reference/testing.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -185,4 +185,4 @@ TEST(Preprocess, Refusals) {
 }
 
 }  // namespace
-}  // namespace fovea::test
+}  // namespace fovea::core::test

@@ -2,7 +2,7 @@
 
 #include "kernels/reference/eltwise/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // Both forms of exp() stay finite: neither side of zero overflows.
@@ -88,4 +88,4 @@ Status reference_Gelu(KernelContext& c) {
   });
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "kernels/reference/eltwise/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Add(KernelContext& c) {
   return reference_binary(c, [](auto a, auto b) {
@@ -9,4 +9,4 @@ Status reference_Add(KernelContext& c) {
   });
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

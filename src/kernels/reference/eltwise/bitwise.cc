@@ -1,7 +1,7 @@
 #include "kernels/reference/eltwise/eltwise.h"
 #include "ops/bitwise.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // f(a, b) on the bits; the compute types of integers are both 64 bits wide.
@@ -41,4 +41,4 @@ Status reference_BitwiseNot(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

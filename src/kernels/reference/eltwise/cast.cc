@@ -4,7 +4,7 @@
 
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // v as float such that one more rounding, to a shorter type, gives what rounding v directly gives: where v is no float,
@@ -90,4 +90,4 @@ Status reference_Cast(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,7 +1,7 @@
 // Cast among all pairs of types, CastLike, Where, Identity and Dropout.
 #include "kernels/reference/layout/oracle.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 namespace {
 
 std::vector<DType> castable() {
@@ -169,4 +169,4 @@ TEST(Identity, IsItsInputAndDropoutToo) {
 }
 
 }  // namespace
-}  // namespace fovea::test
+}  // namespace fovea::core::test

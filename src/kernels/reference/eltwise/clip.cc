@@ -1,6 +1,6 @@
 #include "kernels/reference/eltwise/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Clip(KernelContext& c) {
   for (size_t i = 1; i <= 2; ++i)
@@ -17,4 +17,4 @@ Status reference_Clip(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "kernels/reference/eltwise/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Equal(KernelContext& c) {
   return reference_binary(c, [](auto a, auto b) -> uint8_t { return a == b; });
@@ -18,4 +18,4 @@ Status reference_LessOrEqual(KernelContext& c) {
   return reference_binary(c, [](auto a, auto b) -> uint8_t { return a <= b; });
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "kernels/reference/eltwise/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Div(KernelContext& c) {
   bool by_zero = false;
@@ -19,4 +19,4 @@ Status reference_Div(KernelContext& c) {
   return by_zero ? invalid_argument("an integer is divided by zero") : Status();
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

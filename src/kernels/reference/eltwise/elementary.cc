@@ -1,6 +1,6 @@
 #include "kernels/reference/eltwise/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Abs(KernelContext& c) {
   return reference_unary(c, [](auto x) {
@@ -38,4 +38,4 @@ Status reference_Erf(KernelContext& c) {
   return reference_unary_float(c, [](auto x) { return std::erf(x); });
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

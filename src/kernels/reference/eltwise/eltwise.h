@@ -5,7 +5,7 @@
 
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 
 // Integer arithmetic wraps: it is done without a sign.
 template <typename C>
@@ -89,4 +89,4 @@ Status reference_binary(KernelContext& c, F f) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,7 +1,7 @@
 #include "kernels/reference/eltwise/eltwise.h"
 #include "ops/float_class.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_IsNaN(KernelContext& c) {
   return reference_unary_float(c, [](auto x) -> uint8_t { return std::isnan(x); });
@@ -11,4 +11,4 @@ Status reference_IsInf(KernelContext& c) {
   return reference_unary_float(c, [&](auto x) -> uint8_t { return std::isinf(x) && (x > 0 ? a.detect_positive : a.detect_negative); });
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "kernels/reference/eltwise/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 template <typename F>
@@ -26,4 +26,4 @@ Status reference_Not(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -3,7 +3,7 @@
 
 #include "kernels/reference/close.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 namespace {
 
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN(), kInf = std::numeric_limits<float>::infinity();
@@ -332,4 +332,4 @@ TEST(InferMath, DivisionByWhatMayBeZeroIsLeftToTheRun) {
 }
 
 }  // namespace
-}  // namespace fovea::test
+}  // namespace fovea::core::test

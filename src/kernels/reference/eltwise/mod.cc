@@ -1,7 +1,7 @@
 #include "kernels/reference/eltwise/eltwise.h"
 #include "ops/mod.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // The sign of the result is the divisor's, zeros included.
@@ -35,4 +35,4 @@ Status reference_Mod(KernelContext& c) {
   return by_zero ? invalid_argument("the remainder of a division by zero") : Status();
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "kernels/reference/eltwise/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 uint64_t integer_power(uint64_t base, uint64_t exponent) {
@@ -51,4 +51,4 @@ Status reference_Pow(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

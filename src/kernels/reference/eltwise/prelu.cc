@@ -1,6 +1,6 @@
 #include "kernels/reference/eltwise/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_PRelu(KernelContext& c) {
   return reference_binary(c, [](auto x, auto slope) {
@@ -9,4 +9,4 @@ Status reference_PRelu(KernelContext& c) {
   });
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "kernels/reference/eltwise/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Floor(KernelContext& c) {
   return reference_unary_float(c, [](auto x) { return std::floor(x); });
@@ -12,4 +12,4 @@ Status reference_Round(KernelContext& c) {
   return reference_unary_float(c, [](auto x) { return std::nearbyint(x); });  // halves to even
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

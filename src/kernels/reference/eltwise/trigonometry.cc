@@ -1,6 +1,6 @@
 #include "kernels/reference/eltwise/eltwise.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Sin(KernelContext& c) {
   return reference_unary_float(c, [](auto x) { return std::sin(x); });
@@ -36,4 +36,4 @@ Status reference_Atanh(KernelContext& c) {
   return reference_unary_float(c, [](auto x) { return std::atanh(x); });
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "kernels/reference/layout/copy.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 Status broadcast_shape(KernelContext& c, SmallShape& shape) {
@@ -35,4 +35,4 @@ Status reference_Where(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

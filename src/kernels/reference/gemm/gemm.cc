@@ -2,7 +2,7 @@
 
 #include "kernels/reference/gemm/product.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 template <typename C>
@@ -59,4 +59,4 @@ Status reference_Gemm(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "kernels/reference/gemm/product.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 struct Sizes {
@@ -61,4 +61,4 @@ Status reference_MatMul(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

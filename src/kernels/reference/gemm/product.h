@@ -4,7 +4,7 @@
 
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 
 template <typename C>
 using Sum = std::conditional_t<std::is_integral_v<C>, uint64_t, double>;
@@ -81,4 +81,4 @@ int64_t multiply_words(const Matrix<C>& a, const Matrix<C>& b) {
 }
 inline int64_t column_blocks(int64_t columns) { return (columns + kColumns - 1) / kColumns; }
 
-}  // namespace fovea
+}  // namespace fovea::core

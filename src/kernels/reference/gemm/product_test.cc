@@ -1,7 +1,7 @@
 #include "kernels/reference/close.h"
 #include "ops/gemm.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 namespace {
 
 int64_t pick(std::mt19937& rng, int64_t low, int64_t high) { return low + static_cast<int64_t>(rng() % static_cast<uint64_t>(high - low + 1)); }
@@ -99,4 +99,4 @@ TEST(ReferenceGemm, RefusesWhatDoesNotFit) {
 }
 
 }  // namespace
-}  // namespace fovea::test
+}  // namespace fovea::core::test

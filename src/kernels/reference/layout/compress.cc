@@ -1,7 +1,7 @@
 #include "kernels/reference/layout/copy.h"
 #include "ops/axis.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Compress(KernelContext& c) {
   const TensorRef& x = c.in(0);
@@ -28,4 +28,4 @@ Status reference_Compress(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

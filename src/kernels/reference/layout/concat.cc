@@ -1,7 +1,7 @@
 #include "kernels/reference/layout/copy.h"
 #include "ops/axis.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Concat(KernelContext& c) {
   SmallShape shape = SmallShape::of(c.in(0));
@@ -23,4 +23,4 @@ Status reference_Concat(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

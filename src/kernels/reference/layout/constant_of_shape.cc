@@ -2,7 +2,7 @@
 
 #include "kernels/reference/layout/copy.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_ConstantOfShape(KernelContext& c) {
   const TensorRef value = TensorRef::of(*c.attrs<ConstantOfShapeAttrs>().value);
@@ -17,4 +17,4 @@ Status reference_ConstantOfShape(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 struct Loop {
@@ -157,4 +157,4 @@ int64_t span_product(std::span<const int64_t> dims) {
   return p;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

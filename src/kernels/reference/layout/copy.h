@@ -3,7 +3,7 @@
 
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 
 using Strides = std::array<int64_t, kMaxRank>;
 
@@ -51,4 +51,4 @@ inline Status normal_index(int64_t& index, int64_t size) {
 int64_t span_product(std::span<const int64_t> dims);
 inline size_t axis_of(int64_t axis, int rank) { return static_cast<size_t>(axis < 0 ? axis + rank : axis); }
 
-}  // namespace fovea
+}  // namespace fovea::core

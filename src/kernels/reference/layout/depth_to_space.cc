@@ -1,7 +1,7 @@
 #include "kernels/reference/layout/copy.h"
 #include "ops/block_depth.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_DepthToSpace(KernelContext& c) {
   const auto& attrs = c.attrs<BlockDepthAttrs>();
@@ -22,4 +22,4 @@ Status reference_DepthToSpace(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "kernels/reference/layout/copy.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Expand(KernelContext& c) {
   const TensorRef& x = c.in(0);
@@ -18,4 +18,4 @@ Status reference_Expand(KernelContext& c) {
   return copy_to_output(c, shape, repeated);
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

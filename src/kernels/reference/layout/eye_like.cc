@@ -2,7 +2,7 @@
 
 #include "kernels/reference/layout/copy.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_EyeLike(KernelContext& c) {
   const TensorRef& x = c.in(0);
@@ -16,4 +16,4 @@ Status reference_EyeLike(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

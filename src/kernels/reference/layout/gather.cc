@@ -1,7 +1,7 @@
 #include "kernels/reference/layout/copy.h"
 #include "ops/axis.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Gather(KernelContext& c) {
   const TensorRef &x = c.in(0), &indices = c.in(1);
@@ -30,4 +30,4 @@ Status reference_Gather(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

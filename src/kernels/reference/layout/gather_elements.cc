@@ -1,7 +1,7 @@
 #include "kernels/reference/layout/copy.h"
 #include "ops/axis.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_GatherElements(KernelContext& c) {
   const TensorRef &x = c.in(0), &indices = c.in(1);
@@ -28,4 +28,4 @@ Status reference_GatherElements(KernelContext& c) {
   return status;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 
 #include "kernels/reference/layout/copy.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_GatherND(KernelContext& c) {
   const TensorRef &x = c.in(0), &indices = c.in(1);
@@ -41,4 +41,4 @@ Status reference_GatherND(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

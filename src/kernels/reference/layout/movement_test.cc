@@ -1,7 +1,7 @@
 // Transpose, Concat, Split, Slice, Gather and their like against their definitions.
 #include "kernels/reference/layout/oracle.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 namespace {
 
 class Movement : public ::testing::Test {};
@@ -491,4 +491,4 @@ TEST_F(Movement, StringsAreRefusedByName) {
 }
 
 }  // namespace
-}  // namespace fovea::test
+}  // namespace fovea::core::test

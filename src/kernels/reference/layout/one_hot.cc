@@ -1,7 +1,7 @@
 #include "kernels/reference/layout/copy.h"
 #include "ops/axis.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_OneHot(KernelContext& c) {
   const TensorRef &indices = c.in(0), &values = c.in(2);
@@ -27,4 +27,4 @@ Status reference_OneHot(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -6,7 +6,7 @@
 
 #include "kernels/reference/testing.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 
 using Index = std::vector<int64_t>;
 
@@ -111,4 +111,4 @@ inline DType random_type(std::mt19937& rng) { return kMoved[rng() % kMoved.size(
   for (uint32_t seed = 0; seed < (count) && !HasFailure(); ++seed) \
     for (::testing::ScopedTrace trace(__FILE__, __LINE__, "seed " + std::to_string(seed)), *once = &trace; once; once = nullptr)
 
-}  // namespace fovea::test
+}  // namespace fovea::core::test

@@ -2,7 +2,7 @@
 
 #include "kernels/reference/layout/copy.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // The index of a source that is continued beyond its ends as the mode says; size > 0.
@@ -103,4 +103,4 @@ Status reference_Pad(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 
 #include "kernels/reference/layout/copy.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // A hostile limit must not ask for all memory.
@@ -45,4 +45,4 @@ Status reference_Range(KernelContext& c) {
   return status;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 #include "kernels/reference/reference.h"
 #include "ops/reshape.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Reshape(KernelContext& c) {
   const TensorRef& x = c.in(0);
@@ -27,4 +27,4 @@ Status reference_Reshape(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 
 #include "kernels/reference/layout/copy.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_ReverseSequence(KernelContext& c) {
   const auto& attrs = c.attrs<ReverseSequenceAttrs>();
@@ -27,4 +27,4 @@ Status reference_ReverseSequence(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -6,7 +6,7 @@
 #include "kernels/reference/layout/copy.h"
 #include "ops/scatter.h"
 
-namespace fovea {
+namespace fovea::core {
 
 template <typename C>
 C scatter_combine(ScatterReduction reduction, C old, C update) {
@@ -55,4 +55,4 @@ Status scatter_into(KernelContext& c, ScatterReduction reduction, F scatter) {
   return status;
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "kernels/reference/layout/scatter.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_ScatterElements(KernelContext& c) {
   const auto& attrs = c.attrs<ScatterElementsAttrs>();
@@ -27,4 +27,4 @@ Status reference_ScatterElements(KernelContext& c) {
   });
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "kernels/reference/layout/scatter.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_ScatterND(KernelContext& c) {
   const TensorRef &x = c.in(0), &indices = c.in(1), &updates = c.in(2);
@@ -25,4 +25,4 @@ Status reference_ScatterND(KernelContext& c) {
   });
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

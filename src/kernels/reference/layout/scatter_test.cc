@@ -3,7 +3,7 @@
 
 #include "kernels/reference/layout/oracle.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 namespace {
 
 double combine(const std::string& reduction, double old, double update) {
@@ -300,4 +300,4 @@ TEST_F(Scatter, ShapeSizeAndConstantOfShape) {
 }
 
 }  // namespace
-}  // namespace fovea::test
+}  // namespace fovea::core::test

@@ -2,7 +2,7 @@
 
 #include "kernels/reference/layout/copy.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Shape(KernelContext& c) {
   int64_t first, last;
@@ -12,4 +12,4 @@ Status reference_Shape(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -1,6 +1,6 @@
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Size(KernelContext& c) {
   const int64_t count = c.in(0).count();
@@ -8,4 +8,4 @@ Status reference_Size(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

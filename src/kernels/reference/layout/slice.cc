@@ -2,7 +2,7 @@
 
 #include "kernels/reference/layout/copy.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Slice(KernelContext& c) {
   const TensorRef& x = c.in(0);
@@ -36,4 +36,4 @@ Status reference_Slice(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

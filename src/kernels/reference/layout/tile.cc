@@ -1,6 +1,6 @@
 #include "kernels/reference/layout/copy.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Tile(KernelContext& c) {
   const TensorRef& x = c.in(0);
@@ -31,4 +31,4 @@ Status reference_Tile(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

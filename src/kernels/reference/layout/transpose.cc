@@ -2,7 +2,7 @@
 
 #include "kernels/reference/layout/copy.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Transpose(KernelContext& c) {
   const TensorRef& x = c.in(0);
@@ -17,4 +17,4 @@ Status reference_Transpose(KernelContext& c) {
   return copy_to_output(c, shape, from);
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -4,7 +4,7 @@
 
 #include "kernels/reference/layout/copy.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Trilu(KernelContext& c) {
   const TensorRef& x = c.in(0);
@@ -26,4 +26,4 @@ Status reference_Trilu(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 #include "kernels/reference/layout/copy.h"
 #include "ops/axes.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_Unsqueeze(KernelContext& c) {
   const TensorRef& x = c.in(0);
@@ -22,4 +22,4 @@ Status reference_Unsqueeze(KernelContext& c) {
   return copy_to_output(c, shape, from);
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

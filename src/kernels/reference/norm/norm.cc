@@ -4,7 +4,7 @@
 
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 template <typename F>
@@ -189,4 +189,4 @@ Status reference_LRN(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

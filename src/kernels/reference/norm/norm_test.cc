@@ -5,7 +5,7 @@
 
 #include "kernels/reference/close.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 namespace {
 
 const std::pair<std::string, AttrValue> kLastAxis = {"axis", int64_t{-1}};
@@ -167,4 +167,4 @@ TEST(ReferenceNorm, Lrn) {
 }
 
 }  // namespace
-}  // namespace fovea::test
+}  // namespace fovea::core::test

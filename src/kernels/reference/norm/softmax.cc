@@ -5,7 +5,7 @@
 
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // f(line, largest, sum of exp(x - largest), i) for every element x = line[i] along the axis.
@@ -46,4 +46,4 @@ Status reference_LogSoftmax(KernelContext& c) {
   return along_axis(c, [](auto x, auto largest, double sum) { return static_cast<decltype(x)>(static_cast<double>(x) - static_cast<double>(largest) - std::log(sum)); });
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

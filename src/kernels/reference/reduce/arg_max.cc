@@ -2,7 +2,7 @@
 
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // better(a, b): does a win against b, if they differ?
@@ -41,4 +41,4 @@ Status reference_ArgMin(KernelContext& c) {
   return arg_best(c, [](auto a, auto b) { return a < b; });
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -2,7 +2,7 @@
 
 #include "kernels/reference/layout/copy.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_CumSum(KernelContext& c) {
   const auto& attrs = c.attrs<CumSumAttrs>();
@@ -31,4 +31,4 @@ Status reference_CumSum(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

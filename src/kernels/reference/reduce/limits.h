@@ -5,7 +5,7 @@
 
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 
 template <typename C>
 C lowest_of(DType type) {
@@ -32,4 +32,4 @@ C highest_of(DType type) {
   }
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

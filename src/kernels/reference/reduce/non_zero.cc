@@ -1,6 +1,6 @@
 #include "kernels/reference/reference.h"
 
-namespace fovea {
+namespace fovea::core {
 
 Status reference_NonZero(KernelContext& c) {
   const TensorRef& x = c.in(0);
@@ -27,4 +27,4 @@ Status reference_NonZero(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -4,7 +4,7 @@
 
 #include "kernels/reference/reduce/limits.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // The part of a window inside the input: its taps [first, last), and how many of all taps are inside the padded input.
@@ -125,4 +125,4 @@ Status reference_LpPool(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -4,7 +4,7 @@
 
 #include "kernels/reference/close.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 namespace {
 
 using Ints = std::vector<int64_t>;
@@ -156,4 +156,4 @@ TEST(ReferencePool, NamesWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace fovea::test
+}  // namespace fovea::core::test

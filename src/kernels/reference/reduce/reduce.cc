@@ -5,7 +5,7 @@
 #include "kernels/reference/gemm/product.h"
 #include "kernels/reference/reduce/limits.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // The input's axes, kept and reduced ones apart; the innermost reduced axis is a loop of its own.
@@ -135,4 +135,4 @@ Status reference_ReduceLogSumExp(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

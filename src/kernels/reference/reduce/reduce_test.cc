@@ -6,7 +6,7 @@
 
 #include "kernels/reference/close.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 namespace {
 
 using Values = std::vector<double>;
@@ -168,4 +168,4 @@ TEST(ReferenceArgMax, TiesNaNAndAxes) {
 }
 
 }  // namespace
-}  // namespace fovea::test
+}  // namespace fovea::core::test

@@ -5,7 +5,7 @@
 
 #include "kernels/reference/layout/copy.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 template <typename C>
@@ -93,4 +93,4 @@ Status reference_TopK(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -4,7 +4,7 @@
 
 #include "kernels/reference/layout/oracle.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 namespace {
 
 TEST(TopK, SortsWithTiesByLowestIndex) {
@@ -143,4 +143,4 @@ TEST(Unique, FindsEachOnce) {
 }
 
 }  // namespace
-}  // namespace fovea::test
+}  // namespace fovea::core::test

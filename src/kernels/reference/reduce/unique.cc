@@ -5,7 +5,7 @@
 
 #include "kernels/reference/layout/copy.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // Slices along the axis as rows of `width` elements each, at rows + i * width.
@@ -94,4 +94,4 @@ Status reference_Unique(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -4,7 +4,7 @@
 
 #include "kernels/reference/reduce/limits.h"
 
-namespace fovea {
+namespace fovea::core {
 namespace {
 
 // Which elements of an axis an output element is made of: `width` adjacent ones from first[o] on, where those past the
@@ -220,4 +220,4 @@ Status reference_Resize(KernelContext& c) {
   return {};
 }
 
-}  // namespace fovea
+}  // namespace fovea::core

@@ -5,7 +5,7 @@
 
 #include "kernels/reference/close.h"
 
-namespace fovea::test {
+namespace fovea::core::test {
 namespace {
 
 using Ints = std::vector<int64_t>;
@@ -161,4 +161,4 @@ TEST(InferResize, WholeScalesStayPolynomials) {
 }
 
 }  // namespace
-}  // namespace fovea::test
+}  // namespace fovea::core::test

@@ -1,0 +1,19 @@
+#include <fovea/compile.h>
+
+#include "api/bridge.h"
+#include "builder/compile.h"
+
+namespace fovea {
+
+void compile(const std::string& model_path, const std::string& engine_path, const CompileOptions& options) {
+  core::CompileOptions o;
+  o.model = model_path, o.card = options.card, o.threads = options.threads, o.timing_cache = options.timing_cache;
+  o.timing = options.timing, o.verify = options.verify;
+  o.profiles.assign(options.shapes.begin(), options.shapes.end());
+  o.log = log_sink(options.log);
+  if (options.progress) o.progress = [&](std::string_view stage, int done, int total) { options.progress(std::string(stage), done, total); };
+  core::CompileResult result = take(core::compile(o));
+  check(core::write_engine(engine_path, result.engine));
+}
+
+}  // namespace fovea

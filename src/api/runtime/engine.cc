@@ -1,0 +1,188 @@
+#include <fovea/engine.h>
+
+#include <atomic>
+#include <cstring>
+
+#include "api/bridge.h"
+#include "api/runtime/engine_impl.h"
+
+namespace fovea {
+namespace {
+
+TensorInfo describe(const core::Value& v, const std::string& name) {
+  TensorInfo info{name, static_cast<ElementType>(v.dtype), {}, {}};
+  for (const core::Dim& d : v.shape) {
+    info.shape.push_back(d.is_const() ? d.int_value() : -1);
+    info.symbolic.push_back(d.str());
+  }
+  return info;
+}
+
+}  // namespace
+
+Engine Engine::open(const std::string& path, const EngineOptions& options) {
+  core::LoadOptions load;
+  load.threads = options.threads, load.timing_cache = options.timing_cache;
+  load.limits.specialisations = options.max_specialisations;
+  load.log = log_sink(options.log);
+  Engine e;
+  e.impl_ = std::make_shared<Impl>();
+  e.impl_->engine = take(core::LoadedEngine::open(path, load));
+  return e;
+}
+
+std::vector<TensorInfo> Engine::inputs() const {
+  std::vector<TensorInfo> out;
+  for (const core::Value* v : impl_->engine->main().graph().inputs) out.push_back(describe(*v, v->name));
+  return out;
+}
+
+std::vector<TensorInfo> Engine::outputs() const {
+  std::vector<TensorInfo> out;
+  const core::Graph& g = impl_->engine->main().graph();
+  for (size_t i = 0; i < g.outputs.size(); ++i) out.push_back(describe(*g.outputs[i], g.output_names[i]));
+  return out;
+}
+
+int Engine::threads() const { return impl_->engine->threads(); }
+std::string Engine::replanned() const { return impl_->engine->replanned(); }
+std::string Engine::fovea_version() const { return impl_->engine->data().fovea_version; }
+std::string Engine::git_hash() const { return impl_->engine->data().git_hash; }
+std::string Engine::source_name() const { return impl_->engine->data().source_name; }
+bool Engine::has_card() const { return !impl_->engine->data().card.empty(); }
+std::string Engine::card() const { return impl_->engine->data().card; }
+
+struct Context::Impl {
+  std::shared_ptr<core::LoadedEngine> engine;
+  core::Executor executor;
+  std::atomic_flag busy = ATOMIC_FLAG_INIT;
+  std::vector<core::TensorRef> in, out;
+  std::vector<std::vector<int64_t>> shapes;
+
+  // One call at a time; the flag, not a lock, so that misuse is seen and not waited for.
+  struct Turn {
+    explicit Turn(Impl& i) : impl(i) {
+      if (impl.busy.test_and_set()) throw Error(ErrorCode::kInvalidArgument, "a context was used by two threads at once: give each caller a context of its own");
+    }
+    ~Turn() { impl.busy.clear(); }
+    Impl& impl;
+  };
+
+  void bind() { check(executor.bind(take(engine->main().specialise(shapes, engine->threads())))); }
+
+  void set_inputs(std::span<const Tensor> inputs) {
+    const core::Graph& g = engine->main().graph();
+    if (inputs.size() != g.inputs.size())
+      throw Error(ErrorCode::kInvalidArgument, fmt::format("expected {} inputs, found {}", g.inputs.size(), inputs.size()));
+    in.resize(inputs.size());
+    bool same = executor.specialisation() != nullptr && shapes.size() == inputs.size();
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const core::Value& want = *g.inputs[i];
+      const auto type = static_cast<core::DType>(inputs[i].type());
+      if (type != want.dtype)
+        throw Error(ErrorCode::kInvalidArgument, fmt::format("input '{}': expected {}, found {}", want.name, core::to_string(want.dtype), core::to_string(type)));
+      if (inputs[i].shape().size() > core::kMaxRank) throw Error(ErrorCode::kInvalidArgument, fmt::format("input '{}': rank {}", want.name, inputs[i].shape().size()));
+      in[i] = core::TensorRef::dense_of(type, inputs[i].shape(), const_cast<void*>(inputs[i].data()));
+      same = same && shapes[i] == inputs[i].shape();
+    }
+    // In the steady state (the shapes of the last run) nothing is looked up.
+    if (same) return;
+    shapes.clear();
+    for (const Tensor& t : inputs) shapes.push_back(t.shape());
+    try {
+      bind();
+    } catch (...) {
+      shapes.clear();
+      throw;
+    }
+  }
+
+  void run(std::span<const Tensor> inputs) {
+    set_inputs(inputs);
+    out.resize(engine->main().graph().outputs.size());
+    check(executor.run(in, out));
+  }
+};
+
+Context::Context() = default;
+Context::Context(Context&&) noexcept = default;
+Context& Context::operator=(Context&&) noexcept = default;
+Context::~Context() = default;
+
+Context Engine::create_context() const {
+  Context c;
+  c.impl_ = std::make_unique<Context::Impl>();
+  c.impl_->engine = impl_->engine;
+  return c;
+}
+
+void Context::prepare(const std::vector<std::vector<int64_t>>& input_shapes) {
+  Impl::Turn turn(*impl_);
+  impl_->shapes = input_shapes;
+  impl_->bind();
+}
+
+std::vector<Tensor> Context::run(std::span<const Tensor> inputs) {
+  Impl::Turn turn(*impl_);
+  impl_->run(inputs);
+  std::vector<Tensor> result;
+  for (const core::TensorRef& r : impl_->out) {
+    std::vector<int64_t> shape(r.shape().begin(), r.shape().end());
+    const auto bytes = static_cast<size_t>(core::dtype_bytes(r.dtype, r.count()).value_or(0));
+    result.push_back(Tensor::borrow(static_cast<ElementType>(r.dtype), std::move(shape), r.data, bytes));
+  }
+  return result;
+}
+
+void Context::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
+  Impl::Turn turn(*impl_);
+  const core::Graph& g = impl_->engine->main().graph();
+  if (outputs.size() != g.outputs.size()) throw Error(ErrorCode::kInvalidArgument, fmt::format("expected {} outputs, found {}", g.outputs.size(), outputs.size()));
+  impl_->run(inputs);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const core::TensorRef& r = impl_->out[i];
+    Tensor& to = outputs[i];
+    const auto bytes = static_cast<size_t>(core::dtype_bytes(r.dtype, r.count()).value_or(0));
+    if (to.read_only_ || static_cast<core::DType>(to.type_) != r.dtype || to.bytes_ < bytes)
+      throw Error(ErrorCode::kInvalidArgument, fmt::format("output '{}': expected writable {} memory of {} bytes, found {} of {}", g.output_names[i], core::to_string(r.dtype), bytes,
+                                                           to_string(to.type_), to.bytes_));
+    if (bytes > 0) std::memcpy(to.data_, r.data, bytes);
+    to.shape_.assign(r.shape().begin(), r.shape().end());
+  }
+}
+
+Event Context::enqueue(std::span<const Tensor> inputs, std::span<Tensor> outputs, const Stream&) {
+  run(inputs, outputs);
+  return Event();
+}
+
+std::vector<std::vector<int64_t>> Context::output_capacity(const std::vector<std::vector<int64_t>>& input_shapes) {
+  auto spec = take(impl_->engine->main().specialise(input_shapes, impl_->engine->threads()));
+  std::vector<std::vector<int64_t>> out;
+  for (int t : spec->plan().outputs) {
+    out.push_back(spec->capacity(t));
+    for (int64_t& d : out.back())
+      if (d >= core::kUnbounded) d = -1;
+  }
+  return out;
+}
+
+void Context::set_observer(std::function<void(const StepInfo&)> observer) {
+  if (!observer) {
+    impl_->executor.observer = nullptr;
+    return;
+  }
+  impl_->executor.observer = [observer = std::move(observer)](const core::StepEvent& e) {
+    StepInfo info{e.index, std::string(e.kernel), {}, e.begin_ns, e.end_ns};
+    if (e.group) {
+      for (const core::Node* n : e.group->nodes) info.onnx_nodes.insert(info.onnx_nodes.end(), n->origin.begin(), n->origin.end());
+    } else if (e.node) {
+      info.onnx_nodes = e.node->origin;
+    }
+    observer(info);
+  };
+}
+
+void Context::check_finite(bool on) { impl_->executor.check_finite = on; }
+
+}  // namespace fovea

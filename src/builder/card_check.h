@@ -1,0 +1,27 @@
+// Does a card fit a network? Every mistake is InvalidArgument: it names the card's key, the tensor, what was expected and
+// what was found, and for a tensor that does not exist the nearest name.
+#pragma once
+
+#include "ir/graph.h"
+#include "picture/card.h"
+
+namespace fovea::core {
+
+struct PictureAxes {
+  size_t rank, channels, height, width;
+};
+PictureAxes picture_axes(PictureLayout layout);
+
+// The inputs of the network against [picture] and [[inputs]]; returns the one that takes the picture.
+Result<const Value*> check_inputs(const Graph& graph, const ModelCard& card);
+
+// What [postprocess] works on; labels is null where scores have columns.
+struct DetectionTensors {
+  Value *boxes = nullptr, *scores = nullptr, *labels = nullptr;
+};
+Result<DetectionTensors> check_detection_tensors(const Graph& graph, const ModelCard& card, const TensorPtr& anchors);
+
+// Without [postprocess]: outputs that are detections already.
+Status check_detection_outputs(const Graph& graph, const ModelCard& card);
+
+}  // namespace fovea::core

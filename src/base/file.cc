@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 namespace fovea::core {
@@ -78,8 +79,20 @@ Result<std::string> read_file(const std::string& path) {
 
 Result<std::unique_ptr<FileWriter>> FileWriter::create(const std::string& path) {
   std::unique_ptr<FileWriter> writer(new FileWriter);
-  writer->path_ = path;
-  std::string name = path + ".tmpXXXXXX";
+  writer->path_ = writer->target_ = path;
+  struct stat st;
+  if (::stat(path.c_str(), &st) == 0) {
+    if (S_ISDIR(st.st_mode)) return invalid_argument("{}: expected a file to write, found a folder", path);
+    if (!S_ISREG(st.st_mode)) {  // a pipe or a device, /dev/stdout say: never to be renamed over
+      writer->fd_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+      if (writer->fd_ < 0) return open_failed(path);
+      return writer;
+    }
+    // A link stays a link, and what it points at is replaced.
+    std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
+    if (real) writer->target_ = real.get();
+  }
+  std::string name = writer->target_ + ".tmpXXXXXX";
   writer->fd_ = ::mkostemp(name.data(), O_CLOEXEC);
   if (writer->fd_ < 0) return open_failed(path);
   writer->temporary_ = name;
@@ -104,11 +117,11 @@ Status FileWriter::write(Bytes bytes) {
 }
 
 Status FileWriter::commit() {
-  if (::fsync(fd_) != 0) return system_error("{}: cannot write: {}", path_, why());
+  if (!temporary_.empty() && ::fsync(fd_) != 0) return system_error("{}: cannot write: {}", path_, why());
   int fd = fd_;
   fd_ = -1;
   if (::close(fd) != 0) return system_error("{}: cannot write: {}", path_, why());
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) return system_error("{}: cannot rename into place: {}", path_, why());
+  if (!temporary_.empty() && ::rename(temporary_.c_str(), target_.c_str()) != 0) return system_error("{}: cannot rename into place: {}", path_, why());
   temporary_.clear();
   return {};
 }

@@ -36,7 +36,7 @@ class MappedFile {
 Result<std::string> read_file(const std::string& path);
 
 // A writer of one file: bytes go to a temporary file beside `path`, commit() syncs and renames it into place. Destroyed
-// without commit, nothing is left behind.
+// without commit, nothing is left behind. Pipes and devices are written as they are.
 class FileWriter {
  public:
   static Result<std::unique_ptr<FileWriter>> create(const std::string& path);
@@ -51,7 +51,7 @@ class FileWriter {
 
  private:
   FileWriter() = default;
-  std::string path_, temporary_;
+  std::string path_, target_, temporary_;
   int fd_ = -1;
   int64_t position_ = 0;
 };

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <chrono>
+#include <set>
+#include <string_view>
 #include <unordered_map>
 
 #include "ir/infer.h"
@@ -72,8 +74,10 @@ Result<std::vector<PassReport>> run_stages(Graph& graph, std::span<const Stage> 
   for (const std::string& name : options.disabled) {
     if (find_pass(stages, name)) continue;
     std::string known;
+    std::set<std::string_view> listed;  // some passes run in several stages
     for (const Stage& stage : stages)
-      for (const Pass& pass : stage.passes) known += (known.empty() ? "" : ", ") + std::string(pass.name);
+      for (const Pass& pass : stage.passes)
+        if (listed.insert(pass.name).second) known += (known.empty() ? "" : ", ") + std::string(pass.name);
     return invalid_argument("there is no pass '{}' to disable; there are {}", name, known);
   }
   Driver driver(graph, options);

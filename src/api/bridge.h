@@ -1,7 +1,7 @@
 // From Status, inside, to exceptions, at the edge.
 #pragma once
 
-#include <fovea/error.h>
+#include <fovea/engine.h>
 
 #include <new>
 

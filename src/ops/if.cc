@@ -1,6 +1,6 @@
 // If: runs region 0 where the condition is true, region 1 where it is false; the regions' outputs are its own. Branches
 // that disagree about a size leave it to the run, between the smaller and the larger of the two.
-#include <unordered_set>
+#include <unordered_map>
 
 #include "ops/op.h"
 
@@ -20,23 +20,33 @@ Status infer_region(const Node& node, Graph& region) {
 }
 
 // Sizes that nodes of a region define end with it: outside only their bounds hold.
-std::unordered_set<std::string> defined_in(const Graph& region) {
-  std::unordered_set<std::string> names;
+using InnerSizes = std::unordered_map<std::string, Dim>;  // name -> bound
+
+InnerSizes defined_in(const Graph& region) {
+  InnerSizes sizes;
   for (const auto& node : region.nodes())
-    for (const SizeDefinition& s : node->sizes) names.insert(s.symbol->name);
-  return names;
+    for (const SizeDefinition& s : node->sizes) sizes.emplace(s.symbol->name, s.bound);
+  return sizes;
 }
 
-bool visible_outside(const Expr& e, const std::unordered_set<std::string>& inner) {
+bool visible_outside(const Expr& e, const InnerSizes& inner) {
   std::vector<SymbolPtr> symbols;
   e.collect_symbols(symbols);
   return std::none_of(symbols.begin(), symbols.end(), [&](const SymbolPtr& s) { return inner.contains(s->name); });
 }
 
-// A bound of `d` in sizes that are known outside.
-Dim outer_bound(const Dim& d, const std::unordered_set<std::string>& inner) { return visible_outside(d, inner) ? d : Dim(d.hi()); }
+// A bound of `d` in sizes that are known outside. A size is replaced by its own bound, as often as needed; an expression of
+// inner sizes, which need not grow with them, by the number it cannot exceed.
+Dim outer_bound(Dim d, const InnerSizes& inner) {
+  for (size_t i = 0; i <= inner.size(); ++i) {
+    if (visible_outside(d, inner)) return d;
+    if (d.op() != ExprOp::kSymbol) break;
+    d = inner.at(d.symbol()->name);
+  }
+  return d.hi();
+}
 
-Status merge_output(InferContext& c, size_t i, const std::unordered_set<std::string>& inner) {
+Status merge_output(InferContext& c, size_t i, const InnerSizes& inner) {
   const Value &a = *c.node().regions[0]->outputs[i], &b = *c.node().regions[1]->outputs[i];
   if (a.kind != TypeKind::kTensor || b.kind != TypeKind::kTensor)
     return unsupported("{}: output {} is a sequence or optional", c.node().label(), i);
@@ -61,7 +71,7 @@ Status infer(InferContext& c) {
   FOVEA_TRY(c.expect_dtype(0, c.dtype(0) == DType::kBool, "bool"));
   const Dim count = product(c.shape(0));
   if (count.is_const() && !count.is_const(1)) return c.error(fmt::format("expected 1 condition, found shape {}", to_string(c.shape(0))));
-  std::unordered_set<std::string> inner;
+  InnerSizes inner;
   for (const auto& region : node.regions) {
     if (region->inputs.size() + 1 != node.inputs.size())
       return c.error(fmt::format("branch '{}' has {} inputs for {} captures", region->name, region->inputs.size(), node.inputs.size() - 1));

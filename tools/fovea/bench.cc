@@ -17,12 +17,12 @@ namespace fovea::core::tool {
 namespace {
 
 struct Options {
-  std::string engine, json;
+  std::string engine, json, output;
   std::vector<std::string> shapes, inputs;
   int64_t batch = 1;
   int threads = 0, contexts = 1;
   double seconds = 5, warmup = 1;
-  bool profile = false, verbose = false;
+  bool profile = false, turns = false, verbose = false;
 };
 
 double now_ms() { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -87,7 +87,34 @@ Status profile(Caller& caller, nlohmann::ordered_json& json) {
   return {};
 }
 
+// One run for each line of standard input, so that a script can take turns with other programs.
+Status take_turns(const Options& o) {
+  LoadOptions load;
+  load.threads = o.threads, load.log = stderr_log(o.verbose);
+  FOVEA_TRY_SET(auto engine, LoadedEngine::open(o.engine, load));
+  const Graph& graph = engine->main().graph();
+  FOVEA_TRY_SET(TensorInputs in, read_inputs(graph, o.inputs));
+  FOVEA_TRY_SET(auto spec, engine->main().specialise(in.shapes, engine->threads()));
+  Executor executor;
+  std::vector<TensorRef> out(graph.outputs.size());
+  FOVEA_TRY(executor.bind(spec));
+  FOVEA_TRY(executor.run(in.refs, out));
+  if (!o.output.empty()) FOVEA_TRY(write_outputs(o.output, graph, out));
+  std::printf("ready\n");
+  std::fflush(stdout);
+  for (int c = 0; (c = std::getchar()) != EOF;) {
+    if (c != '\n') continue;
+    const double begin = now_ms();
+    FOVEA_TRY(executor.run(in.refs, out));
+    std::printf("%.4f\n", now_ms() - begin);
+    std::fflush(stdout);
+  }
+  return {};
+}
+
 Status run(const Options& o) {
+  if (o.turns) return take_turns(o);
+  if (!o.inputs.empty() || !o.output.empty()) return invalid_argument("--input and --output go with --turns; without it bench makes random inputs");
   LoadOptions load;
   load.threads = o.threads, load.log = stderr_log(o.verbose);
   const double opening = now_ms();
@@ -160,6 +187,9 @@ void add_bench(CLI::App& app, Action& action) {
   verb->add_option("--seconds", o->seconds, "How long to measure")->check(CLI::PositiveNumber);
   verb->add_option("--warmup", o->warmup, "Seconds that do not count, before")->check(CLI::NonNegativeNumber);
   verb->add_option("--json", o->json, "Write the figures to a file")->type_name("FILE");
+  verb->add_flag("--turns", o->turns, "Run once for each line of standard input, print its milliseconds: for taking turns with other programs");
+  verb->add_option("--input", o->inputs, "With --turns: a tensor for an input; one for each")->type_name("NAME=FILE.npy");
+  verb->add_option("--output", o->output, "With --turns: folder for the first run's outputs")->type_name("DIR");
   verb->add_flag("--profile", o->profile, "Time by kernel");
   verb->add_flag("-v,--verbose", o->verbose, "Say more");
   verb->callback([o, &action] { action = [o] { return run(*o); }; });

@@ -6,7 +6,6 @@
 #include "eval/results.h"
 #include "picture/detector.h"
 #include "picture/draw.h"
-#include "picture/npy.h"
 #include "verbs.h"
 
 namespace fovea::core::tool {
@@ -27,54 +26,17 @@ Result<std::shared_ptr<LoadedEngine>> open(const Options& o) {
   return LoadedEngine::open(o.engine, load);
 }
 
-Status make_folder(const std::string& path) {
-  std::error_code error;
-  std::filesystem::create_directories(path, error);
-  if (error) return system_error("{}: cannot make the folder: {}", path, error.message());
-  return {};
-}
-
 Status run_tensors(const Options& o) {
   FOVEA_TRY_SET(auto engine, open(o));
   const Graph& graph = engine->main().graph();
-  std::vector<NpyArray> arrays(graph.inputs.size());
-  std::vector<bool> given(graph.inputs.size());
-  for (const std::string& item : o.inputs) {
-    const size_t equals = item.find('=');
-    if (equals == std::string::npos) return invalid_argument("--input: expected NAME=FILE.npy, found '{}'", item);
-    size_t i = 0;
-    std::string names;
-    for (; i < graph.inputs.size() && graph.inputs[i]->name != item.substr(0, equals); ++i) names += (i ? ", " : "") + graph.inputs[i]->name;
-    if (i == graph.inputs.size()) return invalid_argument("--input: the engine has no input '{}'; its inputs are: {}", item.substr(0, equals), names);
-    FOVEA_TRY_SET(arrays[i], read_npy(item.substr(equals + 1)));
-    given[i] = true;
-  }
-  std::vector<std::vector<int64_t>> shapes;
-  std::vector<TensorRef> in;
-  for (size_t i = 0; i < arrays.size(); ++i) {
-    const Value& want = *graph.inputs[i];
-    if (!given[i]) return invalid_argument("input '{}' of {}{} is missing: give --input {}=FILE.npy", want.name, to_string(want.dtype), to_string(want.shape), want.name);
-    if (arrays[i].dtype != want.dtype) return invalid_argument("input '{}': expected {}, found {}", want.name, to_string(want.dtype), to_string(arrays[i].dtype));
-    shapes.push_back(arrays[i].shape);
-    if (arrays[i].shape.size() > kMaxRank) return invalid_argument("input '{}': expected shape {}, found rank {}", want.name, to_string(want.shape), arrays[i].shape.size());
-    in.push_back(TensorRef::dense_of(arrays[i].dtype, arrays[i].shape, arrays[i].data.data()));
-  }
-  FOVEA_TRY_SET(auto spec, engine->main().specialise(shapes, engine->threads()));
+  FOVEA_TRY_SET(TensorInputs in, read_inputs(graph, o.inputs));
+  FOVEA_TRY_SET(auto spec, engine->main().specialise(in.shapes, engine->threads()));
   Executor executor;
   executor.check_finite = o.check;
   FOVEA_TRY(executor.bind(spec));
   std::vector<TensorRef> out(graph.outputs.size());
-  FOVEA_TRY(executor.run(in, out));
-  FOVEA_TRY(make_folder(o.output));
-  for (size_t i = 0; i < out.size(); ++i) {
-    NpyArray a;
-    a.dtype = out[i].dtype;
-    a.shape.assign(out[i].shape().begin(), out[i].shape().end());
-    const auto* p = static_cast<const std::byte*>(out[i].data);
-    a.data.assign(p, p + dtype_bytes(out[i].dtype, out[i].count()).value_or(0));
-    FOVEA_TRY(write_npy(o.output + "/" + graph.output_names[i] + ".npy", a));
-  }
-  return {};
+  FOVEA_TRY(executor.run(in.refs, out));
+  return write_outputs(o.output, graph, out);
 }
 
 // Folders stand for the pictures in them, in order of their names.

@@ -1,7 +1,9 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <filesystem>
 
 #include "verbs.h"
 
@@ -30,6 +32,55 @@ LogSink stderr_log(bool verbose) {
     if (level == LogLevel::kWarning) std::fprintf(stderr, "fovea: warning: %.*s\n", static_cast<int>(text.size()), text.data());
     else if (verbose) std::fprintf(stderr, "fovea: %.*s\n", static_cast<int>(text.size()), text.data());
   };
+}
+
+Status make_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return system_error("{}: cannot make the folder: {}", path, error.message());
+  return {};
+}
+
+Result<TensorInputs> read_inputs(const Graph& graph, const std::vector<std::string>& items) {
+  TensorInputs in;
+  in.arrays.resize(graph.inputs.size());
+  std::vector<bool> given(graph.inputs.size());
+  std::string names;
+  for (const Value* v : graph.inputs) names += (names.empty() ? "" : ", ") + v->name;
+  for (const std::string& item : items) {
+    const size_t equals = item.find('=');
+    if (equals == std::string::npos) return invalid_argument("--input: expected NAME=FILE.npy, found '{}'", item);
+    size_t i = 0;
+    while (i < graph.inputs.size() && graph.inputs[i]->name != item.substr(0, equals)) ++i;
+    if (i == graph.inputs.size()) return invalid_argument("--input: the engine has no input '{}'; its inputs are: {}", item.substr(0, equals), names);
+    FOVEA_TRY_SET(in.arrays[i], read_npy(item.substr(equals + 1)));
+    given[i] = true;
+  }
+  for (size_t i = 0; i < in.arrays.size(); ++i) {
+    const Value& want = *graph.inputs[i];
+    NpyArray& found = in.arrays[i];
+    if (!given[i])
+      return invalid_argument("input '{}' of {}{} is missing: give --input {}=FILE.npy", want.name, to_string(want.dtype), to_string(want.shape), want.name);
+    if (found.dtype != want.dtype) return invalid_argument("input '{}': expected {}, found {}", want.name, to_string(want.dtype), to_string(found.dtype));
+    if (found.shape.size() != want.shape.size())
+      return invalid_argument("input '{}': expected shape {}, found rank {}", want.name, to_string(want.shape), found.shape.size());
+    in.shapes.push_back(found.shape);
+    in.refs.push_back(TensorRef::dense_of(found.dtype, found.shape, found.data.data()));
+  }
+  return in;
+}
+
+Status write_outputs(const std::string& folder, const Graph& graph, std::span<const TensorRef> outputs) {
+  FOVEA_TRY(make_folder(folder));
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const TensorRef& r = outputs[i];
+    const auto bytes = static_cast<size_t>(dtype_bytes(r.dtype, r.count()).value_or(0));
+    // Output names are the model's and may hold separators: they name a file here, never a path.
+    std::string name = graph.output_names[i];
+    std::replace(name.begin(), name.end(), '/', '_');
+    FOVEA_TRY(write_npy(folder + "/" + name + ".npy", r.dtype, r.shape(), Bytes(static_cast<const std::byte*>(r.data), bytes)));
+  }
+  return {};
 }
 
 Result<SymbolValues> parse_sizes(const std::string& text) {

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "picture/npy.h"
 #include "tactics/sizes.h"
 
 namespace fovea::core::tool {
@@ -34,6 +35,16 @@ class Progress {
 
 // Messages go to stderr: warnings always, the rest with --verbose.
 LogSink stderr_log(bool verbose);
+
+// The tensors that NAME=FILE.npy items give for a graph's inputs, each checked against its input.
+struct TensorInputs {
+  std::vector<NpyArray> arrays;
+  std::vector<std::vector<int64_t>> shapes;
+  std::vector<TensorRef> refs;  // into arrays
+};
+Result<TensorInputs> read_inputs(const Graph& graph, const std::vector<std::string>& items);
+Status write_outputs(const std::string& folder, const Graph& graph, std::span<const TensorRef> outputs);  // NAME.npy
+Status make_folder(const std::string& path);
 
 // "n=8" or "n=1,h=300" -> sizes.
 Result<SymbolValues> parse_sizes(const std::string& text);

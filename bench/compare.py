@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""fovea beside ONNX Runtime and OpenVINO: same inputs, float32, interleaved runs, medians, ratio to the faster peer.
+
+    python bench/compare.py MODEL.onnx... [--batch 1 --batch 8] [--threads 2] [--rounds 15]
+
+Every runner is a process of its own that waits for its turn, so that no runner's threads or memory stand in another's
+way; the turns go round robin. Before timing, each runner's outputs are compared with ONNX Runtime's.
+"""
+import argparse, json, os, subprocess, sys, tempfile, time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+
+
+def worker(kind, model, threads, x_file):
+    """Reads 'run' lines, answers with milliseconds; the first answer is the process's peak memory and the outputs' file."""
+    import numpy as np
+    x = np.load(x_file)
+    if kind == "onnxruntime":
+        import onnxruntime as ort
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        run = lambda: session.run(None, {name: x})
+    else:
+        import openvino as ov
+        core = ov.Core()
+        # float32 as the others: OpenVINO takes bfloat16 by itself where the processor has it.
+        compiled = core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32",
+                                                    "PERFORMANCE_HINT": "LATENCY"})
+        request = compiled.create_infer_request()
+        run = lambda: [np.array(request.infer({0: x})[o]) for o in compiled.outputs]
+    out = run()
+    np.savez(x_file + f".{kind}.npz", *out)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        begin = time.perf_counter()
+        run()
+        print(1e3 * (time.perf_counter() - begin), flush=True)
+
+
+class Peer:
+    def __init__(self, kind, model, threads, x_file):
+        self.times = []
+        self.process = subprocess.Popen([sys.executable, __file__, "--worker", kind, model, "--threads", str(threads), "--input", x_file],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                                        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})
+        line = self.process.stdout.readline()
+        if line.strip() != "ready":
+            raise SystemExit(f"{kind} did not start on {model}")
+
+    def turn(self):
+        self.process.stdin.write("run\n")
+        self.process.stdin.flush()
+        self.times.append(float(self.process.stdout.readline()))
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Fovea(Peer):
+    """`fovea bench --turns`: the same protocol."""
+
+    def __init__(self, fovea, engine, threads, name, x_file, out):
+        self.times = []
+        self.process = subprocess.Popen([fovea, "bench", engine, "--threads", str(threads), "--turns", "--input", f"{name}={x_file}", "--output", out],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        if line.strip() != "ready":
+            raise SystemExit("fovea did not start")
+
+
+def median(values):
+    return sorted(values)[len(values) // 2]
+
+
+def compare(a, model, batch, folder):
+    import numpy as np
+    import onnx
+    x_file = os.path.join(folder, f"x{batch}.npy")
+    graph = onnx.load(model, load_external_data=False).graph
+    shape = [d.dim_value or batch for d in graph.input[0].type.tensor_type.shape.dim]
+    shape[0] = batch if graph.input[0].type.tensor_type.shape.dim[0].dim_param else shape[0]
+    np.save(x_file, np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
+    engine = os.path.join(folder, os.path.basename(model) + ".fov")
+    if not os.path.exists(engine):
+        shapes = [s for b in a.batch for s in ("--shapes", f"n={b}")]
+        subprocess.run([a.fovea, "compile", model, "-o", engine, "--threads", str(a.threads), *shapes, "--timing-cache", os.path.join(folder, "timing.txt")], check=True)
+    out = os.path.join(folder, "fovea_out")
+    runners = {"onnxruntime": Peer("onnxruntime", model, a.threads, x_file), "openvino": Peer("openvino", model, a.threads, x_file),
+               "fovea": Fovea(a.fovea, engine, a.threads, graph.input[0].name, x_file, out)}
+    for _ in range(2):
+        for r in runners.values():
+            r.turn()
+    for r in runners.values():
+        r.times.clear()
+    for _ in range(a.rounds):
+        for r in runners.values():
+            r.turn()
+    for r in runners.values():
+        r.close()
+    reference = np.load(x_file + ".onnxruntime.npz")
+    worst = 0.0
+    for i, o in enumerate(graph.output):
+        want, got = reference[f"arr_{i}"], np.load(os.path.join(out, o.name + ".npy"))
+        if want.shape != got.shape:
+            raise SystemExit(f"{model}: output {o.name}: ONNX Runtime gives {want.shape}, fovea {got.shape}")
+        worst = max(worst, float(np.abs(want.astype(np.float64) - got).max()) if want.size else 0.0)
+    medians = {k: median(r.times) for k, r in runners.items()}
+    best = min(medians["onnxruntime"], medians["openvino"])
+    print(f"| {os.path.basename(model)} | {batch} | {medians['onnxruntime']:.1f} | {medians['openvino']:.1f} | {medians['fovea']:.1f} | "
+          f"{best / medians['fovea']:.2f} | {worst:.1e} |", flush=True)
+    return {"model": os.path.basename(model), "batch": batch, **medians, "ratio": best / medians["fovea"], "largest_difference": worst}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("models", nargs="*", help="ONNX files with one float32 input of a symbolic batch")
+    p.add_argument("--batch", type=int, action="append")
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--rounds", type=int, default=15)
+    p.add_argument("--fovea", default=os.path.join(ROOT, "build", "release", "bin", "fovea"))
+    p.add_argument("--json", help="write the figures to a file")
+    p.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    p.add_argument("--input", help=argparse.SUPPRESS)
+    a = p.parse_args()
+    if a.worker:
+        return worker(*a.worker, a.threads, a.input)
+    if not a.models:
+        a.models = [os.path.join(ROOT, "models", "small_ssd", "small_ssd.onnx")]
+    a.batch = a.batch or [1, 8]
+    print("| model | batch | ONNX Runtime, ms | OpenVINO, ms | fovea, ms | faster peer / fovea | largest difference |\n|---|---|---|---|---|---|---|")
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for model in a.models:
+            for batch in a.batch:
+                rows.append(compare(a, model, batch, folder))
+    if a.json:
+        with open(a.json, "w") as f:
+            json.dump(rows, f, indent=1)
+
+
+if __name__ == "__main__":
+    main()

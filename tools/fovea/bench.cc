@@ -180,11 +180,11 @@ void add_bench(CLI::App& app, Action& action) {
   auto o = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("bench", "Measure an engine: the network alone, on random inputs");
   verb->add_option("engine", o->engine, "The engine file")->required()->type_name("ENGINE.fov");
-  verb->add_option("--batch", o->batch, "Pictures in a run")->check(CLI::PositiveNumber);
+  verb->add_option("--batch", o->batch, "Pictures in a run")->check(CLI::Range(1, 1 << 20));
   verb->add_option("--shapes", o->shapes, "Other open sizes of the inputs")->type_name("NAME=SIZE");
-  verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::PositiveNumber);
+  verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::Range(1, 1024));
   verb->add_option("--contexts", o->contexts, "Callers that run at once")->check(CLI::Range(1, 64));
-  verb->add_option("--seconds", o->seconds, "How long to measure")->check(CLI::PositiveNumber);
+  verb->add_option("--seconds", o->seconds, "How long to measure")->check(CLI::Range(1e-3, 1e6));
   verb->add_option("--warmup", o->warmup, "Seconds that do not count, before")->check(CLI::NonNegativeNumber);
   verb->add_option("--json", o->json, "Write the figures to a file")->type_name("FILE");
   verb->add_flag("--turns", o->turns, "Run once for each line of standard input, print its milliseconds: for taking turns with other programs");

@@ -12,7 +12,7 @@ int main(int argc, char** argv) {
   CLI::App app("fovea: an exported object detector becomes one engine file, and finds objects in pictures", "fovea");
   const fovea::core::CpuTarget target = fovea::core::cpu_target();
   app.set_version_flag("--version", fmt::format("fovea {}\n{}\n{} ({})", target.build, target.libraries, target.device, target.features));
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);  // one is required, but a wrong one shall be named: see below
   fovea::core::tool::Action action;
   fovea::core::tool::add_compile(app, action);
   fovea::core::tool::add_run(app, action);
@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
   }
   fovea::core::Status status;
   try {
-    status = action();
+    status = action ? action() : fovea::core::invalid_argument("expected compile, run, bench or inspect; 'fovea --help' says more");
   } catch (const std::bad_alloc&) {
     status = fovea::core::system_error("out of memory");
   } catch (const std::exception& e) {

@@ -153,10 +153,10 @@ void add_run(CLI::App& app, Action& action) {
   verb->add_option("--draw", o->draw, "Folder for the pictures with boxes drawn")->type_name("DIR");
   verb->add_option("--labels", o->labels, "COCO labels: print the mean average precision")->type_name("FILE");
   verb->add_option("--min-score", o->min_score, "Objects below it are neither drawn nor counted in the table")->check(CLI::Range(0.0, 1.0));
-  verb->add_option("--batch", o->batch, "Pictures in a run")->check(CLI::PositiveNumber);
+  verb->add_option("--batch", o->batch, "Pictures in a run")->check(CLI::Range(1, 1 << 20));
   verb->add_option("--input", o->inputs, "A tensor for an input; one for each")->type_name("NAME=FILE.npy");
   verb->add_option("--output", o->output, "Folder for the outputs, written as NAME.npy")->type_name("DIR");
-  verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::PositiveNumber);
+  verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::Range(1, 1024));
   verb->add_flag("--check", o->check, "Stop at the first kernel that gives NaN or infinity, and name its ONNX node");
   verb->add_flag("-v,--verbose", o->verbose, "Say more");
   verb->callback([o, &action] { action = [o] { return run(*o); }; });

@@ -4,6 +4,26 @@
 #include "backends/cpu/target.h"
 #include "verbs.h"
 
+namespace {
+
+std::string verb_of(const CLI::App& app) {
+  const auto verbs = app.get_subcommands();
+  return verbs.empty() ? "" : verbs[0]->get_name() + " ";
+}
+
+fovea::core::Status act(const fovea::core::tool::Action& action) {
+  if (!action) return fovea::core::invalid_argument("expected compile, run, bench or inspect; 'fovea --help' says more");
+  try {
+    return action();
+  } catch (const std::bad_alloc&) {
+    return fovea::core::system_error("out of memory");
+  } catch (const std::exception& e) {
+    return fovea::core::internal_error("{}", e.what());
+  }
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   // A file-size limit or a closed pipe must come back as an error of write(), which names the file.
   std::signal(SIGXFSZ, SIG_IGN);
@@ -18,19 +38,14 @@ int main(int argc, char** argv) {
   fovea::core::tool::add_run(app, action);
   fovea::core::tool::add_bench(app, action);
   fovea::core::tool::add_inspect(app, action);
+  fovea::core::Status status;
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : static_cast<int>(fovea::core::ErrorKind::kInvalidArgument);
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+    status = fovea::core::invalid_argument("{}; 'fovea {}--help' says more", e.what(), verb_of(app));
   }
-  fovea::core::Status status;
-  try {
-    status = action ? action() : fovea::core::invalid_argument("expected compile, run, bench or inspect; 'fovea --help' says more");
-  } catch (const std::bad_alloc&) {
-    status = fovea::core::system_error("out of memory");
-  } catch (const std::exception& e) {
-    status = fovea::core::internal_error("{}", e.what());
-  }
+  if (status.ok()) status = act(action);
   if (status.ok()) return 0;
   std::fprintf(stderr, "fovea: %s: %s\n", std::string(fovea::core::to_string(status.kind())).c_str(), status.message().c_str());
   return static_cast<int>(status.kind());

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <filesystem>
 
+#include <fmt/ranges.h>
+
 #include "verbs.h"
 
 namespace fovea::core::tool {
@@ -63,7 +65,7 @@ Result<TensorInputs> read_inputs(const Graph& graph, const std::vector<std::stri
       return invalid_argument("input '{}' of {}{} is missing: give --input {}=FILE.npy", want.name, to_string(want.dtype), to_string(want.shape), want.name);
     if (found.dtype != want.dtype) return invalid_argument("input '{}': expected {}, found {}", want.name, to_string(want.dtype), to_string(found.dtype));
     if (found.shape.size() != want.shape.size())
-      return invalid_argument("input '{}': expected shape {}, found rank {}", want.name, to_string(want.shape), found.shape.size());
+      return invalid_argument("input '{}': expected shape {}, found [{}]", want.name, to_string(want.shape), fmt::join(found.shape, ","));
     in.shapes.push_back(found.shape);
     in.refs.push_back(TensorRef::dense_of(found.dtype, found.shape, found.data.data()));
   }

@@ -28,6 +28,7 @@ struct EngineData {
   std::unique_ptr<Graph> preprocess;  // picture -> network input; null without a card
   std::vector<EngineTarget> targets;
   std::string report;                 // JSON
+  std::shared_ptr<const MappedFile> file;  // what constants lie in, if it was read from a file
 };
 
 Status write_engine(const std::string& path, const EngineData& data);

@@ -46,6 +46,7 @@ class Reader {
     data.fovea_version = text(e->fovea_version()), data.git_hash = text(e->git_hash());
     data.source_name = text(e->source_name()), data.source_hash = e->source_hash();
     data.card = text(e->card()), data.report = text(e->report());
+    data.file = file_;
     FOVEA_TRY_SET(data.graph, whole_graph(e->graph(), e->symbols()));
     if (e->preprocess()) {
       FOVEA_TRY_SET(data.preprocess, whole_graph(e->preprocess(), e->preprocess_symbols()));

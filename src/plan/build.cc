@@ -210,7 +210,9 @@ class Builder {
     int to = add_tensor(n.outputs[0], Layout::kPlain);
     const PlanTensor source = plan_.tensors[idx(from)];
     PlanTensor& t = plan_.tensors[idx(to)];
-    t.home = source.home, t.input = source.input, t.buffer = source.buffer, t.offset = source.offset;
+    t.home = source.home, t.input = source.input, t.buffer = source.buffer, t.offset = source.offset, t.reshape_of = from;
+    // Where data decides the source's size, the view is looked at anew in every run, even if its own shape is fixed.
+    t.dynamic |= source.dynamic;
     if (source.home == PlanTensor::Home::kConstant) view_of_constant_[to] = from;
     ++plan_.views;
     return {};

@@ -21,6 +21,7 @@ struct PlanTensor {
   std::vector<int> strides;  // slots, in elements; empty: dense
   int offset = -1;           // slot, in elements from the buffer's start; -1: none
   bool dynamic = false;      // does the shape depend on data?
+  int reshape_of = -1;       // the tensor whose elements these are, as many of them for sure only once sizes are known
 };
 
 struct PlanBuffer {

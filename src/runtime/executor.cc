@@ -78,7 +78,7 @@ void* Executor::address(int tensor) const {
   return place.ref.data;
 }
 
-void Executor::refresh(int tensor) {
+Status Executor::refresh(int tensor) {
   const PlanTensor& t = spec_->plan().tensors[idx(tensor)];
   TensorRef& r = refs_[idx(tensor)];
   if (t.dynamic) {
@@ -86,8 +86,17 @@ void Executor::refresh(int tensor) {
     for (size_t d = 0; d < t.dims.size(); ++d) dims[d] = values_[idx(t.dims[d])];
     r.set_shape({dims.data(), t.dims.size()});
     for (size_t d = 0; d < t.strides.size(); ++d) r.strides[d] = values_[idx(t.strides[d])];
+    if (t.reshape_of >= 0) {
+      const PlanTensor& source = spec_->plan().tensors[idx(t.reshape_of)];
+      int64_t count = 1;
+      for (int slot : source.dims) count *= values_[idx(slot)];
+      if (count != r.count())
+        return invalid_argument("{}: {} elements, as this run's data made them, cannot be reshaped to {}", t.value->producer ? t.value->producer->label() : t.value->name, count,
+                                to_string(t.shape));
+    }
   }
   r.data = address(tensor);
+  return {};
 }
 
 // Before a step: its outputs' shapes, exact where every size is known, the most they can be where the step decides.
@@ -99,7 +108,7 @@ Status Executor::refresh_output(int tensor) {
     bool exact = true;
     for (int slot : t.dims) exact &= known_[idx(slot)] != 0;
     if (exact) {
-      refresh(tensor);
+      FOVEA_TRY(refresh(tensor));
       if (!place.pool) return {};
       std::array<int64_t, kMaxRank> dims = r.dims;
       Status s = resize_output(this, static_cast<size_t>(-1), r, std::span<const int64_t>(dims.data(), t.dims.size()));
@@ -153,7 +162,7 @@ Status Executor::run(std::span<const TensorRef> inputs, std::span<TensorRef> out
   }
   if (!status.ok()) return status;
   for (size_t i = 0; i < plan.outputs.size(); ++i) {
-    refresh(plan.outputs[i]);
+    FOVEA_TRY(refresh(plan.outputs[i]));
     outputs[i] = refs_[idx(plan.outputs[i])];
   }
   return {};
@@ -168,13 +177,13 @@ Status Executor::run_step(const Step& step) {
   current_ = &step;
   const int64_t begin = observer ? now_ns() : 0;
   if (step.kind == Step::Kind::kIf) {
-    if (step.dynamic) refresh(step.inputs[0]);
+    if (step.dynamic) FOVEA_TRY(refresh(step.inputs[0]));
     const bool taken = *static_cast<const uint8_t*>(refs_[idx(step.inputs[0])].data) != 0;
     FOVEA_TRY(run_steps(step.branches[taken ? 0 : 1]));
     return bind_sizes(step);
   }
   for (int t : step.inputs)
-    if (t >= 0 && step.dynamic) refresh(t);
+    if (t >= 0 && step.dynamic) FOVEA_TRY(refresh(t));
   for (int t : step.outputs)
     if (t >= 0 && step.dynamic) FOVEA_TRY(refresh_output(t));
   if (Status s = run_group(step); !s.ok()) return s.in(step.node ? step.node->label() : "input");

@@ -46,7 +46,7 @@ class Executor {
   Status run_steps(std::span<const Step> steps);
   Status run_step(const Step& step);
   Status run_group(const Step& step);
-  void refresh(int tensor);  // a dynamic tensor's shape and address, now that sizes are known
+  Status refresh(int tensor);  // a dynamic tensor's shape and address, now that sizes are known
   Status refresh_output(int tensor);
   Status bind_sizes(const Step& step);
   void* address(int tensor) const;

@@ -41,7 +41,9 @@ Result<std::shared_ptr<LoadedEngine>> LoadedEngine::from(EngineData data, const 
   if (!options.timing_cache.empty()) FOVEA_TRY(timings.load(options.timing_cache));
   std::vector<Recipe> recipes = fitting_recipes(e->data_, *e->data_.graph, e->replanned_);
   if (!e->replanned_.empty() && options.log) options.log(LogLevel::kWarning, fmt::format("planning anew for this machine: {}", e->replanned_));
-  e->main_ = std::make_unique<PlannedGraph>(*e->data_.graph, std::move(recipes), timings, options.limits, options.log);
+  std::function<void()> release;
+  if (e->data_.file) release = [file = e->data_.file] { file->release_pages(); };
+  e->main_ = std::make_unique<PlannedGraph>(*e->data_.graph, std::move(recipes), timings, options.limits, options.log, std::move(release));
   if (e->data_.preprocess) e->preprocess_ = std::make_unique<PlannedGraph>(*e->data_.preprocess, std::vector<Recipe>{}, std::move(timings), options.limits, options.log);
   return e;
 }

@@ -4,8 +4,8 @@
 
 namespace fovea::core {
 
-PlannedGraph::PlannedGraph(const Graph& graph, std::vector<Recipe> recipes, TimingCache timings, CacheLimits limits, LogSink log)
-    : graph_(graph), recipes_(std::move(recipes)), timings_(std::move(timings)), limits_(limits), log_(std::move(log)) {}
+PlannedGraph::PlannedGraph(const Graph& graph, std::vector<Recipe> recipes, TimingCache timings, CacheLimits limits, LogSink log, std::function<void()> release_masters)
+    : graph_(graph), recipes_(std::move(recipes)), timings_(std::move(timings)), limits_(limits), log_(std::move(log)), release_masters_(release_masters), weights_(std::move(release_masters)) {}
 
 Result<std::shared_ptr<const Specialisation>> PlannedGraph::specialise(std::span<const std::vector<int64_t>> shapes, int threads) {
   if (shapes.size() != graph_.inputs.size()) return invalid_argument("the model has {} inputs, {} shapes were given", graph_.inputs.size(), shapes.size());
@@ -30,6 +30,7 @@ Result<std::shared_ptr<const Specialisation>> PlannedGraph::specialise(const Sym
     auto made = Specialisation::make(plan, symbols, threads, weights_, refusal);
     if (made.ok()) {
       remember(key, *made);
+      if (release_masters_) release_masters_();
       return *made;
     }
     if (refusal.position < 0 || !banned.insert({refusal.position, refusal.kernel}).second) return made.status();

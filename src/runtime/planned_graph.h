@@ -17,7 +17,8 @@ struct CacheLimits {
 class PlannedGraph {
  public:
   // `recipes` fit this machine, or are empty: then kernels are chosen by estimates and by `timings`.
-  PlannedGraph(const Graph& graph, std::vector<Recipe> recipes, TimingCache timings, CacheLimits limits, LogSink log);
+  PlannedGraph(const Graph& graph, std::vector<Recipe> recipes, TimingCache timings, CacheLimits limits, LogSink log,
+               std::function<void()> release_masters = nullptr);
 
   const Graph& graph() const { return graph_; }
   // One shape an input. Made on first use, then kept; equal requests share the result. Thread-safe.
@@ -39,6 +40,7 @@ class PlannedGraph {
   TimingCache timings_;
   CacheLimits limits_;
   LogSink log_;
+  std::function<void()> release_masters_;
   std::mutex mutex_;
   std::list<Entry> entries_;  // most recent first
   std::map<const Recipe*, std::shared_ptr<const Plan>> plans_;

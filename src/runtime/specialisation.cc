@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
+#include "ir/infer.h"
 #include "kernels/reference/reference.h"
 
 namespace fovea::core {
 
+constexpr int64_t kArenaLimit = int64_t{1} << 46;  // more than any machine has, and far from overflow when summed
 constexpr int64_t kPoolAbove = int64_t{1} << 40;  // a bound past this is no bound: such memory is taken when its size is known
 
 std::vector<int64_t> Specialisation::capacity(int tensor) const { return sizes_->upper(plan_->tensors[static_cast<size_t>(tensor)].shape); }
@@ -17,6 +19,7 @@ class Specialiser {
   Status run(const SymbolValues& symbols) {
     FOVEA_TRY_SET(Sizes sizes, Sizes::make(*plan_.graph, symbols));
     s_.sizes_ = std::make_shared<const Sizes>(std::move(sizes));
+    FOVEA_TRY(sizes_go_together());
     FOVEA_TRY(evaluate());
     FOVEA_TRY(places());
     s_.kernels_.resize(static_cast<size_t>(plan_.steps));
@@ -24,7 +27,7 @@ class Specialiser {
     for (const Step& step : plan_.shape_steps) FOVEA_TRY(shape_step(step).in(label(step)));
     scratch_.reset();
     FOVEA_TRY(prepare(plan_.run_steps));
-    layout_arena();
+    FOVEA_TRY(layout_arena());
     drop_unused_shape_tensors();
     return {};
   }
@@ -32,6 +35,16 @@ class Specialiser {
  private:
   static size_t idx(int i) { return static_cast<size_t>(i); }
   static std::string label(const Step& step) { return step.node ? step.node->label() : "input"; }
+
+  // Inference lets two sizes be equal, or one be a multiple of another, where it cannot know; with numbers it can.
+  Status sizes_go_together() const {
+    std::unique_ptr<Graph> concrete = plan_.graph->clone();
+    for (Value* v : concrete->inputs)
+      for (Dim& d : v->shape) d = Dim(s_.sizes_->upper(d));
+    if (Status s = infer_graph(*concrete); !s.ok())
+      return s.kind() == ErrorKind::kInvalidModel ? invalid_argument("the model cannot take these sizes: {}", s.message()) : s;
+    return {};
+  }
 
   Status evaluate() {
     s_.values_.assign(idx(plan_.program.slots()), 0);
@@ -164,7 +177,7 @@ class Specialiser {
     }
   }
 
-  void layout_arena() {
+  Status layout_arena() {
     std::vector<Interval> intervals;
     std::vector<std::pair<bool, int>> owner;  // (is a buffer, index)
     for (size_t b = 0; b < plan_.buffers.size(); ++b) {
@@ -177,6 +190,10 @@ class Specialiser {
       owner.emplace_back(true, static_cast<int>(b));
     }
     collect_workspaces(plan_.run_steps, intervals, owner);
+    for (size_t i = 0; i < intervals.size(); ++i)
+      if (intervals[i].bytes > kArenaLimit)
+        return invalid_argument("these sizes need {} bytes for {} alone", intervals[i].bytes,
+                                owner[i].first ? "'" + plan_.tensors[idx(plan_.buffers[idx(owner[i].second)].tensor)].value->name + "'" : "a kernel's workspace");
     s_.arena_bytes_ = ::fovea::core::place(intervals);
     std::vector<int64_t> offset(plan_.buffers.size(), -1);
     for (size_t i = 0; i < intervals.size(); ++i) {
@@ -196,6 +213,7 @@ class Specialiser {
         p.arena = offset[idx(t.buffer)] + shift;
       }
     }
+    return {};
   }
 
   void used_by(std::span<const Step> steps, std::vector<uint8_t>& used) const {

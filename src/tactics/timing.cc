@@ -206,6 +206,11 @@ std::shared_ptr<void> PackedWeightsMap::find(const std::string& key) {
 void PackedWeightsMap::put(const std::string& key, std::shared_ptr<void> packed, int64_t bytes) {
   std::lock_guard lock(mutex_);
   packed_[key] = {packed, bytes};
+  constexpr int64_t kOften = 8 << 20;
+  since_release_ += bytes;
+  if (!release_ || since_release_ < kOften) return;
+  since_release_ = 0;
+  release_();
 }
 
 int64_t PackedWeightsMap::bytes() const {

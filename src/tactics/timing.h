@@ -1,6 +1,7 @@
 // Measured times of kernels and reformats, kept between compilations: the same cache gives the same engine, byte for byte.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -51,11 +52,15 @@ class Timer {
 // Packed weights of one compilation or engine, with a limit on nothing: they live as long as the engine.
 class PackedWeightsMap final : public PackedWeights {
  public:
+  // `release` is called now and then while weights are packed: the masters that were read can leave memory again.
+  explicit PackedWeightsMap(std::function<void()> release = nullptr) : release_(std::move(release)) {}
   std::shared_ptr<void> find(const std::string& key) override;
   void put(const std::string& key, std::shared_ptr<void> packed, int64_t bytes) override;
   int64_t bytes() const;
 
  private:
+  std::function<void()> release_;
+  int64_t since_release_ = 0;
   mutable std::mutex mutex_;
   // Weakly held: what no specialisation uses any more is freed.
   std::map<std::string, std::pair<std::weak_ptr<void>, int64_t>> packed_;

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <filesystem>
 #include <random>
+#include <set>
 
 #include "backends/cpu/target.h"
 #include "builder/card_lowering.h"
@@ -72,7 +73,10 @@ class Compiler {
 
   void print(std::string_view pass) {
     for (const std::string& want : o_.print_ir_after)
-      if ((want == pass || want == "all") && o_.print_ir) return o_.print_ir(pass, ::fovea::core::print(graph()));
+      if ((want == pass || want == "all") && o_.print_ir) {
+        printed_.insert(want);
+        return o_.print_ir(pass, ::fovea::core::print(graph()));
+      }
   }
   void progress(std::string_view what, int done, int total) {
     if (o_.progress) o_.progress(what, done, total);
@@ -101,6 +105,8 @@ class Compiler {
       return checker ? checker->after_pass(pass, g) : Status();
     };
     FOVEA_TRY_SET(result_.passes, run_stages(graph(), stages, options));
+    for (const std::string& want : o_.print_ir_after)
+      if (!printed_.contains(want) && o_.log) o_.log(LogLevel::kWarning, fmt::format("--print-ir-after: the pass '{}' changed nothing", want));
     if (checker && o_.log) o_.log(LogLevel::kInfo, fmt::format("--verify: {} nodes evaluated, {} values compared", checker->evaluated(), checker->compared()));
     return {};
   }
@@ -173,6 +179,7 @@ class Compiler {
   int threads_;
   CompileResult result_;
   ModelInfo info_;
+  std::set<std::string> printed_;
   SymbolValues card_sizes_;  // sides of the picture that the card fixes
   std::vector<Recipe> recipes_;
   std::vector<ProfileReport> profiles_;

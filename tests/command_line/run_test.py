@@ -1,0 +1,170 @@
+"""Running as a user does: boxes on the repository's pictures and raw outputs, held against ONNX Runtime."""
+
+import json
+from copy import deepcopy
+
+import numpy as np
+import onnxruntime
+import pytest
+from tool import PICTURES, SMALL_SSD, evaluate, files_below, fovea, succeeds
+
+PIXELS, SCORE = 0.01, 1e-4  # how far from ONNX Runtime's a box and a score may be
+RAW = 1e-4                  # and a network's raw output, relative where it is above 1
+
+
+@pytest.fixture(scope="module")
+def session():
+    return onnxruntime.InferenceSession(SMALL_SSD / "small_ssd.onnx", providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="module")
+def images():
+    return json.loads((SMALL_SSD / "labels.json").read_text())["images"]
+
+
+@pytest.fixture(scope="module")
+def expected(session, images):
+    """What ONNX Runtime's outputs give; boxes end at the picture's edge, where fovea's do."""
+    module = evaluate()
+    results = module.detect(session, str(PICTURES), images, module.load_card())
+    sizes = {image["id"]: (image["width"], image["height"]) for image in images}
+    for r in results:
+        x0, y0, x1, y1 = np.clip(corners(r), 0, sizes[r["image_id"]] * 2).tolist()
+        r["bbox"] = [x0, y0, x1 - x0, y1 - y0]
+    return results
+
+
+@pytest.fixture(scope="module")
+def found(detector, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("boxes")
+    table = succeeds("run", detector, PICTURES, "--json", "boxes.json", "--draw", "drawn", "--labels", SMALL_SSD / "labels.json",
+                     cwd=folder)
+    return folder, table, json.loads((folder / "boxes.json").read_text())
+
+
+def by_picture(results):
+    pictures = {}
+    for r in results:
+        pictures.setdefault(r["image_id"], []).append(r)
+    return pictures
+
+
+def assert_same_detections(found, expected):
+    """One for one: detections within the tolerances of one another may stand in another order, nothing may be left over."""
+    found, expected = by_picture(found), by_picture(expected)
+    assert found.keys() == expected.keys()
+    for image_id, want in expected.items():
+        left = list(found[image_id])
+        assert len(left) == len(want), f"picture {image_id}: {len(left)} detections, ONNX Runtime has {len(want)}"
+        for w in want:
+            near = [f for f in left if f["category_id"] == w["category_id"] and abs(f["score"] - w["score"]) <= SCORE
+                    and np.abs(np.subtract(corners(f), corners(w))).max() <= PIXELS]
+            assert near, f"picture {image_id}: nothing like {w}"
+            left.remove(near[0])
+
+
+def corners(r):
+    x, y, w, h = r["bbox"]
+    return x, y, x + w, y + h
+
+
+def test_boxes_are_those_of_onnx_runtime(found, expected):
+    assert_same_detections(found[2], expected)
+
+
+def test_mean_average_precision_is_that_of_onnx_runtime(found, expected):
+    module = evaluate()
+    labels = str(SMALL_SSD / "labels.json")
+    # pycocotools writes into what it is given.
+    reference = module.mean_average_precision(labels, deepcopy(expected))
+    assert module.mean_average_precision(labels, deepcopy(found[2]))[:3] == pytest.approx(reference[:3], abs=1e-3)
+    printed = dict(zip(["mAP", "AP50", "AP75"], [float(word) for word in found[1].splitlines()[-1].split()[1:6:2]]))
+    assert [printed["mAP"], printed["AP50"], printed["AP75"]] == pytest.approx(reference[:3], abs=1e-3)
+    assert reference[0] > 0.9
+
+
+def test_the_json_is_cocos_result_format(found, images):
+    names = {image["id"]: image["file_name"] for image in images}
+    for r in found[2]:
+        assert r.keys() == {"image_id", "category_id", "bbox", "score", "file_name"}
+        assert names[r["image_id"]] == r["file_name"] and 1 <= r["category_id"] <= 12
+        assert len(r["bbox"]) == 4 and min(r["bbox"][2:]) > 0 and 0.05 < r["score"] <= 1
+    for one in by_picture(found[2]).values():
+        scores = [r["score"] for r in one]
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_the_table_has_a_line_for_each_picture(found, images):
+    lines = found[1].splitlines()
+    assert lines[0].split()[:3] == ["picture", "objects", "ms"] and len(lines) == len(images) + 2
+    assert [line.split()[0] for line in lines[1:-1]] == sorted(image["file_name"] for image in images)
+
+
+def test_every_picture_is_drawn(found, images):
+    import cv2
+
+    folder = found[0] / "drawn"
+    assert files_below(folder) == sorted(image["file_name"] for image in images)
+    for image in images:
+        drawn, plain = cv2.imread(str(folder / image["file_name"])), cv2.imread(str(PICTURES / image["file_name"]))
+        assert drawn.shape == plain.shape == (image["height"], image["width"], 3)
+        assert np.abs(drawn.astype(int) - plain).max() > 60, f"{image['file_name']}: nothing is drawn on it"
+
+
+@pytest.mark.parametrize("batch", [3, 16])
+def test_the_batch_does_not_change_the_boxes(detector, expected, images, tmp_path, batch):
+    some = images[:20]  # the last run is not full
+    ids = {image["id"] for image in some}
+    succeeds("run", detector, *[PICTURES / image["file_name"] for image in some], "--batch", batch, "--json", tmp_path / "boxes.json")
+    assert_same_detections(json.loads((tmp_path / "boxes.json").read_text()), [r for r in expected if r["image_id"] in ids])
+
+
+def test_a_picture_without_a_number_is_counted(detector, tmp_path):
+    (tmp_path / "street.jpg").write_bytes((PICTURES / "000003.jpg").read_bytes())
+    succeeds("run", detector, PICTURES / "000007.jpg", "street.jpg", "--json", "boxes.json", cwd=tmp_path)
+    results = json.loads((tmp_path / "boxes.json").read_text())
+    assert {(r["image_id"], r["file_name"]) for r in results} == {(7, "000007.jpg"), (1, "street.jpg")}
+
+
+def test_the_least_score_is_that_of_the_table_only(detector, tmp_path):
+    strict = succeeds("run", detector, PICTURES / "000003.jpg", "--min-score", 1, "--json", tmp_path / "boxes.json")
+    assert strict.splitlines()[1].split()[1] == "0"
+    assert json.loads((tmp_path / "boxes.json").read_text())
+
+
+def test_raw_outputs_are_those_of_onnx_runtime(session, tmp_path):
+    """One engine, profile n=1, and batches of 1 and 3."""
+    engine = tmp_path / "raw.fov"
+    succeeds("compile", SMALL_SSD / "small_ssd.onnx", "-o", engine, "--timing", "off", "--threads", 2)
+    names = [o.name for o in session.get_outputs()]
+    for batch in (1, 3):
+        x = np.random.default_rng(batch).standard_normal((batch, 3, 256, 256)).astype(np.float32)
+        np.save(tmp_path / "x.npy", x)
+        assert succeeds("run", engine, "--input", "image=x.npy", "--output", f"batch_{batch}", "--check", cwd=tmp_path) == ""
+        assert files_below(tmp_path / f"batch_{batch}") == sorted(f"{name}.npy" for name in names)
+        for name, want in zip(names, session.run(names, {"image": x})):
+            got = np.load(tmp_path / f"batch_{batch}/{name}.npy")
+            assert got.dtype == want.dtype and got.shape == want.shape
+            assert (np.abs(got - want) / np.maximum(1, np.abs(want))).max() < RAW
+
+
+def test_check_names_the_node_that_gives_infinity(two_layer_engine, tmp_path):
+    x = np.zeros((1, 3, 16, 16), np.float32)
+    x[0, 1, 5, 5] = np.inf
+    np.save(tmp_path / "x.npy", x)
+    command = ["run", two_layer_engine, "--input", "x=x.npy", "--output", "results"]
+    succeeds(*command, cwd=tmp_path)
+    done = fovea(*command, "--check", cwd=tmp_path)
+    assert done.returncode != 0 and ("convolution" in done.stderr or "activation" in done.stderr), done.stderr
+
+
+def test_bench_writes_its_figures(detector, tmp_path):
+    printed = succeeds("bench", detector, "--batch", 2, "--threads", 1, "--contexts", 2, "--seconds", 0.3, "--warmup", 0.05, "--json",
+                       "figures.json", "--profile", cwd=tmp_path)
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["batch"] == 2 and figures["threads"] == 1 and figures["contexts"] == 2 and figures["runs"] >= 6
+    assert 0 < figures["min_ms"] <= figures["median_ms"] <= figures["p90_ms"] <= figures["p99_ms"] <= figures["max_ms"]
+    assert figures["images_per_second"] == pytest.approx(2 * 2 / figures["median_ms"] * 1e3)
+    assert figures["peak_resident_bytes"] > figures["arena_bytes"] > 0 and figures["open_to_first_result_ms"] > 0
+    assert figures["replanned"] == "" and figures["profile"][0]["ms"] > 0
+    assert f"median {figures['median_ms']:.2f} ms" in printed

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/cpu_features.h"
+
 namespace fovea::core {
 namespace {
 
@@ -19,7 +21,22 @@ void collect(const Graph& graph, std::vector<std::pair<const Graph*, const Node*
   }
 }
 
+bool offers(const KernelRow& row, const Group& group, const LayoutChoice& layouts) {
+  auto plain = [](Layout l) { return l == Layout::kPlain; };
+  if (!row.layouts) return std::all_of(layouts.inputs.begin(), layouts.inputs.end(), plain) && std::all_of(layouts.outputs.begin(), layouts.outputs.end(), plain);
+  const auto choices = row.layouts(group);
+  return std::any_of(choices.begin(), choices.end(), [&](const LayoutChoice& c) { return c.inputs == layouts.inputs && c.outputs == layouts.outputs; });
+}
+
 }  // namespace
+
+std::string sizes_refusal(const KernelRow& row, const Group& group) {
+  if (row.dynamic_shapes) return "";
+  for (const auto* values : {&group.inputs, &group.outputs})
+    for (const Value* v : *values)
+      if (v && std::any_of(v->shape.begin(), v->shape.end(), [](const Dim& d) { return d.data_dependent(); })) return fmt::format("'{}' has a data-dependent size", v->name);
+  return "";
+}
 
 std::unordered_map<const Node*, int> node_positions(const Graph& graph) {
   std::unordered_map<const Node*, int> positions;
@@ -70,7 +87,9 @@ Result<Assignment> from_recipe(const Graph& graph, const Recipe& recipe) {
   std::vector<const RecipeGroup*> by_anchor(nodes.size(), nullptr);
   for (const RecipeGroup& r : recipe.groups) {
     if (r.nodes.empty() || r.nodes[0] < 0 || static_cast<size_t>(r.nodes[0]) >= nodes.size()) return unsupported("the recipe names a node that the graph does not have");
-    by_anchor[static_cast<size_t>(r.nodes[0])] = &r;
+    auto& anchored = by_anchor[static_cast<size_t>(r.nodes[0])];
+    if (anchored) return unsupported("the recipe has {} twice", nodes[static_cast<size_t>(r.nodes[0])].second->label());
+    anchored = &r;
   }
   const auto positions = node_positions(graph);
   std::vector<std::pair<int, GroupChoice>> choices;
@@ -81,12 +100,13 @@ Result<Assignment> from_recipe(const Graph& graph, const Recipe& recipe) {
     const KernelRow* row = find_kernel(r->kernel);
     if (!row) return unsupported("kernel '{}' does not exist in this build", r->kernel);
     if (row->revision != r->revision) return unsupported("kernel '{}' is at revision {}, the recipe has {}", r->kernel, row->revision, r->revision);
+    if ((row->features & cpu_features()) != row->features) return unsupported("kernel '{}' needs {}", r->kernel, cpu_features_string(row->features));
     std::optional<Group> group;
     if (nodes[i].second->is(row->op))
       for (Group& offered : row->match(*nodes[i].first, *nodes[i].second)) {
         bool same = offered.nodes.size() == r->nodes.size() && r->layouts.inputs.size() == offered.inputs.size() && r->layouts.outputs.size() == offered.outputs.size();
         for (size_t k = 0; same && k < r->nodes.size(); ++k) same = positions.at(offered.nodes[k]) == r->nodes[k];
-        if (same && row->refuse && !row->refuse(offered).empty()) continue;
+        if (same && (!sizes_refusal(*row, offered).empty() || (row->refuse && !row->refuse(offered).empty()) || !offers(*row, offered, r->layouts))) continue;
         if (same) group = std::move(offered);
       }
     if (!group) return unsupported("kernel '{}' does not cover {} as the recipe has it", r->kernel, nodes[i].second->label());

@@ -63,6 +63,8 @@ Result<Assignment> from_recipe(const Graph& graph, const Recipe& recipe);
 
 // Position of every node, depth first, regions after their node.
 std::unordered_map<const Node*, int> node_positions(const Graph& graph);
+// Why the row cannot take the group whose sizes are as they are inferred; empty if it can.
+std::string sizes_refusal(const KernelRow& row, const Group& group);
 // Milliseconds by bytes and multiplications alone, for choosing without timing.
 double rough_ms(const PrepareContext& context);
 PrepareContext describe_group(const Group& group, const Sizes& sizes, int threads, PackedWeights& weights);

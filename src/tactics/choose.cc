@@ -118,11 +118,7 @@ class Chooser {
       if (covered_.contains(n)) return fmt::format("{} is in another group", n->label());
       if (phases_.of(*n) != Phase::kRun) return fmt::format("{} does not run in every run", n->label());
     }
-    if (!row.dynamic_shapes)
-      for (const auto* values : {&group.inputs, &group.outputs})
-        for (const Value* v : *values)
-          if (v && std::any_of(v->shape.begin(), v->shape.end(), [](const Dim& d) { return d.data_dependent(); }))
-            return fmt::format("'{}' has a data-dependent size", v->name);
+    if (std::string refusal = sizes_refusal(row, group); !refusal.empty()) return refusal;
     return row.refuse ? row.refuse(group) : "";
   }
 

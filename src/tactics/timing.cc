@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 
 #include "backends/cpu/target.h"
@@ -120,7 +121,7 @@ Status TimingCache::load(const std::string& path) {
     }
     char* stop = nullptr;
     const double ms = std::strtod(value.c_str(), &stop);
-    if (value.empty() || *stop || !(ms >= 0)) return invalid_argument("{}:{}: expected 'key<tab>milliseconds', found '{}'", path, line, value);
+    if (value.empty() || stop != value.c_str() + value.size() || !(ms >= 0) || std::isinf(ms)) return invalid_argument("{}:{}: expected 'key<tab>milliseconds', found '{}'", path, line, value);
     entries_[key] = {ms, ""};
   }
   return {};

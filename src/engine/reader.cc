@@ -132,7 +132,7 @@ class Reader {
       g.outputs.push_back(v);
     }
     g.output_names = texts(from->output_names());
-    if (g.output_names.size() != g.outputs.size()) return bad("outputs and their names differ in number");
+    if (!g.parent() && g.output_names.size() != g.outputs.size()) return bad("outputs and their names differ in number");
     return {};
   }
 

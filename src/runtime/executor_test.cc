@@ -52,7 +52,7 @@ using testing::HasSubstr;
 std::unique_ptr<Graph> parsed(const std::string& text) {
   auto g = parse(text, find_op);
   EXPECT_TRUE(g.ok()) << g.status().message() << "\n" << text;
-  return g.ok() ? *std::move(g) : nullptr;
+  return g.ok() ? *std::move(g) : std::make_unique<Graph>();
 }
 
 TensorPtr random_tensor(DType type, const Dims& dims, std::mt19937& rng) {
@@ -285,7 +285,7 @@ graph @main(%end: int64[], %x: int64[1]) -> (r = %r, y = %y, ten = %pair) {
 
 // Boxes and scores to detections: TopK, Nms, and what reads its count.
 constexpr const char* kDetect = R"(symbols(n in [1,16])
-graph @main(%boxes: float32[n,40,4], %scores: float32[n,3,40]) -> (kept = %kept, s = %s, total = %total) {
+graph @main(%boxes: float32[n,40,4], %scores: float32[n,40,3]) -> (kept = %kept, s = %s, total = %total) {
   %kept, %s = Nms(%boxes, %scores) {box_form="centre", score_threshold=0.5, iou_threshold=0.4, max_per_group=10, output="indices"}
   %total = ReduceSum(%s) {axes=[0], keepdims=true}
 })";
@@ -293,9 +293,9 @@ graph @main(%boxes: float32[n,40,4], %scores: float32[n,3,40]) -> (kept = %kept,
 TEST(Executor, ZeroAndManyDetections) {
   Rig rig(kDetect);
   for (int64_t n : {1, 2}) {
-    rig.check_shapes({{n, 40, 4}, {n, 3, 40}});
-    std::vector<TensorPtr> in = rig.random_inputs({{n, 40, 4}, {n, 3, 40}});
-    in[1] = *Tensor::allocate(DType::kFloat32, {n, 3, 40});
+    rig.check_shapes({{n, 40, 4}, {n, 40, 3}});
+    std::vector<TensorPtr> in = rig.random_inputs({{n, 40, 4}, {n, 40, 3}});
+    in[1] = *Tensor::allocate(DType::kFloat32, {n, 40, 3});
     rig.check(in, "none");
     auto none = rig.run(in);
     ASSERT_TRUE(none.ok());

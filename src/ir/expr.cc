@@ -480,15 +480,20 @@ Interval difference(const Expr& a, const Expr& b) {
 }
 }  // namespace
 
+// min(a, min(a, b)) == min(a, b); max alike.
+static bool holds(const Expr& e, ExprOp op, const Expr& x) { return e.op() == op && (e.args()[0] == x || e.args()[1] == x); }
+
 Expr min(const Expr& a, const Expr& b) {
-  if (a == b) return a;
+  if (a == b || holds(a, ExprOp::kMin, b)) return a;
+  if (holds(b, ExprOp::kMin, a)) return b;
   const Interval d = difference(a, b);
   if (d.hi <= 0) return a;
   if (d.lo >= 0) return b;
   return compare(a, b) < 0 ? make(ExprOp::kMin, DType::kInt64, {a, b}) : make(ExprOp::kMin, DType::kInt64, {b, a});
 }
 Expr max(const Expr& a, const Expr& b) {
-  if (a == b) return a;
+  if (a == b || holds(a, ExprOp::kMax, b)) return a;
+  if (holds(b, ExprOp::kMax, a)) return b;
   const Interval d = difference(a, b);
   if (d.hi <= 0) return b;
   if (d.lo >= 0) return a;
@@ -542,6 +547,7 @@ Expr select(const Expr& condition, const Expr& a, const Expr& b) {
 }
 Expr cast(const Expr& a, DType to) {
   if (a.dtype() == to) return a;
+  if (to == DType::kBool && a.dtype() == DType::kInt64 && (a.lo() > 0 || a.hi() < 0)) return Expr::boolean(true);
   return fold_or_make(ExprOp::kCast, to, {a});
 }
 Expr float_op(ExprOp op, const std::vector<Expr>& args) { return fold_or_make(op, args[0].dtype(), args); }

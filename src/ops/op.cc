@@ -19,18 +19,19 @@ std::string onnx_key(std::string_view domain, std::string_view op_type) {
   return domain.empty() || domain == "ai.onnx" ? std::string(op_type) : fmt::format("{}:{}", domain, op_type);
 }
 
-int edit_distance(std::string_view a, std::string_view b) {
-  std::vector<int> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = static_cast<int>(j);
-  for (size_t i = 1; i <= a.size(); ++i) {
-    int diagonal = row[0];
-    row[0] = static_cast<int>(i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      int next = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-      diagonal = row[j], row[j] = next;
+// Insertions, deletions, substitutions and swaps of neighbours.
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i)
+    for (size_t j = 0; j <= b.size(); ++j) {
+      if (i == 0 || j == 0) {
+        d[i][j] = i + j;
+        continue;
+      }
+      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
     }
-  }
-  return row[b.size()];
+  return d[a.size()][b.size()];
 }
 
 }  // namespace
@@ -62,10 +63,10 @@ const OpDef* find_onnx_op(std::string_view domain, std::string_view op_type) {
 
 std::string nearest_onnx_op(std::string_view op_type) {
   std::string_view best;
-  int distance = 3;  // further away it is no spelling mistake
+  size_t distance = op_type.size() / 3 + 1;  // further away it is no spelling mistake
   for (const OpDef* op : kOps)
     for (std::string_view name : op->onnx)
-      if (int d = name.empty() ? 99 : edit_distance(op_type, name); d < distance) distance = d, best = name;
+      if (size_t d = name.empty() ? distance : edit_distance(op_type, name); d < distance) distance = d, best = name;
   return std::string(best);
 }
 

@@ -45,9 +45,11 @@ Expr backward_index(const Expr& index, const Expr& size, int64_t lowest) {
   return select(less(index, 0), from_back(), from_front());
 }
 
-// Its magnitude; beyond every size all steps are alike, and sums with them must not overflow.
+// Its magnitude; beyond every size that memory can hold all steps are alike, and sums with them must stay clear of the
+// bound at which expressions count as unbounded.
+constexpr int64_t kLongestStep = int64_t{1} << 44;
 Expr step_size(int64_t step) {
-  return step < 0 ? -std::max(step, -kUnbounded) : std::min(step, kUnbounded);
+  return step < 0 ? -std::max(step, -kLongestStep) : std::min(step, kLongestStep);
 }
 
 Status infer(InferContext& c) {

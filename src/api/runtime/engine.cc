@@ -68,7 +68,12 @@ struct Context::Impl {
     Impl& impl;
   };
 
-  void bind() { check(executor.bind(take(engine->main().specialise(shapes, engine->threads())))); }
+  // `shapes` are those that the executor is bound to, or none: a bind that fails leaves nothing that looks ready.
+  void bind(std::vector<std::vector<int64_t>> wanted) {
+    shapes.clear();
+    check(executor.bind(take(engine->main().specialise(wanted, engine->threads()))));
+    shapes = std::move(wanted);
+  }
 
   void set_inputs(std::span<const Tensor> inputs) {
     const core::Graph& g = engine->main().graph();
@@ -87,14 +92,9 @@ struct Context::Impl {
     }
     // In the steady state (the shapes of the last run) nothing is looked up.
     if (same) return;
-    shapes.clear();
-    for (const Tensor& t : inputs) shapes.push_back(t.shape());
-    try {
-      bind();
-    } catch (...) {
-      shapes.clear();
-      throw;
-    }
+    std::vector<std::vector<int64_t>> wanted;
+    for (const Tensor& t : inputs) wanted.push_back(t.shape());
+    bind(std::move(wanted));
   }
 
   void run(std::span<const Tensor> inputs) {
@@ -118,8 +118,7 @@ Context Engine::create_context() const {
 
 void Context::prepare(const std::vector<std::vector<int64_t>>& input_shapes) {
   Impl::Turn turn(*impl_);
-  impl_->shapes = input_shapes;
-  impl_->bind();
+  impl_->bind(input_shapes);
 }
 
 std::vector<Tensor> Context::run(std::span<const Tensor> inputs) {

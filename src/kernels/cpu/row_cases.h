@@ -1,7 +1,7 @@
 // For the test and the benchmark of all rows: small graphs, one in a line of row_cases.inc, as ONNX would write them.
 //   Conv 2x17x38x38 c:24x17x3x3 c:24 | strides=2,1 pads=1,1,1,1 group=1 | Add Relu
 // The operator and its inputs (c: a constant of that shape, i: integers, - absent), its attributes, and what follows it: Add brings an input of the
-// output's shape, add:24 a constant; other operators take attributes in brackets, Clip its bounds: LeakyRelu(alpha=0.1), Clip(0,6).
+// output's shape, add:24 a constant (so do sub, mul, div, max, min); other operators take attributes in brackets, Clip its bounds: LeakyRelu(alpha=0.1), Clip(0,6).
 #pragma once
 
 #include <charconv>
@@ -126,7 +126,9 @@ class Parser {
     const std::string name = word.substr(0, open);
     const std::string inside = open == std::string::npos ? "" : word.substr(open + 1, word.size() - open - 2);
     if (name == "Add") return node("Add", {}, {value, fresh(*constant_shape(value->shape))});
-    if (name.starts_with("add:")) return node("Add", {}, {value, input("c:" + name.substr(4), {})});
+    for (const char* op : {"Add", "Sub", "Mul", "Div", "Max", "Min"})
+      if (name.size() >= 4 && name[3] == ':' && name.substr(1, 2) == std::string_view(op).substr(1) && (name[0] ^ 0x20) == op[0])
+        return node(op, {}, {value, input("c:" + name.substr(4), {})});
     if (name != "Clip") return node(name, attributes({inside}), {value});
     std::vector<Value*> bounds = {value};
     for (const std::string& b : split(inside, ',')) bounds.push_back(b.empty() ? nullptr : case_.graph->add_constant(Tensor::scalar(std::stof(b))));

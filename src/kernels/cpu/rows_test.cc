@@ -244,7 +244,9 @@ TEST(Rows, NaNAndInfinityGoWhereTheyMust) {
   const std::string_view lines[] = {
       "Conv 1x32x12x12 c:48x32x3x3 c:48 | pads=1,1,1,1 |", "Conv 2x16x9x9 c:16x16x1x1 - | |",     "Conv 1x3x20x20 c:16x3x3x3 - | strides=2,2 |",
       "Conv 1x32x9x9 c:32x1x3x3 - | group=32 |",           "Gemm 7x33 c:33x20 c:20 | |",          "MatMul 2x5x6 2x6x7 | |",
-      "ConvTranspose 1x16x5x5 c:16x16x2x2 - | strides=2,2 |", "AveragePool 1x16x9x9 | kernel_shape=3,3 |"};
+      "ConvTranspose 1x16x5x5 c:16x16x2x2 - | strides=2,2 |", "AveragePool 1x16x9x9 | kernel_shape=3,3 |",
+      "Max 5x41 5x41 | |",                       "Exp 5x41 | |",                              "Sigmoid 5x41 | |",
+      "Tanh 5x41 | |",                           "HardSwish 5x41 | |",                        "Clip 5x41 | | Relu"};
   for (std::string_view line : lines)
     for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
       auto c = rows::parse_case(line, kSeed);

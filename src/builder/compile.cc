@@ -155,22 +155,28 @@ class Compiler {
       ChooseOptions options;
       options.threads = threads_, options.keep_candidates = true;
       options.progress = [&](int done, int total) { progress(fmt::format("choosing kernels, profile {} of {}", i + 1, profiles.size()), done, total); };
-      FOVEA_TRY_SET(Assignment assignment, choose(graph(), profiles[i], timer, weights, options));
-      FOVEA_TRY(profile(profiles[i], std::move(assignment), weights));
+      // A kernel may refuse when it is made ready for good: rows for any size are not asked before.
+      while (true) {
+        FOVEA_TRY_SET(Assignment assignment, choose(graph(), profiles[i], timer, weights, options));
+        Specialisation::Refusal refusal;
+        Status made = profile(profiles[i], std::move(assignment), weights, refusal);
+        if (made.ok()) break;
+        if (refusal.position < 0 || !options.banned.insert({refusal.position, refusal.kernel}).second) return made;
+      }
     }
     result_.kernels_timed = timer.measured();
     if (!o_.timing_cache.empty() && timer.measured() > 0) FOVEA_TRY(cache.save(o_.timing_cache));
     return {};
   }
 
-  Status profile(const SymbolValues& sizes, Assignment assignment, PackedWeights& weights) {
-    recipes_.push_back(to_recipe(graph(), sizes, assignment));
+  Status profile(const SymbolValues& sizes, Assignment assignment, PackedWeights& weights, Specialisation::Refusal& refusal) {
+    Recipe recipe = to_recipe(graph(), sizes, assignment);
     ProfileReport report{sizes, assignment.groups, assignment.reformat_ms, 0, 0, 0, 0};
     FOVEA_TRY_SET(Plan plan, build_plan(graph(), std::move(assignment)));
     report.reformats = plan.reformats, report.views = plan.views, report.copies = plan.copies;
-    Specialisation::Refusal refusal;
     FOVEA_TRY_SET(auto spec, Specialisation::make(std::make_shared<const Plan>(std::move(plan)), sizes, threads_, weights, refusal));
     report.arena_bytes = spec->arena_bytes();
+    recipes_.push_back(std::move(recipe));
     profiles_.push_back(std::move(report));
     return {};
   }

@@ -71,6 +71,11 @@ def test_an_empty_picture(detector, tmp_path):
     pictures_refused(detector, tmp_path, ["picture.jpg", "an empty file"])
 
 
+def test_a_picture_below_a_file(detector, tmp_path):
+    (tmp_path / "file").touch()
+    pictures_refused(detector, tmp_path, ["file/picture.jpg", "Not a directory"], ["file/picture.jpg"])
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unreadable for root")
 def test_an_unreadable_picture(detector, tmp_path):
     (tmp_path / "picture.jpg").write_bytes((PICTURES / "000001.jpg").read_bytes())

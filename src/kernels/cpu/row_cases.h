@@ -7,6 +7,7 @@
 #include <charconv>
 #include <random>
 
+#include "ir/infer.h"
 #include "kernels/kernel.h"
 #include "ops/op.h"
 
@@ -52,7 +53,7 @@ inline std::vector<int64_t> numbers(std::string_view text, char at) {
 inline AttrValue attribute(const std::string& name, const std::string& text) {
   constexpr std::string_view kLists[] = {"strides", "pads", "dilations", "kernel_shape", "axes", "perm", "output_padding", "output_shape"};
   if (std::ranges::find(kLists, name) != std::end(kLists)) return numbers(text, ',');
-  if (name == "alpha" || name == "beta" || name == "epsilon") return std::stod(text);
+  if (name == "alpha" || name == "beta" || name == "epsilon" || name.ends_with("_threshold")) return std::stod(text);
   if (std::isalpha(static_cast<unsigned char>(text[0]))) return text;
   return int64_t{std::stoll(text)};
 }
@@ -112,13 +113,23 @@ class Parser {
 
   Result<Value*> node(const std::string& op_type, AttrMap map, const std::vector<Value*>& inputs) {
     const OpDef* def = find_onnx_op("", op_type);
-    if (!def) return internal_error("no operator reads ONNX's {}", op_type);
+    if (!def) return canonical(op_type, map, inputs);
     OnnxNode onnx;
     onnx.op_type = op_type, onnx.opset = 21, onnx.attributes = std::move(map), onnx.inputs = inputs, onnx.outputs = {"y"};
     ImportContext context(*case_.graph, onnx, *def);
     FOVEA_TRY(def->import(context));
     FOVEA_TRY(context.deferred());
     return context.results()[0];
+  }
+
+  // An operator that ONNX has not.
+  Result<Value*> canonical(const std::string& name, const AttrMap& map, const std::vector<Value*>& inputs) {
+    const OpInfo* op = find_op(name);
+    if (!op) return internal_error("no operator reads ONNX's {}, nor is it one of fovea's own", name);
+    FOVEA_TRY_SET(AttrsPtr attrs, op->attrs.from_map(map));
+    Node* n = case_.graph->add_node(op, std::move(attrs), inputs, op->max_outputs);
+    FOVEA_TRY(infer_node(*case_.graph, *n));
+    return n->output();
   }
 
   Result<Value*> follow(const std::string& word, Value* value) {

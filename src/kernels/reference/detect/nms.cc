@@ -17,7 +17,7 @@ struct Row {
 template <typename C>
 class Nms {
  public:
-  explicit Nms(KernelContext& c) : c_(c), a_(c.attrs<NmsAttrs>()) {}
+  explicit Nms(KernelContext& c, nms::Suppress<C> hard = nms::suppress<C>) : c_(c), a_(c.attrs<NmsAttrs>()), hard_(hard) {}
 
   Status run() {
     FOVEA_TRY(load_inputs());
@@ -72,6 +72,7 @@ class Nms {
 
   void select() {
     nms::Workspace<C> w{};
+    w.hard = hard_;
     w.row = c_.scratch->template array<Candidate<C>>(classes_);
     int64_t largest = 0, total = 0;
     for (int64_t b = 0; b < batch_; ++b) {
@@ -208,6 +209,7 @@ class Nms {
 
   KernelContext& c_;
   const NmsAttrs& a_;
+  nms::Suppress<C> hard_;
   nms::Limits<C> limits_{};
   const C *boxes_ = nullptr, *scores_ = nullptr;
   const int64_t* group_ = nullptr;
@@ -218,6 +220,8 @@ class Nms {
 };
 
 }  // namespace
+
+Status nms::run(KernelContext& c, Suppress<float> hard) { return Nms<float>(c, hard).run(); }
 
 Status reference_Nms(KernelContext& c) {
   const bool wide = c.in(0).dtype == DType::kFloat64 || c.in(1).dtype == DType::kFloat64;

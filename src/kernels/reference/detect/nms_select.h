@@ -129,6 +129,9 @@ int64_t suppress(const NmsAttrs& a, const Limits<C>& limits, const Image<C>& ima
   return found;
 }
 
+template <typename C>
+using Suppress = int64_t (*)(const NmsAttrs&, const Limits<C>&, const Image<C>&, Candidate<C>* group, int64_t count, Corners<C>* kept);
+
 // Soft suppression. `queue` and `kept` have room for `count`.
 template <typename C>
 struct Queued {
@@ -176,6 +179,7 @@ struct Workspace {
   // Only where groups are classes.
   Candidate<C>* unsorted;
   int64_t* ends;  // of each class
+  Suppress<C> hard = suppress<C>;
 };
 
 // Candidates of equal keys side by side.
@@ -205,7 +209,7 @@ int64_t select(const NmsAttrs& a, const Limits<C>& limits, const Image<C>& image
     if (a.pre_top_k_of == NmsScope::kGroup) size = keep_best(all + begin, size, a.pre_top_k);
     std::sort(all + begin, all + begin + size, before<C>);
     const int64_t kept = w.queue ? suppress_softly(a, limits, image, all + begin, size, w.kept, w.queue)
-                                 : suppress(a, limits, image, all + begin, size, w.kept);
+                                 : w.hard(a, limits, image, all + begin, size, w.kept);
     std::move(all + begin, all + begin + kept, all + found);
     found += kept;
   }
@@ -213,5 +217,8 @@ int64_t select(const NmsAttrs& a, const Limits<C>& limits, const Image<C>& image
   std::sort(all, all + found, before<C>);
   return found;
 }
+
+// The whole operator on float32 and shorter, with another way to suppress a sorted group.
+Status run(KernelContext& c, Suppress<float> hard);
 
 }  // namespace fovea::core::nms

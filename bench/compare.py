@@ -72,6 +72,15 @@ class Fovea(Peer):
             raise SystemExit("fovea did not start")
 
 
+def picture_input(folder, shape):
+    import cv2
+    import numpy as np
+    files = sorted(f for f in os.listdir(folder) if f.lower().endswith((".jpg", ".png")))[:shape[0]]
+    mean, std = np.float32([.485, .456, .406]), np.float32([.229, .224, .225])
+    pictures = [cv2.resize(cv2.imread(os.path.join(folder, f)), (shape[3], shape[2]))[..., ::-1] for f in files]
+    return np.ascontiguousarray(((np.stack(pictures).astype(np.float32) / 255 - mean) / std).transpose(0, 3, 1, 2), dtype=np.float32)
+
+
 def median(values):
     return sorted(values)[len(values) // 2]
 
@@ -83,7 +92,7 @@ def compare(a, model, batch, folder):
     graph = onnx.load(model, load_external_data=False).graph
     shape = [d.dim_value or batch for d in graph.input[0].type.tensor_type.shape.dim]
     shape[0] = batch if graph.input[0].type.tensor_type.shape.dim[0].dim_param else shape[0]
-    np.save(x_file, np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
+    np.save(x_file, picture_input(a.pictures, shape) if a.pictures else np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
     engine = os.path.join(folder, os.path.basename(model) + ".fov")
     if not os.path.exists(engine):
         shapes = [s for b in a.batch for s in ("--shapes", f"n={b}")]
@@ -105,8 +114,10 @@ def compare(a, model, batch, folder):
     worst = 0.0
     for i, o in enumerate(graph.output):
         want, got = reference[f"arr_{i}"], np.load(os.path.join(out, o.name + ".npy"))
-        if want.shape != got.shape:
-            raise SystemExit(f"{model}: output {o.name}: ONNX Runtime gives {want.shape}, fovea {got.shape}")
+        if want.shape != got.shape:  # a box at the threshold, on one side here and on the other there
+            print(f"{model}: output {o.name}: ONNX Runtime gives {want.shape}, fovea {got.shape}", file=sys.stderr)
+            worst = float("nan")
+            break
         worst = max(worst, float(np.abs(want.astype(np.float64) - got).max()) if want.size else 0.0)
     medians = {k: median(r.times) for k, r in runners.items()}
     best = min(medians["onnxruntime"], medians["openvino"])
@@ -123,6 +134,7 @@ def main():
     p.add_argument("--rounds", type=int, default=15)
     p.add_argument("--fovea", default=os.path.join(ROOT, "build", "release", "bin", "fovea"))
     p.add_argument("--json", help="write the figures to a file")
+    p.add_argument("--pictures", help="folder of pictures to make the input of (stretched, ImageNet normalisation); without it the input is noise")
     p.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     p.add_argument("--input", help=argparse.SUPPRESS)
     a = p.parse_args()

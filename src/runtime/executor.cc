@@ -155,6 +155,7 @@ Status Executor::run(std::span<const TensorRef> inputs, std::span<TensorRef> out
     if (plan.tensors[i].home == PlanTensor::Home::kInput) refs_[i].data = address(static_cast<int>(i));
   ThreadCountScope threads(s.threads());
   Status status;
+  if (check_finite) FOVEA_TRY(check_inputs());
   try {
     status = run_steps(plan.run_steps);
   } catch (const std::bad_alloc&) {
@@ -269,6 +270,18 @@ Status Executor::bind_sizes(const Step& step) {
     any = bind(*step.node);
   }
   return any ? spec_->plan().program.run(values_, known_) : Status();
+}
+
+// A fused ReLU may turn NaN into 0: NaN that came in from outside is seen only here.
+Status Executor::check_inputs() const {
+  for (size_t i = 0; i < user_inputs_.size(); ++i) {
+    const TensorRef& r = user_inputs_[i];
+    if (r.dtype != DType::kFloat32) continue;
+    for (int64_t k = 0; k < r.count(); ++k)
+      if (std::isnan(static_cast<const float*>(r.data)[k]))
+        return invalid_argument("input '{}' holds NaN (element {} of {})", spec_->plan().graph->inputs[i]->name, k, r.count());
+  }
+  return {};
 }
 
 Status Executor::check_outputs(const Step& step) const {

@@ -50,6 +50,7 @@ class Executor {
   Status refresh_output(int tensor);
   Status bind_sizes(const Step& step);
   void* address(int tensor) const;
+  Status check_inputs() const;
   Status check_outputs(const Step& step) const;
   static Status resize_output(void* owner, size_t index, TensorRef& output, std::span<const int64_t> shape);
 

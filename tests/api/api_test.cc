@@ -1,0 +1,268 @@
+// The C++ API as its users see it: public headers and shared libraries only.
+#include <fovea/compile.h>
+#include <fovea/detector.h>
+#include <fovea/version.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+namespace fovea {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+namespace fs = std::filesystem;
+
+const std::string kModel = FOVEA_SOURCE_DIR "/models/small_ssd/";
+
+// Compiled once for all tests; without timing, so that it takes a second.
+class Api : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = fs::temp_directory_path() / ("fovea_api_test_" + std::to_string(::getpid()));
+    fs::create_directories(folder_);
+    CompileOptions options;
+    options.card = kModel + "card.toml";
+    options.timing = false, options.threads = 1;
+    compile(kModel + "small_ssd.onnx", path("card.fov"), options);
+    options.card.clear();
+    compile(kModel + "small_ssd.onnx", path("plain.fov"), options);
+  }
+  static void TearDownTestSuite() { fs::remove_all(folder_); }
+  static std::string path(const std::string& name) { return (folder_ / name).string(); }
+  static Engine engine(const std::string& name = "card.fov") {
+    EngineOptions options;
+    options.threads = 1;
+    return Engine::open(path(name), options);
+  }
+  static Tensor input(int64_t n, float scale = 1) {
+    Tensor t(ElementType::kFloat32, {n, 3, 256, 256});
+    uint32_t state = 1;
+    for (int64_t i = 0; i < t.count(); ++i) {
+      state = state * 1664525u + 1013904223u;
+      t.as<float>()[i] = scale * (static_cast<float>(state >> 8) / (1 << 23) - 1);
+    }
+    return t;
+  }
+  template <typename F>
+  static void error(F&& f, ErrorCode code, const std::string& what) {
+    try {
+      f();
+      ADD_FAILURE() << "nothing thrown: " << what;
+    } catch (const Error& e) {
+      EXPECT_EQ(static_cast<int>(e.code()), static_cast<int>(code)) << e.what();
+      EXPECT_THAT(e.what(), HasSubstr(what));
+    }
+  }
+  static std::vector<std::byte> bytes(const Tensor& t, size_t size) {
+    const auto* p = static_cast<const std::byte*>(t.data());
+    return {p, p + size};
+  }
+
+  static fs::path folder_;
+};
+fs::path Api::folder_;
+
+TEST_F(Api, Versions) {
+  EXPECT_STREQ(library_version(), FOVEA_VERSION_STRING);
+  EXPECT_STREQ(fovea_version(), FOVEA_VERSION_STRING);
+  EXPECT_THAT(library_dependencies(), HasSubstr("oneDNN"));
+}
+
+TEST_F(Api, AnEngineTellsWhatItTakes) {
+  const Engine e = engine("plain.fov");
+  ASSERT_EQ(e.inputs().size(), 1u);
+  EXPECT_EQ(e.inputs()[0].name, "image");
+  EXPECT_EQ(e.inputs()[0].type, ElementType::kFloat32);
+  EXPECT_THAT(e.inputs()[0].shape, ElementsAre(-1, 3, 256, 256));
+  EXPECT_THAT(e.inputs()[0].symbolic, ElementsAre(testing::_, "3", "256", "256"));
+  EXPECT_EQ(e.outputs().size(), 2u);
+  EXPECT_FALSE(e.has_card());
+  EXPECT_EQ(e.threads(), 1);
+  EXPECT_EQ(e.replanned(), "");
+  EXPECT_EQ(e.fovea_version(), FOVEA_VERSION_STRING);
+  EXPECT_EQ(e.source_name(), "small_ssd.onnx");
+  EXPECT_TRUE(engine().has_card());
+  EXPECT_THAT(engine().card(), HasSubstr("[picture]"));
+}
+
+TEST_F(Api, OwnAndCallersOutputsAreTheSame) {
+  const Engine e = engine("plain.fov");
+  Context a = e.create_context(), b = e.create_context();
+  for (int64_t n : {1, 3, 1}) {
+    const Tensor in = input(n);
+    const std::vector<Tensor> own = a.run(std::span(&in, 1));
+    std::vector<Tensor> mine;
+    for (const auto& shape : b.output_capacity({in.shape()})) {
+      std::vector<int64_t> room = shape;
+      room[0] += 1;  // more than needed
+      mine.emplace_back(ElementType::kFloat32, room);
+    }
+    const Event done = b.enqueue(std::span(&in, 1), mine, Stream());
+    done.wait();
+    EXPECT_TRUE(done.done());
+    ASSERT_EQ(own.size(), mine.size());
+    for (size_t i = 0; i < own.size(); ++i) {
+      EXPECT_EQ(own[i].shape()[0], n);
+      EXPECT_EQ(own[i].shape(), mine[i].shape());
+      EXPECT_EQ(bytes(own[i], own[i].bytes()), bytes(mine[i], own[i].bytes()));
+    }
+  }
+}
+
+TEST_F(Api, DataDependentOutputsHaveACapacity) {
+  Context c = engine().create_context();
+  const auto capacity = c.output_capacity({{2, 3, 256, 256}});
+  ASSERT_EQ(capacity.size(), 4u);
+  EXPECT_THAT(capacity[0], ElementsAre(200, 4));  // 2 pictures of at most 100 detections
+  const Tensor in = input(2, 0);
+  const auto out = c.run(std::span(&in, 1));
+  EXPECT_LE(out[0].shape()[0], 200);
+  EXPECT_EQ(out[0].shape()[0], out[1].shape()[0]);
+}
+
+TEST_F(Api, WrongCallsSayWhatWasExpected) {
+  Context c = engine("plain.fov").create_context();
+  auto run = [&](const Tensor& t) { c.run(std::span(&t, 1)); };
+  const Tensor good = input(1);
+  error([&] { c.run({}); }, ErrorCode::kInvalidArgument, "expected 1 inputs, found 0");
+  error([&] { run(Tensor(ElementType::kInt64, {1, 3, 256, 256})); }, ErrorCode::kInvalidArgument, "input 'image': expected float32, found int64");
+  error([&] { run(Tensor(ElementType::kFloat32, {1, 3, 255, 256})); }, ErrorCode::kInvalidArgument, "found [1,3,255,256]");
+  error([&] { run(Tensor(ElementType::kFloat32, {3, 256, 256})); }, ErrorCode::kInvalidArgument, "found [3,256,256]");
+  error([&] { run(Tensor(ElementType::kFloat32, {0, 3, 256, 256})); }, ErrorCode::kInvalidArgument, "found [0,3,256,256]");
+  error([&] { run(Tensor(ElementType::kFloat32, std::vector<int64_t>(9, 1))); }, ErrorCode::kInvalidArgument, "rank 9");
+  error([&] { run(Tensor()); }, ErrorCode::kInvalidArgument, "expected float32");
+  error([&] { Tensor(ElementType::kFloat32, {-1}); }, ErrorCode::kInvalidArgument, "cannot have this shape");
+  float few[3];
+  error([&] { Tensor::borrow(ElementType::kFloat32, {4}, few, sizeof few); }, ErrorCode::kInvalidArgument, "needs 16 bytes, found 12");
+
+  std::vector<Tensor> none, small(2, Tensor(ElementType::kFloat32, {1}));
+  error([&] { c.run(std::span(&good, 1), none); }, ErrorCode::kInvalidArgument, "expected 2 outputs, found 0");
+  error([&] { c.run(std::span(&good, 1), small); }, ErrorCode::kInvalidArgument, "expected writable float32 memory");
+  std::vector<Tensor> wrong;
+  for (const auto& shape : c.output_capacity({good.shape()})) wrong.emplace_back(ElementType::kFloat64, shape);
+  error([&] { c.run(std::span(&good, 1), wrong); }, ErrorCode::kInvalidArgument, "expected writable float32 memory");
+  EXPECT_EQ(c.run(std::span(&good, 1)).size(), 2u);  // it still works
+}
+
+TEST_F(Api, APrepareThatFailsLeavesNothingThatLooksReady) {
+  Context c = engine("plain.fov").create_context();
+  const Tensor one = input(1), bad(ElementType::kFloat32, {1, 3, 8, 8});
+  const auto first = c.run(std::span(&one, 1));
+  const auto want = bytes(first[0], first[0].bytes());
+  error([&] { c.prepare({{1, 3, 8, 8}}); }, ErrorCode::kInvalidArgument, "found [1,3,8,8]");
+  error([&] { c.run(std::span(&bad, 1)); }, ErrorCode::kInvalidArgument, "found [1,3,8,8]");
+  error([&] { c.prepare({}); }, ErrorCode::kInvalidArgument, "0 shapes were given");
+  c.prepare({{1, 3, 256, 256}});
+  const auto again = c.run(std::span(&one, 1));
+  EXPECT_EQ(bytes(again[0], again[0].bytes()), want);
+}
+
+TEST_F(Api, OneContextInTwoThreadsIsRefused) {
+  Context c = engine("plain.fov").create_context();
+  const Tensor in = input(1);
+  std::atomic<bool> inside{false}, tried{false};
+  bool refused = false;
+  c.set_observer([&](const StepInfo&) {
+    inside = true;
+    while (!tried) std::this_thread::yield();
+  });
+  std::thread other([&] {
+    while (!inside) std::this_thread::yield();
+    try {
+      c.run(std::span(&in, 1));
+    } catch (const Error& e) {
+      refused = std::string(e.what()).find("two threads at once") != std::string::npos;
+    }
+    tried = true;
+  });
+  EXPECT_EQ(c.run(std::span(&in, 1)).size(), 2u);
+  other.join();
+  EXPECT_TRUE(refused);
+  c.set_observer(nullptr);
+  EXPECT_EQ(c.run(std::span(&in, 1)).size(), 2u);  // the turn was given back
+}
+
+TEST_F(Api, TwoContextsInTwoThreads) {
+  const Engine e = engine("plain.fov");
+  const Tensor in = input(1);
+  Context first = e.create_context();
+  const auto out = first.run(std::span(&in, 1));
+  const auto want = bytes(out[0], out[0].bytes());
+  auto work = [&] {
+    Context c = e.create_context();
+    for (int i = 0; i < 5; ++i) {
+      const auto found = c.run(std::span(&in, 1));
+      EXPECT_EQ(bytes(found[0], found[0].bytes()), want);
+    }
+  };
+  std::thread a(work), b(work);
+  a.join(), b.join();
+}
+
+TEST_F(Api, AnObserverHearsTheOnnxNodes) {
+  Context c = engine("plain.fov").create_context();
+  const Tensor in = input(1);
+  int steps = 0, named = 0;
+  c.set_observer([&](const StepInfo& s) {
+    ++steps;
+    named += !s.onnx_nodes.empty();
+    EXPECT_FALSE(s.kernel.empty());
+    EXPECT_LE(s.begin_ns, s.end_ns);
+  });
+  c.run(std::span(&in, 1));
+  EXPECT_GT(steps, 10);
+  EXPECT_GT(named, 10);
+}
+
+TEST_F(Api, CheckFiniteNamesTheNode) {
+  Context c = engine("plain.fov").create_context();
+  Tensor in = input(1);
+  in.as<float>()[77] = std::numeric_limits<float>::quiet_NaN();
+  c.check_finite(true);
+  error([&] { c.run(std::span(&in, 1)); }, ErrorCode::kInvalidArgument, "input 'image' holds NaN (element 77 of ");
+  in.as<float>()[77] = std::numeric_limits<float>::infinity();
+  error([&] { c.run(std::span(&in, 1)); }, ErrorCode::kInvalidArgument, " gave ");
+}
+
+TEST_F(Api, DamagedAndMissingEngines) {
+  error([] { Engine::open(path("none.fov")); }, ErrorCode::kInvalidArgument, "none.fov");
+  std::ofstream(path("bad.fov")) << "not an engine at all, but long enough to hold a header of 64 bytes";
+  error([] { Engine::open(path("bad.fov")); }, ErrorCode::kInvalidModel, "bad.fov");
+  error([] { compile(path("none.onnx"), path("x.fov")); }, ErrorCode::kInvalidArgument, "none.onnx");
+  EXPECT_FALSE(fs::exists(path("x.fov")));
+}
+
+TEST_F(Api, ADetectorFindsWhatIsOnAPicture) {
+  Detector d(engine());
+  std::vector<Picture> pictures = {read_picture(kModel + "pictures/000001.jpg"), read_picture(kModel + "pictures/000002.jpg")};
+  const auto one = d.detect(pictures[0]);
+  ASSERT_FALSE(one.empty());
+  EXPECT_GT(one[0].score, 0.5f);
+  for (size_t i = 0; i < one.size(); ++i) {
+    EXPECT_TRUE(i == 0 || one[i - 1].score >= one[i].score);
+    EXPECT_GE(one[i].label, 0);
+    EXPECT_FALSE(d.class_name(one[i].label).empty());
+  }
+  const auto both = d.detect(pictures, 2);
+  ASSERT_EQ(both.size(), 2u);
+  ASSERT_EQ(both[0].size(), one.size());
+  for (size_t i = 0; i < one.size(); ++i) {
+    EXPECT_EQ(both[0][i].label, one[i].label);
+    EXPECT_NEAR(both[0][i].score, one[i].score, 1e-4);
+    EXPECT_NEAR(both[0][i].x0, one[i].x0, 0.01);
+  }
+  EXPECT_TRUE(d.detect(std::span<const Picture>()).empty());
+  error([&] { d.detect(Picture{2, 2, {1, 2, 3}}); }, ErrorCode::kInvalidArgument, "2 x 2 pixels needs 12 bytes, found 3");
+  error([] { Detector{engine("plain.fov")}; }, ErrorCode::kInvalidArgument, "no model card");
+  error([] { read_picture(path("none.jpg")); }, ErrorCode::kInvalidArgument, "none.jpg");
+}
+
+}  // namespace
+}  // namespace fovea

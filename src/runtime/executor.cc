@@ -44,6 +44,7 @@ Executor::~Executor() {
 
 Status Executor::bind(std::shared_ptr<const Specialisation> specialisation) {
   if (spec_ == specialisation) return {};
+  user_inputs_ = {};  // the last run's are no longer ours to look at
   const Specialisation& s = *specialisation;
   const Plan& plan = s.plan();
   if (s.arena_bytes() > arena_size_) {

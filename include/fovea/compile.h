@@ -8,17 +8,18 @@
 namespace fovea {
 
 struct CompileOptions {
-  std::string card;                                       // path of a model card, docs/model-card.md
-  std::vector<std::map<std::string, int64_t>> shapes;     // profiles: sizes to choose kernels for; empty: batch 1
-  int threads = 0;                                        // of a run; 0: all cores
-  std::string timing_cache;                               // read and written
-  bool timing = true;                                     // false: choose kernels by estimates
-  bool verify = false;                                    // check every pass against the imported graph
+  std::string card;                                    // path of a model card, docs/model-card.md
+  std::vector<std::map<std::string, int64_t>> shapes;  // profiles: sizes to choose kernels for; empty: batch 1
+  int threads = 0;                                     // of a run; 0: all cores
+  std::string timing_cache;                            // read and written
+  bool timing = true;                                  // false: choose kernels by estimates
+  bool verify = false;                                 // check every pass against the imported graph
   std::function<void(LogLevel, const std::string&)> log;
   std::function<void(const std::string& stage, int done, int total)> progress;
 };
 
 // Writes the engine to `engine_path`, whole or not at all. Throws Error.
-FOVEA_API void compile(const std::string& model_path, const std::string& engine_path, const CompileOptions& options = {});
+FOVEA_API void compile(const std::string& model_path, const std::string& engine_path,
+                       const CompileOptions& options = {});
 
 }  // namespace fovea

@@ -17,7 +17,7 @@ FOVEA_API Picture read_picture(const std::string& path);
 struct Detected {
   float x0 = 0, y0 = 0, x1 = 0, y1 = 0;  // pixels; the picture's top left corner is (0, 0)
   float score = 0;
-  int64_t label = 0;                     // index into class_name()
+  int64_t label = 0;  // index into class_name()
 };
 
 // One a caller, as a Context.

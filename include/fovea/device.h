@@ -10,10 +10,10 @@ namespace fovea {
 
 class FOVEA_API Device {
  public:
-  Device();                                // the CPU
+  Device();                                  // the CPU
   explicit Device(const std::string& name);  // "cpu"; throws Unsupported for a device that this build or machine lacks
-  std::string name() const;                // "cpu"
-  std::string description() const;         // the processor's name and features
+  std::string name() const;                  // "cpu"
+  std::string description() const;           // the processor's name and features
 
  private:
   int kind_ = 0, index_ = 0;

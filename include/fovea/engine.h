@@ -43,7 +43,8 @@ class Context;
 
 class FOVEA_API Engine {
  public:
-  // Opens a .fov file. Throws InvalidModel for a damaged one. An engine made on another machine is planned anew: see replanned().
+  // Opens a .fov file. Throws InvalidModel for a damaged one. An engine made on another machine is planned anew: see
+  // replanned().
   static Engine open(const std::string& path, const EngineOptions& options = {});
 
   std::vector<TensorInfo> inputs() const;
@@ -51,8 +52,8 @@ class FOVEA_API Engine {
   int threads() const;
   std::string replanned() const;  // why the recipe in the file was not used; empty if it was
   std::string fovea_version() const, git_hash() const, source_name() const;  // of the file
-  bool has_card() const;          // can it take pictures (Detector)?
-  std::string card() const;       // TOML; empty if there is none
+  bool has_card() const;                                                     // can it take pictures (Detector)?
+  std::string card() const;                                                  // TOML; empty if there is none
   Context create_context() const;
 
   struct Impl;

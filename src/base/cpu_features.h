@@ -13,6 +13,6 @@ enum CpuFeature : uint32_t {
 
 uint32_t cpu_features();
 std::string cpu_features_string(uint32_t features);  // "avx2,avx512"
-std::string cpu_name();                               // the brand string, for reports and recipes
+std::string cpu_name();                              // the brand string, for reports and recipes
 
 }  // namespace fovea::core

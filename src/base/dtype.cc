@@ -15,16 +15,21 @@ struct Info {
 };
 
 constexpr std::array<Info, kMaxDType + 1> kInfo = {{
-    {"undefined", 0, Family::kNone},       {"float32", 32, Family::kFloat},     {"uint8", 8, Family::kInteger},
-    {"int8", 8, Family::kInteger},         {"uint16", 16, Family::kInteger},    {"int16", 16, Family::kInteger},
-    {"int32", 32, Family::kInteger},       {"int64", 64, Family::kInteger},     {"string", 0, Family::kNone},
-    {"bool", 8, Family::kBool},            {"float16", 16, Family::kFloat},     {"float64", 64, Family::kFloat},
-    {"uint32", 32, Family::kInteger},      {"uint64", 64, Family::kInteger},    {"complex64", 64, Family::kComplex},
-    {"complex128", 128, Family::kComplex}, {"bfloat16", 16, Family::kFloat},    {"float8e4m3fn", 8, Family::kFloat},
-    {"float8e4m3fnuz", 8, Family::kFloat}, {"float8e5m2", 8, Family::kFloat},   {"float8e5m2fnuz", 8, Family::kFloat},
-    {"uint4", 4, Family::kInteger},        {"int4", 4, Family::kInteger},       {"float4e2m1", 4, Family::kFloat},
-    {"float8e8m0", 8, Family::kFloat},     {"uint2", 2, Family::kInteger},      {"int2", 2, Family::kInteger},
-    {"float6e2m3", 6, Family::kFloat},     {"float6e3m2", 6, Family::kFloat},
+    {"undefined", 0, Family::kNone},       {"float32", 32, Family::kFloat},
+    {"uint8", 8, Family::kInteger},        {"int8", 8, Family::kInteger},
+    {"uint16", 16, Family::kInteger},      {"int16", 16, Family::kInteger},
+    {"int32", 32, Family::kInteger},       {"int64", 64, Family::kInteger},
+    {"string", 0, Family::kNone},          {"bool", 8, Family::kBool},
+    {"float16", 16, Family::kFloat},       {"float64", 64, Family::kFloat},
+    {"uint32", 32, Family::kInteger},      {"uint64", 64, Family::kInteger},
+    {"complex64", 64, Family::kComplex},   {"complex128", 128, Family::kComplex},
+    {"bfloat16", 16, Family::kFloat},      {"float8e4m3fn", 8, Family::kFloat},
+    {"float8e4m3fnuz", 8, Family::kFloat}, {"float8e5m2", 8, Family::kFloat},
+    {"float8e5m2fnuz", 8, Family::kFloat}, {"uint4", 4, Family::kInteger},
+    {"int4", 4, Family::kInteger},         {"float4e2m1", 4, Family::kFloat},
+    {"float8e8m0", 8, Family::kFloat},     {"uint2", 2, Family::kInteger},
+    {"int2", 2, Family::kInteger},         {"float6e2m3", 6, Family::kFloat},
+    {"float6e3m2", 6, Family::kFloat},
 }};
 
 const Info& info(DType type) { return kInfo[std::min<size_t>(static_cast<size_t>(type), kMaxDType)]; }
@@ -67,7 +72,8 @@ int dtype_bits(DType type) { return info(type).bits; }
 
 std::optional<int64_t> dtype_bytes(DType type, int64_t count) {
   int64_t bits = dtype_bits(type), total;
-  if (bits == 0 || count < 0 || __builtin_mul_overflow(bits, count, &total) || total > INT64_MAX - 7) return std::nullopt;
+  if (bits == 0 || count < 0 || __builtin_mul_overflow(bits, count, &total) || total > INT64_MAX - 7)
+    return std::nullopt;
   return (total + 7) / 8;
 }
 
@@ -141,13 +147,15 @@ float float_from_small(DType type, uint8_t bits) {
   if (type == DType::kFloat8E8M0) return bits == 255 ? kNaN : std::ldexp(1.0f, static_cast<int>(bits) - f.bias);
   int width = 1 + f.exponent_bits + f.mantissa_bits;
   int code = bits & ((1 << width) - 1), sign = code >> (width - 1);
-  int exponent = (code >> f.mantissa_bits) & ((1 << f.exponent_bits) - 1), mantissa = code & ((1 << f.mantissa_bits) - 1);
+  int exponent = (code >> f.mantissa_bits) & ((1 << f.exponent_bits) - 1),
+      mantissa = code & ((1 << f.mantissa_bits) - 1);
   int top = (1 << f.exponent_bits) - 1;
   if (f.unsigned_zero && code == 1 << (width - 1)) return kNaN;
   if (f.has_inf && exponent == top) return mantissa ? kNaN : (sign ? -kInf : kInf);
   if (type == DType::kFloat8E4M3FN && exponent == top && mantissa == 7) return kNaN;
   float value = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), 1 - f.bias - f.mantissa_bits)
-                              : std::ldexp(static_cast<float>(mantissa + (1 << f.mantissa_bits)), exponent - f.bias - f.mantissa_bits);
+                              : std::ldexp(static_cast<float>(mantissa + (1 << f.mantissa_bits)),
+                                           exponent - f.bias - f.mantissa_bits);
   return sign ? -value : value;
 }
 
@@ -174,7 +182,8 @@ uint8_t small_from_float(DType type, float value, bool saturate) {
       if (nan_code < 0) nan_code = c;
       continue;
     }
-    if (std::signbit(v) != negative && type != DType::kFloat8E8M0 && !(v == 0 && small_format(type).unsigned_zero)) continue;
+    if (std::signbit(v) != negative && type != DType::kFloat8E8M0 && !(v == 0 && small_format(type).unsigned_zero))
+      continue;
     if (std::isinf(v)) {
       inf_code = c;
       continue;
@@ -182,7 +191,8 @@ uint8_t small_from_float(DType type, float value, bool saturate) {
     if (std::fabs(v) > largest_value) largest_value = std::fabs(v), largest = c;
     if (std::isnan(value) || std::isinf(value)) continue;
     float distance = std::fabs(v - value);
-    if (best < 0 || distance < best_distance || (distance == best_distance && (c & 1) == 0)) best = c, best_distance = distance;
+    if (best < 0 || distance < best_distance || (distance == best_distance && (c & 1) == 0))
+      best = c, best_distance = distance;
   }
   // The formats of 4 and 6 bits have no NaN: ONNX's tests expect -0.
   if (std::isnan(value)) return static_cast<uint8_t>(nan_code >= 0 ? nan_code : codes / 2);

@@ -44,7 +44,7 @@ enum class DType : uint8_t {
 };
 inline constexpr int kMaxDType = 28;
 
-std::string_view to_string(DType type);                     // "float32", "int64", ...
+std::string_view to_string(DType type);                      // "float32", "int64", ...
 std::optional<DType> dtype_from_string(std::string_view s);  // inverse of to_string
 std::optional<DType> dtype_from_onnx(int64_t data_type);     // TensorProto.DataType
 
@@ -74,7 +74,8 @@ struct BFloat16 {
 uint8_t packed_bits(DType type, const void* data, int64_t i);
 void set_packed_bits(DType type, void* data, int64_t i, uint8_t bits);
 
-// 8-, 6-, 4- and 2-bit elements, by their bit pattern (low bits). Rounding is to nearest even; saturating, as ONNX's Cast does by default.
+// 8-, 6-, 4- and 2-bit elements, by their bit pattern (low bits). Rounding is to nearest even; saturating, as ONNX's
+// Cast does by default.
 float float_from_small(DType type, uint8_t bits);
 uint8_t small_from_float(DType type, float value, bool saturate = true);
 

@@ -8,8 +8,9 @@
 namespace fovea::core {
 namespace {
 
-constexpr DType kSmall[] = {DType::kFloat8E4M3FN, DType::kFloat8E4M3FNUZ, DType::kFloat8E5M2, DType::kFloat8E5M2FNUZ, DType::kFloat8E8M0,
-                            DType::kUInt4, DType::kInt4, DType::kUInt2, DType::kInt2, DType::kFloat4E2M1, DType::kFloat6E2M3, DType::kFloat6E3M2};
+constexpr DType kSmall[] = {DType::kFloat8E4M3FN, DType::kFloat8E4M3FNUZ, DType::kFloat8E5M2, DType::kFloat8E5M2FNUZ,
+                            DType::kFloat8E8M0,   DType::kUInt4,          DType::kInt4,       DType::kUInt2,
+                            DType::kInt2,         DType::kFloat4E2M1,     DType::kFloat6E2M3, DType::kFloat6E3M2};
 
 TEST(DTypes, NamesAndNumbersComeBack) {
   for (int i = 1; i <= kMaxDType; ++i) {
@@ -34,7 +35,8 @@ TEST(DTypes, PackedElementsKeepTheirNeighbours) {
           wanted[static_cast<size_t>(i)] = static_cast<uint8_t>(random() % static_cast<unsigned>(codes));
           set_packed_bits(type, memory.data(), i, wanted[static_cast<size_t>(i)]);
         }
-      for (int64_t i = 0; i < count; ++i) EXPECT_EQ(packed_bits(type, memory.data(), i), wanted[static_cast<size_t>(i)]) << to_string(type) << " " << i;
+      for (int64_t i = 0; i < count; ++i)
+        EXPECT_EQ(packed_bits(type, memory.data(), i), wanted[static_cast<size_t>(i)]) << to_string(type) << " " << i;
     }
   }
   // As onnx.proto writes it: byte0 = x0 | (x1 & 3) << 6, byte1 = x1 >> 2 | (x2 & 15) << 4, byte2 = x2 >> 4 | x3 << 2.
@@ -51,7 +53,8 @@ TEST(DTypes, EveryCodeOfASmallTypeComesBack) {
     for (int code = 0; code < 1 << dtype_bits(type); ++code) {
       const float value = float_from_small(type, static_cast<uint8_t>(code));
       const float again = float_from_small(type, small_from_float(type, value, false));
-      EXPECT_TRUE(value == again || (std::isnan(value) && std::isnan(again))) << to_string(type) << " " << code << ": " << value << ", " << again;
+      EXPECT_TRUE(value == again || (std::isnan(value) && std::isnan(again)))
+          << to_string(type) << " " << code << ": " << value << ", " << again;
     }
   EXPECT_EQ(float_from_small(DType::kFloat6E2M3, 31), 7.5f);
   EXPECT_EQ(float_from_small(DType::kFloat6E3M2, 31), 28.0f);

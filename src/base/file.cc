@@ -121,7 +121,8 @@ Status FileWriter::commit() {
   int fd = fd_;
   fd_ = -1;
   if (::close(fd) != 0) return system_error("{}: cannot write: {}", path_, why());
-  if (!temporary_.empty() && ::rename(temporary_.c_str(), target_.c_str()) != 0) return system_error("{}: cannot rename into place: {}", path_, why());
+  if (!temporary_.empty() && ::rename(temporary_.c_str(), target_.c_str()) != 0)
+    return system_error("{}: cannot rename into place: {}", path_, why());
   temporary_.clear();
   return {};
 }

@@ -14,7 +14,8 @@ namespace fovea::core {
 
 void parallel_for(int threads, int64_t count, int64_t grain, const RangeFn& f) {
   if (count <= 0) return;
-  const int64_t parts = std::min<int64_t>(std::max(threads, 1), (count + std::max<int64_t>(grain, 1) - 1) / std::max<int64_t>(grain, 1));
+  const int64_t parts =
+      std::min<int64_t>(std::max(threads, 1), (count + std::max<int64_t>(grain, 1) - 1) / std::max<int64_t>(grain, 1));
   if (parts <= 1) return f(0, count);
   auto part = [&](int64_t i) {
     // Even split: the first count % parts ranges get one item more.
@@ -29,7 +30,7 @@ void parallel_for(int threads, int64_t count, int64_t grain, const RangeFn& f) {
   part(0);
   for (std::thread& t : team) t.join();
 #else
-#pragma omp parallel for num_threads(static_cast<int>(parts)) schedule(static, 1)
+#pragma omp parallel for num_threads(static_cast <int>(parts)) schedule(static, 1)
   for (int64_t i = 0; i < parts; ++i) part(i);
 #endif
 }

@@ -12,9 +12,9 @@ namespace fovea::core {
 class RangeFn {
  public:
   template <typename F>
-    requires(!std::is_same_v<std::decay_t<F>, RangeFn>)
-  RangeFn(const F& f)  // NOLINT: implicit on purpose
-      : object_(std::addressof(f)), call_([](const void* o, int64_t b, int64_t e) { (*static_cast<const F*>(o))(b, e); }) {}
+  requires(!std::is_same_v<std::decay_t<F>, RangeFn>) RangeFn(const F& f)  // NOLINT: implicit on purpose
+      : object_(std::addressof(f)),
+        call_([](const void* o, int64_t b, int64_t e) { (*static_cast<const F*>(o))(b, e); }) {}
   void operator()(int64_t begin, int64_t end) const { call_(object_, begin, end); }
 
  private:

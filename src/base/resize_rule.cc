@@ -68,18 +68,13 @@ ResizeGeometry resize_geometry(const ResizeRule& rule, int64_t height, int64_t w
   g.picture_h = g.resized_h = height;
   g.picture_w = g.resized_w = width;
   switch (rule.mode) {
-    case ResizeMode::kNone:
-      break;
+    case ResizeMode::kNone: break;
     case ResizeMode::kStretch:
       g.input_h = g.resized_h = rule.height;
       g.input_w = g.resized_w = rule.width;
       break;
-    case ResizeMode::kLetterbox:
-      letterbox(g, rule);
-      break;
-    case ResizeMode::kShortestSide:
-      shortest_side(g, rule);
-      break;
+    case ResizeMode::kLetterbox: letterbox(g, rule); break;
+    case ResizeMode::kShortestSide: shortest_side(g, rule); break;
   }
   if (rule.mode == ResizeMode::kNone || rule.mode == ResizeMode::kShortestSide) {
     g.input_h = padded(g.resized_h, rule.divisible_by);

@@ -49,12 +49,12 @@ class [[nodiscard]] Status {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::move(value)) {}               // NOLINT: implicit on purpose
-  Result(Status status) : state_(std::move(status)) {}        // NOLINT
+  Result(T value) : state_(std::move(value)) {}         // NOLINT: implicit on purpose
+  Result(Status status) : state_(std::move(status)) {}  // NOLINT
   template <typename U>
-    requires(std::is_convertible_v<U, T> && !std::is_same_v<std::decay_t<U>, T> &&
-             !std::is_same_v<std::decay_t<U>, Status> && !std::is_same_v<std::decay_t<U>, Result<T>>)
-  Result(U&& value) : state_(T(std::forward<U>(value))) {}    // NOLINT
+  requires(std::is_convertible_v<U, T> && !std::is_same_v<std::decay_t<U>, T> &&
+           !std::is_same_v<std::decay_t<U>, Status> && !std::is_same_v<std::decay_t<U>, Result<T>>) Result(U&& value)
+      : state_(T(std::forward<U>(value))) {}  // NOLINT
 
   bool ok() const { return std::holds_alternative<T>(state_); }
   explicit operator bool() const { return ok(); }
@@ -96,10 +96,9 @@ Status internal_error(fmt::format_string<A...> f, A&&... a) {
 #define FOVEA_CONCAT(a, b) FOVEA_CONCAT_(a, b)
 
 // FOVEA_TRY(expr): return its Status from this function if it failed.
-#define FOVEA_TRY(...)                                         \
-  do {                                                         \
-    if (::fovea::core::Status fovea_s = (__VA_ARGS__); !fovea_s.ok()) \
-      return fovea_s;                                          \
+#define FOVEA_TRY(...)                                                                \
+  do {                                                                                \
+    if (::fovea::core::Status fovea_s = (__VA_ARGS__); !fovea_s.ok()) return fovea_s; \
   } while (0)
 
 // FOVEA_TRY_SET(auto x, expr): x is the value of a Result, or this function returns its Status.

@@ -19,9 +19,11 @@ std::vector<std::string> names_of(const std::vector<Value*>& values) {
   return names;
 }
 
-Status unknown_tensor(std::string_view key, std::string_view kind, const std::string& name, const std::vector<std::string>& names) {
+Status unknown_tensor(std::string_view key, std::string_view kind, const std::string& name,
+                      const std::vector<std::string>& names) {
   const auto near = nearest_word(name, names);
-  std::string hint = near ? fmt::format("did you mean '{}'?", *near) : fmt::format("there are '{}'", fmt::join(names, "', '"));
+  std::string hint =
+      near ? fmt::format("did you mean '{}'?", *near) : fmt::format("there are '{}'", fmt::join(names, "', '"));
   return invalid_argument("card: {}: the network has no {} '{}'; {}", key, kind, name, hint);
 }
 
@@ -44,17 +46,22 @@ bool is_real(DType t) { return is_float(t) || is_integer(t); }
 Status check_picture(const Value& input, const PictureCard& p) {
   const PictureAxes axes = picture_axes(p.layout);
   const std::string layout(to_string(p.layout));
-  if (input.shape.size() != axes.rank) return mistake("picture.input", input, fmt::format("rank {} with layout = \"{}\"", axes.rank, layout));
+  if (input.shape.size() != axes.rank)
+    return mistake("picture.input", input, fmt::format("rank {} with layout = \"{}\"", axes.rank, layout));
   if (!is_real(input.dtype)) return mistake("picture.input", input, "a number type");
   if (differ(input.shape[axes.channels], p.channels()))
-    return mistake("picture.color", input, fmt::format("{} channels, axis {} with layout = \"{}\"", p.channels(), axes.channels, layout));
+    return mistake("picture.color", input,
+                   fmt::format("{} channels, axis {} with layout = \"{}\"", p.channels(), axes.channels, layout));
   const bool fixed = p.resize.mode == ResizeMode::kStretch || p.resize.mode == ResizeMode::kLetterbox;
-  const bool wrong = fixed && (differ(input.shape[axes.height], p.resize.height) || differ(input.shape[axes.width], p.resize.width));
-  if (wrong) return mistake("picture.size", input, fmt::format("height and width {} x {}", p.resize.height, p.resize.width));
+  const bool wrong =
+      fixed && (differ(input.shape[axes.height], p.resize.height) || differ(input.shape[axes.width], p.resize.width));
+  if (wrong)
+    return mistake("picture.size", input, fmt::format("height and width {} x {}", p.resize.height, p.resize.width));
   // With "none" a network of fixed size takes pictures of that size.
   const bool side_fixed = input.shape[axes.height].is_const() || input.shape[axes.width].is_const();
   if (p.resize.mode == ResizeMode::kShortestSide && side_fixed)
-    return mistake("picture.resize", input, "height and width left open, because \"shortest_side\" gives every picture its own");
+    return mistake("picture.resize", input,
+                   "height and width left open, because \"shortest_side\" gives every picture its own");
   return {};
 }
 
@@ -63,10 +70,13 @@ Status check_role(const Value& input, const InputCard& card, std::string_view ke
   const Dim count = product(input.shape);
   const bool known = count.is_const();
   const bool sizes = card.role == InputRole::kOriginalSize || card.role == InputRole::kResizedSize;
-  if (card.role == InputRole::kPaddingMask && input.shape.size() < 2) return mistake(key, input, "at least rank 2 with role = \"padding_mask\"");
+  if (card.role == InputRole::kPaddingMask && input.shape.size() < 2)
+    return mistake(key, input, "at least rank 2 with role = \"padding_mask\"");
   if (sizes && (input.shape.empty() || differ(input.shape.back(), 2)))
-    return mistake(key, input, fmt::format("height and width in the last axis with role = \"{}\"", to_string(card.role)));
-  if (card.role == InputRole::kScale && !input.shape.empty() && input.shape.back().is_const() && input.shape.back().int_value() > 2)
+    return mistake(key, input,
+                   fmt::format("height and width in the last axis with role = \"{}\"", to_string(card.role)));
+  if (card.role == InputRole::kScale && !input.shape.empty() && input.shape.back().is_const() &&
+      input.shape.back().int_value() > 2)
     return mistake(key, input, "one or two numbers in the last axis with role = \"scale\"");
   const auto values = static_cast<int64_t>(card.value.size());
   if (card.role == InputRole::kConstant && values != 1 && known && count.int_value() != values)
@@ -82,23 +92,28 @@ Status check_other_inputs(const Graph& graph, const ModelCard& card) {
     FOVEA_TRY(check_role(*input, card.inputs[i], fmt::format("inputs[{}].role", i)));
   }
   for (const Value* v : graph.inputs) {
-    const bool named = std::any_of(card.inputs.begin(), card.inputs.end(), [&](const InputCard& c) { return c.name == v->name; });
+    const bool named =
+        std::any_of(card.inputs.begin(), card.inputs.end(), [&](const InputCard& c) { return c.name == v->name; });
     if (!named && v->name != card.picture.input)
-      return invalid_argument("card: inputs: the network's input '{}', {}, has no [[inputs]] section that says what it holds", v->name, describe(*v));
+      return invalid_argument(
+          "card: inputs: the network's input '{}', {}, has no [[inputs]] section that says what it holds", v->name,
+          describe(*v));
   }
   return {};
 }
 
 Status check_boxes(const Value& boxes, std::initializer_list<size_t> ranks, std::string_view shapes) {
   const bool rank = std::find(ranks.begin(), ranks.end(), boxes.shape.size()) != ranks.end();
-  if (!rank || differ(boxes.shape.back(), 4) || !is_float(boxes.dtype)) return mistake("outputs.boxes", boxes, fmt::format("floating-point {}", shapes));
+  if (!rank || differ(boxes.shape.back(), 4) || !is_float(boxes.dtype))
+    return mistake("outputs.boxes", boxes, fmt::format("floating-point {}", shapes));
   return {};
 }
 
 // Do the first `axes` axes of v agree with those of the boxes?
 Status check_rows(std::string_view key, const Value& v, const Value& boxes, size_t axes) {
   for (size_t i = 0; i < axes; ++i)
-    if (differ(v.shape[i], boxes.shape[i])) return mistake(key, v, fmt::format("the rows of '{}', {}", boxes.name, to_string(boxes.shape)));
+    if (differ(v.shape[i], boxes.shape[i]))
+      return mistake(key, v, fmt::format("the rows of '{}', {}", boxes.name, to_string(boxes.shape)));
   return {};
 }
 
@@ -106,8 +121,9 @@ Status check_anchors(const Value& boxes, const TensorPtr& anchors) {
   if (!anchors || anchors->dtype() != DType::kFloat32 || anchors->dims().size() != 2 || anchors->dims()[1] != 4)
     return invalid_argument("card: postprocess.anchors: expected float32 [N,4]");
   if (!differ(boxes.shape[1], anchors->dims()[0])) return {};
-  return invalid_argument("card: postprocess.anchors: expected an anchor for each of the {} boxes of '{}', {}, found {}", boxes.shape[1].str(), boxes.name,
-                          describe(boxes), anchors->dims()[0]);
+  return invalid_argument(
+      "card: postprocess.anchors: expected an anchor for each of the {} boxes of '{}', {}, found {}",
+      boxes.shape[1].str(), boxes.name, describe(boxes), anchors->dims()[0]);
 }
 
 Status check_columns(const Value& scores, const PostprocessCard& post) {
@@ -145,17 +161,21 @@ Result<DetectionTensors> check_detection_tensors(const Graph& graph, const Model
   FOVEA_TRY(check_boxes(*t.boxes, {3, 4}, "[B,N,4] or [B,N,C,4]"));
   if (!is_float(t.scores->dtype)) return mistake("outputs.scores", *t.scores, "a floating-point type");
   if (o.labels.empty()) {
-    if (t.scores->shape.size() != 3) return mistake("outputs.scores", *t.scores, "[B,N,C]: a column for each class, or [B,N] beside outputs.labels");
+    if (t.scores->shape.size() != 3)
+      return mistake("outputs.scores", *t.scores, "[B,N,C]: a column for each class, or [B,N] beside outputs.labels");
     FOVEA_TRY(check_columns(*t.scores, post));
     const Shape& boxes = t.boxes->shape;
     if (boxes.size() == 4 && !boxes[2].is_const(1) && differ(boxes[2], t.scores->shape[2]))
-      return mistake("outputs.boxes", *t.boxes, fmt::format("a box for each column of '{}', {}", t.scores->name, to_string(t.scores->shape)));
+      return mistake("outputs.boxes", *t.boxes,
+                     fmt::format("a box for each column of '{}', {}", t.scores->name, to_string(t.scores->shape)));
   } else {
     FOVEA_TRY_SET(t.labels, find_output(graph, "outputs.labels", o.labels));
     if (t.scores->shape.size() != 2) return mistake("outputs.scores", *t.scores, "[B,N] beside outputs.labels");
-    if (t.labels->shape.size() != 2 || !is_real(t.labels->dtype)) return mistake("outputs.labels", *t.labels, "numbers [B,N]");
+    if (t.labels->shape.size() != 2 || !is_real(t.labels->dtype))
+      return mistake("outputs.labels", *t.labels, "numbers [B,N]");
     FOVEA_TRY(check_rows("outputs.labels", *t.labels, *t.boxes, 2));
-    if (post.activation == Activation::kSoftmax) return mistake("postprocess.activation", *t.scores, "a column for each class with activation = \"softmax\"");
+    if (post.activation == Activation::kSoftmax)
+      return mistake("postprocess.activation", *t.scores, "a column for each class with activation = \"softmax\"");
     if (post.background >= 0) return mistake("postprocess.background", *t.scores, "a column for each class");
     if (t.boxes->shape.size() != 3) return mistake("outputs.boxes", *t.boxes, "[B,N,4] beside outputs.labels");
   }
@@ -169,12 +189,14 @@ Status check_detection_outputs(const Graph& graph, const ModelCard& card) {
   FOVEA_TRY_SET(const Value* boxes, find_output(graph, "outputs.boxes", o.boxes));
   FOVEA_TRY(check_boxes(*boxes, {2, 3}, "[K,4] or [B,N,4]"));
   const size_t axes = boxes->shape.size() - 1;
-  for (auto [key, name] : {std::pair("outputs.scores", &o.scores), std::pair("outputs.labels", &o.labels), std::pair("outputs.image_index", &o.image_index)}) {
+  for (auto [key, name] : {std::pair("outputs.scores", &o.scores), std::pair("outputs.labels", &o.labels),
+                           std::pair("outputs.image_index", &o.image_index)}) {
     if (name->empty()) continue;
     FOVEA_TRY_SET(const Value* v, find_output(graph, key, *name));
     if (!is_real(v->dtype)) return mistake(key, *v, "a number type");
     const bool trailing_one = v->shape.size() == axes + 1 && v->shape.back().is_const(1);
-    if (v->shape.size() != axes && !trailing_one) return mistake(key, *v, fmt::format("a number for each row of '{}', {}", boxes->name, to_string(boxes->shape)));
+    if (v->shape.size() != axes && !trailing_one)
+      return mistake(key, *v, fmt::format("a number for each row of '{}', {}", boxes->name, to_string(boxes->shape)));
     FOVEA_TRY(check_rows(key, *v, *boxes, axes));
   }
   if (!o.image_index.empty() && axes != 1) return mistake("outputs.boxes", *boxes, "[K,4] beside outputs.image_index");

@@ -1,5 +1,5 @@
-// Does a card fit a network? Every mistake is InvalidArgument: it names the card's key, the tensor, what was expected and
-// what was found, and for a tensor that does not exist the nearest name.
+// Does a card fit a network? Every mistake is InvalidArgument: it names the card's key, the tensor, what was expected
+// and what was found, and for a tensor that does not exist the nearest name.
 #pragma once
 
 #include "ir/graph.h"

@@ -62,7 +62,8 @@ int64_t limit(int64_t count) { return count == 0 ? -1 : count; }
 
 Result<std::unique_ptr<Graph>> preprocess_graph(const PictureCard& p, DType dtype) {
   auto graph = std::make_unique<Graph>("preprocess");
-  const Dim height(graph->declare_symbol({"h", 1, kMaxSide, false})), width(graph->declare_symbol({"w", 1, kMaxSide, false}));
+  const Dim height(graph->declare_symbol({"h", 1, kMaxSide, false})),
+      width(graph->declare_symbol({"w", 1, kMaxSide, false}));
   Value* picture = graph->add_input("picture", DType::kUInt8, {height, width, 3});
   PreprocessAttrs a;
   a.resize = p.resize, a.antialias = p.antialias;
@@ -72,7 +73,8 @@ Result<std::unique_ptr<Graph>> preprocess_graph(const PictureCard& p, DType dtyp
   Node* node = graph->add_node(&op_Preprocess.info, make_attrs(std::move(a)), {picture});
   node->origin = {"card: picture"};
   FOVEA_TRY(infer_node(*graph, *node));
-  // "picture" is the input's name; where the network's input has it too, the output's name, which users see, still is its own.
+  // "picture" is the input's name; where the network's input has it too, the output's name, which users see, still is
+  // its own.
   if (p.input != "picture") graph->rename(node->output(), p.input);
   graph->outputs.push_back(node->output());
   graph->output_names.push_back(p.input);
@@ -81,7 +83,8 @@ Result<std::unique_ptr<Graph>> preprocess_graph(const PictureCard& p, DType dtyp
 
 class Postprocess {
  public:
-  Postprocess(Graph& graph, const ModelCard& card, TensorPtr anchors) : graph_(graph), card_(card), post_(*card.postprocess), anchors_(std::move(anchors)) {}
+  Postprocess(Graph& graph, const ModelCard& card, TensorPtr anchors)
+      : graph_(graph), card_(card), post_(*card.postprocess), anchors_(std::move(anchors)) {}
 
   // Returns the outputs section of the new card.
   Result<OutputsCard> run() {
@@ -97,7 +100,8 @@ class Postprocess {
   }
 
  private:
-  Result<Node*> emit(const OpDef& op, AttrsPtr attrs, std::vector<Value*> inputs, std::string_view key, int outputs = 1) {
+  Result<Node*> emit(const OpDef& op, AttrsPtr attrs, std::vector<Value*> inputs, std::string_view key,
+                     int outputs = 1) {
     Node* node = graph_.add_node(&op.info, std::move(attrs), std::move(inputs), outputs);
     node->origin = {fmt::format("card: {}", key)};
     if (Status s = infer_node(graph_, *node); !s.ok()) return Status(ErrorKind::kInvalidArgument, s.in(key).message());
@@ -115,8 +119,10 @@ class Postprocess {
   Result<Value*> activated(Value* scores) {
     if (post_.activation == Activation::kNone) return scores;
     const bool softmax = post_.activation == Activation::kSoftmax;
-    AttrsPtr attrs = softmax ? make_attrs(SoftmaxAttrs{.axis = static_cast<int64_t>(scores->shape.size()) - 1}) : nullptr;
-    FOVEA_TRY_SET(Node * node, emit(softmax ? op_Softmax : op_Sigmoid, std::move(attrs), {scores}, "postprocess.activation"));
+    AttrsPtr attrs =
+        softmax ? make_attrs(SoftmaxAttrs{.axis = static_cast<int64_t>(scores->shape.size()) - 1}) : nullptr;
+    FOVEA_TRY_SET(Node * node,
+                  emit(softmax ? op_Softmax : op_Sigmoid, std::move(attrs), {scores}, "postprocess.activation"));
     return node->output();
   }
 
@@ -126,7 +132,8 @@ class Postprocess {
     a.deltas = post_.decode == BoxDecode::kSsd ? DeltaOrder::kXywh : DeltaOrder::kYxhw;
     a.variances = post_.variances, a.scales = post_.scales;
     a.clip = post_.clip;
-    FOVEA_TRY_SET(Node * node, emit(op_DecodeBoxes, make_attrs(std::move(a)), {boxes, graph_.add_constant(anchors_, "anchors")}, "postprocess.decode"));
+    FOVEA_TRY_SET(Node * node, emit(op_DecodeBoxes, make_attrs(std::move(a)),
+                                    {boxes, graph_.add_constant(anchors_, "anchors")}, "postprocess.decode"));
     return node->output();
   }
 
@@ -157,12 +164,14 @@ class Postprocess {
     std::vector<std::string> names;
     for (size_t i = 0; i < graph_.outputs.size(); ++i) {
       const std::string& name = graph_.output_names[i];
-      if (name == card_.outputs.boxes || name == card_.outputs.scores || (old.labels && name == card_.outputs.labels)) continue;
+      if (name == card_.outputs.boxes || name == card_.outputs.scores || (old.labels && name == card_.outputs.labels))
+        continue;
       outputs.push_back(graph_.outputs[i]);
       names.push_back(name);
     }
     OutputsCard o = card_.outputs;
-    if (post_.decode != BoxDecode::kNone) o.box_format = BoxFormat::kXyxy, o.normalized = true, o.relative_to = BoxReference::kInput;
+    if (post_.decode != BoxDecode::kNone)
+      o.box_format = BoxFormat::kXyxy, o.normalized = true, o.relative_to = BoxReference::kInput;
     o.count.clear();
     std::vector<Value*> fresh;
     std::vector<std::string> fresh_names;

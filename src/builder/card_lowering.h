@@ -1,11 +1,11 @@
-// What a model card asks for becomes operators: postprocessing behind the network, Preprocess in a small graph of its own
-// that the engine keeps beside the network's.
+// What a model card asks for becomes operators: postprocessing behind the network, Preprocess in a small graph of its
+// own that the engine keeps beside the network's.
 //
 //   picture uint8 [h,w,3] --Preprocess--> one row of the network's picture input       (graph "preprocess")
 //
 //   scores --Cast--> --Sigmoid or Softmax--+
-//   boxes  --Cast--> --DecodeBoxes---------+--Nms--> boxes [K,4] float32, scores [K] float32, labels [K] int64, images [K] int64
-//   labels --------------------------------+
+//   boxes  --Cast--> --DecodeBoxes---------+--Nms--> boxes [K,4] float32, scores [K] float32, labels [K] int64, images
+//   [K] int64 labels --------------------------------+
 //
 // Without [postprocess] the network's outputs stay what they are; they are only checked against the card.
 #pragma once
@@ -19,10 +19,11 @@
 namespace fovea::core {
 
 struct LoweredCard {
-  // The card of the engine: `outputs` names and describes what comes out now, and [postprocess] is gone, because it is in
-  // the graph. parse_card(to_toml(card)) gives it back.
+  // The card of the engine: `outputs` names and describes what comes out now, and [postprocess] is gone, because it is
+  // in the graph. parse_card(to_toml(card)) gives it back.
   ModelCard card;
-  // One input "picture", uint8 [h,w,3] of symbols h and w; one output, named as the network's picture input and of its type.
+  // One input "picture", uint8 [h,w,3] of symbols h and w; one output, named as the network's picture input and of its
+  // type.
   std::unique_ptr<Graph> preprocess;
   // Symbols of the picture input's sides for which the card fixes the size: what the network is going to be run with.
   std::map<std::string, int64_t> sizes;

@@ -11,9 +11,9 @@
 namespace fovea::core {
 namespace {
 
+using test::Found;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using test::Found;
 
 constexpr int64_t kBoxes = 48;  // of an image of 8 x 8 x 3 numbers
 
@@ -25,7 +25,8 @@ struct Network {
     image = graph.add_input("image", type, {Dim(graph.declare_symbol({"n", 1, 1024, false})), 3, 8, 8});
   }
   Value* output(const std::string& name, std::vector<int64_t> shape, Value* from = nullptr) {
-    Value* target = graph.add_constant(Tensor::of<int64_t>({static_cast<int64_t>(shape.size())}, std::span<const int64_t>(shape)));
+    Value* target =
+        graph.add_constant(Tensor::of<int64_t>({static_cast<int64_t>(shape.size())}, std::span<const int64_t>(shape)));
     Node* node = graph.add_node(find_op("Reshape"), make_attrs(ReshapeAttrs{}), {from ? from : image, target});
     EXPECT_TRUE(infer_node(graph, *node).ok());
     graph.rename(node->output(), name);
@@ -33,7 +34,9 @@ struct Network {
     graph.output_names.push_back(name);
     return node->output();
   }
-  Value* input(const std::string& name, DType type, Shape shape) { return graph.add_input(name, type, std::move(shape)); }
+  Value* input(const std::string& name, DType type, Shape shape) {
+    return graph.add_input(name, type, std::move(shape));
+  }
 };
 
 ModelCard small_card() {
@@ -76,8 +79,10 @@ test::Scene decoded_scene(const TensorPtr& input, const TensorPtr& anchors) {
     for (size_t k = 0; k < 4; ++k) sum += std::exp(x[i + k]);
     for (size_t k = 0; k < 4; ++k) s.scores.push_back(static_cast<float>(std::exp(x[i + k]) / sum));
     const double* p = &a[i % (kBoxes * 4)];
-    const double cx = x[i] * 0.1 * p[2] + p[0], cy = x[i + 1] * 0.1 * p[3] + p[1], w = std::exp(x[i + 2] * 0.2) * p[2], h = std::exp(x[i + 3] * 0.2) * p[3];
-    for (double v : {cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2}) s.boxes.push_back(static_cast<float>(std::clamp(v, 0.0, 1.0)));
+    const double cx = x[i] * 0.1 * p[2] + p[0], cy = x[i + 1] * 0.1 * p[3] + p[1], w = std::exp(x[i + 2] * 0.2) * p[2],
+                 h = std::exp(x[i + 3] * 0.2) * p[3];
+    for (double v : {cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2})
+      s.boxes.push_back(static_cast<float>(std::clamp(v, 0.0, 1.0)));
   }
   return s;
 }
@@ -121,7 +126,9 @@ TEST(CardLowering, Ssd) {
     const test::Scene scene = decoded_scene(input, anchors);
     std::vector<Found> want;
     for (int64_t b = 0; b < n; ++b)
-      for (const Found& f : test::per_class_nms(scene, b, 0, 20, 10, 15, [](float v) { return v > 0.3f; }, [](const float* x, const float* y) { return test::torch_iou(x, y) > 0.5f; }))
+      for (const Found& f : test::per_class_nms(
+               scene, b, 0, 20, 10, 15, [](float v) { return v > 0.3f; },
+               [](const float*x, const float*y) { return test::torch_iou(x, y) > 0.5f; }))
         want.push_back(f);
     expect_detections(evaluate(net.graph, {input}), want);
   }
@@ -130,12 +137,13 @@ TEST(CardLowering, Ssd) {
 TEST(CardLowering, TheNewCardDescribesTheNewOutputs) {
   std::mt19937 rng(1);
   Network net;
-  net.output("boxes", {0, kBoxes, 4});   // the old outputs hold the names that the new ones want
+  net.output("boxes", {0, kBoxes, 4});  // the old outputs hold the names that the new ones want
   net.output("scores", {0, kBoxes, 4});
-  net.output("labels", {0, 3, 8, 8});    // and one that stays
+  net.output("labels", {0, 3, 8, 8});  // and one that stays
   ModelCard card = small_card();
   card.outputs.boxes = "boxes", card.outputs.scores = "scores";
-  card.postprocess->decode = BoxDecode::kYxhw, card.postprocess->scales = {10, 10, 5, 5}, card.postprocess->anchors = "a.npy";
+  card.postprocess->decode = BoxDecode::kYxhw, card.postprocess->scales = {10, 10, 5, 5},
+  card.postprocess->anchors = "a.npy";
   auto lowered = lower_card(net.graph, card, random_anchors(rng));
   ASSERT_TRUE(lowered.ok()) << lowered.status().message();
   EXPECT_THAT(net.graph.output_names, ElementsAre("boxes", "scores", "labels_1", "images", "labels"));
@@ -159,7 +167,8 @@ TEST(CardLowering, LabelsBesideScores) {
       Graph g;
       Value* image = g.add_input("image", DType::kFloat32, {1, 3, 8, 8});
       (void)image;
-      g.outputs = {g.add_input("b", DType::kFloat32, {1, 3, 4}), g.add_input("s", DType::kFloat32, {1, 3}), g.add_input("l", label_type, {1, 3})};
+      g.outputs = {g.add_input("b", DType::kFloat32, {1, 3, 4}), g.add_input("s", DType::kFloat32, {1, 3}),
+                   g.add_input("l", label_type, {1, 3})};
       g.output_names = {"b", "s", "l"};
       ModelCard card = small_card();
       card.outputs.boxes = "b", card.outputs.scores = "s", card.outputs.labels = "l";
@@ -172,7 +181,9 @@ TEST(CardLowering, LabelsBesideScores) {
       TensorPtr labels = Tensor::of<int64_t>({1, 3}, {7, 7, 9});
       if (label_type == DType::kInt32) labels = Tensor::of<int32_t>({1, 3}, {7, 7, 9});
       if (label_type == DType::kFloat32) labels = Tensor::of<float>({1, 3}, {7, 7, 9});
-      auto out = evaluate(g, {*Tensor::allocate(DType::kFloat32, {1, 3, 8, 8}), Tensor::of<float>({1, 3, 4}, {5, 5, 2, 2, 5, 5, 2, 2.2f, 5, 5, 2, 2.1f}), Tensor::of<float>({1, 3}, {.5f, .7f, .6f}), labels});
+      auto out = evaluate(g, {*Tensor::allocate(DType::kFloat32, {1, 3, 8, 8}),
+                              Tensor::of<float>({1, 3, 4}, {5, 5, 2, 2, 5, 5, 2, 2.2f, 5, 5, 2, 2.1f}),
+                              Tensor::of<float>({1, 3}, {.5f, .7f, .6f}), labels});
       ASSERT_EQ(out.size(), 4u);
       if (agnostic) EXPECT_THAT(out[2]->to_ints(), ElementsAre(7));
       else EXPECT_THAT(out[2]->to_ints(), ElementsAre(7, 9));
@@ -205,7 +216,8 @@ TEST(CardLowering, AThresholdOfOneSuppressesNothing) {
     ASSERT_TRUE(lower_card(net.graph, card, nullptr).ok());
     std::vector<float> ones(kBoxes * 4, 1);
     for (size_t i = 0; i < ones.size(); i += 4) ones[i] = ones[i + 1] = 0.5f;  // equal boxes with an area
-    EXPECT_EQ(evaluate(net.graph, {Tensor::of<float>({1, 3, 8, 8}, std::span<const float>(ones))})[1]->count(), kBoxes * 4);
+    EXPECT_EQ(evaluate(net.graph, {Tensor::of<float>({1, 3, 8, 8}, std::span<const float>(ones))})[1]->count(),
+              kBoxes * 4);
   }
 }
 
@@ -276,9 +288,12 @@ void heads(Network& net) {
 TEST(CardMistakes, Inputs) {
   ModelCard card = small_card();
   card.picture.input = "imagee";
-  EXPECT_THAT(message(card, heads), HasSubstr("picture.input: the network has no input 'imagee'; did you mean 'image'?"));
+  EXPECT_THAT(message(card, heads),
+              HasSubstr("picture.input: the network has no input 'imagee'; did you mean 'image'?"));
   card = small_card(), card.picture.layout = PictureLayout::kChw;
-  EXPECT_THAT(message(card, heads), HasSubstr("picture.input: tensor 'image': expected rank 3 with layout = \"chw\", found float32 [n,3,8,8]"));
+  EXPECT_THAT(
+      message(card, heads),
+      HasSubstr("picture.input: tensor 'image': expected rank 3 with layout = \"chw\", found float32 [n,3,8,8]"));
   card = small_card(), card.picture.color = ColorOrder::kGray;
   EXPECT_THAT(message(card, heads), HasSubstr("picture.color: tensor 'image': expected 1 channels"));
   card = small_card(), card.picture.resize.height = 16;
@@ -291,9 +306,11 @@ TEST(CardMistakes, Inputs) {
     heads(net);
     net.input("sizes", DType::kInt64, {1, 3});
   };
-  EXPECT_THAT(message(small_card(), with_input), HasSubstr("the network's input 'sizes', int64 [1,3], has no [[inputs]] section"));
+  EXPECT_THAT(message(small_card(), with_input),
+              HasSubstr("the network's input 'sizes', int64 [1,3], has no [[inputs]] section"));
   card = small_card(), card.inputs = {input_card("sizes", InputRole::kOriginalSize)};
-  EXPECT_THAT(message(card, with_input), HasSubstr("inputs[0].role: tensor 'sizes': expected height and width in the last axis"));
+  EXPECT_THAT(message(card, with_input),
+              HasSubstr("inputs[0].role: tensor 'sizes': expected height and width in the last axis"));
   card.inputs = {input_card("sizes", InputRole::kConstant, {1, 2})};
   EXPECT_THAT(message(card, with_input), HasSubstr("expected the 2 elements of value"));
 }
@@ -301,31 +318,47 @@ TEST(CardMistakes, Inputs) {
 TEST(CardMistakes, Outputs) {
   ModelCard card = small_card();
   card.outputs.boxes = "delta";
-  EXPECT_THAT(message(card, heads), HasSubstr("outputs.boxes: the network has no output 'delta'; did you mean 'deltas'?"));
+  EXPECT_THAT(message(card, heads),
+              HasSubstr("outputs.boxes: the network has no output 'delta'; did you mean 'deltas'?"));
   card = small_card(), card.outputs.scores = "something else";
-  EXPECT_THAT(message(card, heads), HasSubstr("outputs.scores: the network has no output 'something else'; there are 'deltas', 'logits'"));
+  EXPECT_THAT(message(card, heads),
+              HasSubstr("outputs.scores: the network has no output 'something else'; there are 'deltas', 'logits'"));
   card = small_card();
-  EXPECT_THAT(message(card, [](Network& net) {
-    net.output("deltas", {0, 64, 3});
-    net.output("logits", {0, 64, 3});
-  }), HasSubstr("outputs.boxes: tensor 'deltas': expected floating-point [B,N,4] or [B,N,C,4], found float32 [n,64,3]"));
-  EXPECT_THAT(message(card, [](Network& net) {
-    net.output("deltas", {0, 48, 4});
-    net.output("logits", {0, 64, 3});
-  }), HasSubstr("outputs.scores: tensor 'logits': expected the rows of 'deltas', [n,48,4], found float32 [n,64,3]"));
-  EXPECT_THAT(message(card, [](Network& net) {
-    net.output("deltas", {0, 48, 4});
-    net.output("logits", {0, 192});
-  }), HasSubstr("outputs.scores: tensor 'logits': expected [B,N,C]"));
+  EXPECT_THAT(
+      message(card,
+              [](Network& net) {
+                net.output("deltas", {0, 64, 3});
+                net.output("logits", {0, 64, 3});
+              }),
+      HasSubstr(
+          "outputs.boxes: tensor 'deltas': expected floating-point [B,N,4] or [B,N,C,4], found float32 [n,64,3]"));
+  EXPECT_THAT(
+      message(card,
+              [](Network& net) {
+                net.output("deltas", {0, 48, 4});
+                net.output("logits", {0, 64, 3});
+              }),
+      HasSubstr("outputs.scores: tensor 'logits': expected the rows of 'deltas', [n,48,4], found float32 [n,64,3]"));
+  EXPECT_THAT(message(card,
+                      [](Network& net) {
+                        net.output("deltas", {0, 48, 4});
+                        net.output("logits", {0, 192});
+                      }),
+              HasSubstr("outputs.scores: tensor 'logits': expected [B,N,C]"));
   card.postprocess->background = 4;
   EXPECT_THAT(message(card, heads), HasSubstr("postprocess.background: tensor 'logits': expected a column 4"));
   card = small_card(), card.postprocess->decode = BoxDecode::kSsd;
-  EXPECT_THAT(message(card, heads, Tensor::of<float>({1, 4}, {0, 0, 1, 1})), HasSubstr("postprocess.anchors: expected an anchor for each of the 48 boxes of 'deltas', float32 [n,48,4], found 1"));
+  EXPECT_THAT(
+      message(card, heads, Tensor::of<float>({1, 4}, {0, 0, 1, 1})),
+      HasSubstr(
+          "postprocess.anchors: expected an anchor for each of the 48 boxes of 'deltas', float32 [n,48,4], found 1"));
   card = small_card(), card.postprocess.reset(), card.outputs.count = "logits";
-  EXPECT_THAT(message(card, [](Network& net) {
-    net.output("deltas", {-1, 4});
-    net.output("logits", {-1});
-  }), HasSubstr("outputs.boxes: tensor 'deltas': expected [B,N,4] beside outputs.count"));
+  EXPECT_THAT(message(card,
+                      [](Network& net) {
+                        net.output("deltas", {-1, 4});
+                        net.output("logits", {-1});
+                      }),
+              HasSubstr("outputs.boxes: tensor 'deltas': expected [B,N,4] beside outputs.count"));
 }
 
 }  // namespace

@@ -21,7 +21,8 @@ namespace {
 
 class Compiler {
  public:
-  explicit Compiler(const CompileOptions& options) : o_(options), threads_(options.threads > 0 ? options.threads : hardware_threads()) {}
+  explicit Compiler(const CompileOptions& options)
+      : o_(options), threads_(options.threads > 0 ? options.threads : hardware_threads()) {}
 
   Result<CompileResult> run() {
     FOVEA_TRY(stage("read", [&] { return read(); }));
@@ -42,7 +43,8 @@ class Compiler {
   Status stage(std::string name, F&& f) {
     const auto begin = std::chrono::steady_clock::now();
     Status s = f();
-    result_.stages.push_back({std::move(name), std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count()});
+    result_.stages.push_back(
+        {std::move(name), std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count()});
     return s;
   }
 
@@ -85,7 +87,8 @@ class Compiler {
   Status passes() {
     const std::vector<Stage> stages = pipeline(patterns());
     for (const std::string& want : o_.print_ir_after)
-      if (want != "all" && want != "import" && !find_pass(stages, want)) return invalid_argument("--print-ir-after: no pass is named '{}'", want);
+      if (want != "all" && want != "import" && !find_pass(stages, want))
+        return invalid_argument("--print-ir-after: no pass is named '{}'", want);
     PassOptions options;
     options.threads = threads_;
     options.disabled = o_.disabled_passes;
@@ -106,8 +109,11 @@ class Compiler {
     };
     FOVEA_TRY_SET(result_.passes, run_stages(graph(), stages, options));
     for (const std::string& want : o_.print_ir_after)
-      if (!printed_.contains(want) && o_.log) o_.log(LogLevel::kWarning, fmt::format("--print-ir-after: the pass '{}' changed nothing", want));
-    if (checker && o_.log) o_.log(LogLevel::kInfo, fmt::format("--verify: {} nodes evaluated, {} values compared", checker->evaluated(), checker->compared()));
+      if (!printed_.contains(want) && o_.log)
+        o_.log(LogLevel::kWarning, fmt::format("--print-ir-after: the pass '{}' changed nothing", want));
+    if (checker && o_.log)
+      o_.log(LogLevel::kInfo, fmt::format("--verify: {} nodes evaluated, {} values compared", checker->evaluated(),
+                                          checker->compared()));
     return {};
   }
 
@@ -137,7 +143,9 @@ class Compiler {
           if (input->shape[d].op() != ExprOp::kSymbol) continue;
           const Symbol& s = *input->shape[d].symbol();
           const auto fixed = card_sizes_.find(s.name);
-          const int64_t usual = fixed != card_sizes_.end() ? fixed->second : d == 0 && input->shape.size() == 4 ? 1 : 640;
+          const int64_t usual = fixed != card_sizes_.end()           ? fixed->second
+                                : d == 0 && input->shape.size() == 4 ? 1
+                                                                     : 640;
           p.try_emplace(s.name, std::clamp(usual, s.lo, s.hi));
         }
     for (const SymbolValues& p : profiles)
@@ -154,7 +162,9 @@ class Compiler {
     for (size_t i = 0; i < profiles.size(); ++i) {
       ChooseOptions options;
       options.threads = threads_, options.keep_candidates = true;
-      options.progress = [&](int done, int total) { progress(fmt::format("choosing kernels, profile {} of {}", i + 1, profiles.size()), done, total); };
+      options.progress = [&](int done, int total) {
+        progress(fmt::format("choosing kernels, profile {} of {}", i + 1, profiles.size()), done, total);
+      };
       // A kernel may refuse when it is made ready for good: rows for any size are not asked before.
       while (true) {
         FOVEA_TRY_SET(Assignment assignment, choose(graph(), profiles[i], timer, weights, options));
@@ -169,12 +179,14 @@ class Compiler {
     return {};
   }
 
-  Status profile(const SymbolValues& sizes, Assignment assignment, PackedWeights& weights, Specialisation::Refusal& refusal) {
+  Status profile(const SymbolValues& sizes, Assignment assignment, PackedWeights& weights,
+                 Specialisation::Refusal& refusal) {
     Recipe recipe = to_recipe(graph(), sizes, assignment);
     ProfileReport report{sizes, assignment.groups, assignment.reformat_ms, 0, 0, 0, 0};
     FOVEA_TRY_SET(Plan plan, build_plan(graph(), std::move(assignment)));
     report.reformats = plan.reformats, report.views = plan.views, report.copies = plan.copies;
-    FOVEA_TRY_SET(auto spec, Specialisation::make(std::make_shared<const Plan>(std::move(plan)), sizes, threads_, weights, refusal));
+    FOVEA_TRY_SET(auto spec, Specialisation::make(std::make_shared<const Plan>(std::move(plan)), sizes, threads_,
+                                                  weights, refusal));
     report.arena_bytes = spec->arena_bytes();
     recipes_.push_back(std::move(recipe));
     profiles_.push_back(std::move(report));

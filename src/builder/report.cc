@@ -29,7 +29,9 @@ ordered_json group_json(const GroupChoice& g) {
   ordered_json outputs = ordered_json::array();
   for (size_t k = 0; k < g.group.outputs.size(); ++k)
     if (const Value* v = g.group.outputs[k])
-      outputs.push_back({{"name", v->name}, {"shape", to_string(v->shape)}, {"layout", to_string(k < g.layouts.outputs.size() ? g.layouts.outputs[k] : Layout::kPlain)}});
+      outputs.push_back({{"name", v->name},
+                         {"shape", to_string(v->shape)},
+                         {"layout", to_string(k < g.layouts.outputs.size() ? g.layouts.outputs[k] : Layout::kPlain)}});
   j["outputs"] = outputs;
   if (g.ms >= 0) j["ms"] = g.ms;
   ordered_json candidates = ordered_json::array();
@@ -44,7 +46,9 @@ ordered_json group_json(const GroupChoice& g) {
 std::string report_json(const CompileResult& result, const std::vector<ProfileReport>& profiles) {
   ordered_json j;
   ordered_json passes = ordered_json::array();
-  for (const PassReport& p : result.passes) passes.push_back({{"name", p.name}, {"changes", p.changes}, {"nodes_before", p.nodes_before}, {"nodes_after", p.nodes_after}});
+  for (const PassReport& p : result.passes)
+    passes.push_back(
+        {{"name", p.name}, {"changes", p.changes}, {"nodes_before", p.nodes_before}, {"nodes_after", p.nodes_after}});
   j["passes"] = passes;
   ordered_json list = ordered_json::array();
   for (const ProfileReport& p : profiles) {
@@ -56,8 +60,13 @@ std::string report_json(const CompileResult& result, const std::vector<ProfileRe
     }
     ordered_json sizes = ordered_json::object();
     for (const auto& [name, value] : p.profile) sizes[name] = value;
-    list.push_back({{"profile", sizes}, {"reformats", p.reformats}, {"views", p.views}, {"copies", p.copies}, {"arena_bytes", p.arena_bytes},
-                    {"groups_on_reference_kernels", reference}, {"groups", groups}});
+    list.push_back({{"profile", sizes},
+                    {"reformats", p.reformats},
+                    {"views", p.views},
+                    {"copies", p.copies},
+                    {"arena_bytes", p.arena_bytes},
+                    {"groups_on_reference_kernels", reference},
+                    {"groups", groups}});
   }
   j["profiles"] = list;
   return j.dump();

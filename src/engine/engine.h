@@ -27,12 +27,13 @@ struct EngineData {
   std::unique_ptr<Graph> graph;       // after all passes, unfused
   std::unique_ptr<Graph> preprocess;  // picture -> network input; null without a card
   std::vector<EngineTarget> targets;
-  std::string report;                 // JSON
+  std::string report;                      // JSON
   std::shared_ptr<const MappedFile> file;  // what constants lie in, if it was read from a file
 };
 
 Status write_engine(const std::string& path, const EngineData& data);
-// Weights stay in the mapped file, which the tensors keep alive. Checks checksums, structure, and infers the graph anew.
+// Weights stay in the mapped file, which the tensors keep alive. Checks checksums, structure, and infers the graph
+// anew.
 Result<EngineData> read_engine(const std::string& path);
 
 struct EngineSections {  // sizes for inspect

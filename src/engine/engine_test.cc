@@ -67,14 +67,18 @@ std::string everything(const Graph& g) {
 
 EngineData example() {
   EngineData data;
-  data.fovea_version = "0.1.0", data.git_hash = "abc", data.source_name = "model.onnx", data.source_hash = 0x123456789abcdef0u;
+  data.fovea_version = "0.1.0", data.git_hash = "abc", data.source_name = "model.onnx",
+  data.source_hash = 0x123456789abcdef0u;
   data.card = "name = \"x\"\n", data.report = "{\"a\": 1}";
   data.graph = parsed(kText);
   data.graph->find("conv")->storage = {DType::kInt8, {0.5f, 0.25f}, {1, -1}, 1};
   data.graph->find("flat")->precision = PrecisionClass::kCoordinate;
-  data.preprocess = parsed("symbols(ph in [1,8192])\ngraph @preprocess(%picture: uint8[ph,2]) -> (out = %f) {\n  %f = Cast(%picture) {to=\"float32\"}\n}");
+  data.preprocess = parsed(
+      "symbols(ph in [1,8192])\ngraph @preprocess(%picture: uint8[ph,2]) -> (out = %f) {\n  %f = Cast(%picture) "
+      "{to=\"float32\"}\n}");
   EngineTarget t{"b", "l", "d", "f", 2, {}};
-  t.recipes.push_back({{{"n", 1}, {"h", 9}}, {{{1, 2}, "some_kernel", 3, {{Layout::kC16, Layout::kPlain}, {Layout::kNhwc}}, 0.25}}});
+  t.recipes.push_back(
+      {{{"n", 1}, {"h", 9}}, {{{1, 2}, "some_kernel", 3, {{Layout::kC16, Layout::kPlain}, {Layout::kNhwc}}, 0.25}}});
   t.recipes.push_back({{{"n", 8}, {"h", 9}}, {}});
   data.targets = {t, {"b2", "l2", "d2", "f2", 1, {}}};
   return data;
@@ -99,7 +103,9 @@ class EngineFile : public testing::Test {
     std::ofstream(path("changed.fov"), std::ios::binary) << bytes;  // write_file() would wait for the disk
     return read_engine(path("changed.fov"));
   }
-  size_t files() const { return static_cast<size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator())); }
+  size_t files() const {
+    return static_cast<size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
+  }
 
   // The file with other structure bytes, and all checksums right again.
   static std::string resealed(std::string file) {
@@ -157,7 +163,8 @@ TEST_F(EngineFile, ComesBackAsItWas) {
   EXPECT_EQ(sections->weights % 64, 0);
 }
 
-// One node of every operator that the text form can build from scratch would be a list to keep; attributes of every kind are enough.
+// One node of every operator that the text form can build from scratch would be a list to keep; attributes of every
+// kind are enough.
 TEST_F(EngineFile, AttributesOfEveryKind) {
   EngineData data;
   data.graph = parsed(R"(
@@ -228,8 +235,19 @@ TEST_F(EngineFile, SectionsThatPointElsewhere) {
   const std::string file = written(example());
   EngineHeader h;
   std::memcpy(&h, file.data(), sizeof h);
-  const uint64_t values[] = {0, 1, 63, 64, h.structure_size, h.weights_offset, file.size(), file.size() + 64, UINT64_MAX, UINT64_MAX - 63, uint64_t{1} << 63};
-  uint64_t EngineHeader::*fields[] = {&EngineHeader::structure_size, &EngineHeader::weights_offset, &EngineHeader::weights_size};
+  const uint64_t values[] = {0,
+                             1,
+                             63,
+                             64,
+                             h.structure_size,
+                             h.weights_offset,
+                             file.size(),
+                             file.size() + 64,
+                             UINT64_MAX,
+                             UINT64_MAX - 63,
+                             uint64_t{1} << 63};
+  uint64_t EngineHeader::*fields[] = {&EngineHeader::structure_size, &EngineHeader::weights_offset,
+                                      &EngineHeader::weights_size};
   for (auto field : fields)
     for (uint64_t value : values) {
       EngineHeader changed = h;
@@ -250,7 +268,9 @@ TEST_F(EngineFile, ANewerFormatSaysWhatToDo) {
   auto r = reading(with_header(file, h));
   ASSERT_FALSE(r.ok());
   EXPECT_EQ(r.status().kind(), ErrorKind::kInvalidModel);
-  EXPECT_THAT(r.status().message(), HasSubstr(fmt::format("engine format {}, this fovea reads up to {}: use a newer fovea", kEngineFormat + 1, kEngineFormat)));
+  EXPECT_THAT(r.status().message(),
+              HasSubstr(fmt::format("engine format {}, this fovea reads up to {}: use a newer fovea", kEngineFormat + 1,
+                                    kEngineFormat)));
 }
 
 // Structure bytes changed at random with every checksum made right: an error or another valid engine, never a crash.
@@ -265,7 +285,10 @@ TEST_F(EngineFile, HostileStructures) {
     for (uint32_t k = 0; k <= rng() % 4; ++k) {
       const size_t at = sizeof h + rng() % h.structure_size;
       const uint32_t how = rng() % 4;
-      changed[at] = static_cast<char>(how == 0 ? changed[at] ^ (1 << rng() % 8) : how == 1 ? 0 : how == 2 ? 0xff : changed[at] + 1);
+      changed[at] = static_cast<char>(how == 0   ? changed[at] ^ (1 << rng() % 8)
+                                      : how == 1 ? 0
+                                      : how == 2 ? 0xff
+                                                 : changed[at] + 1);
     }
     SCOPED_TRACE(fmt::format("change {}", i));
     auto r = reading(resealed(changed));

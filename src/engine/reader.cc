@@ -22,7 +22,8 @@ std::vector<std::string> texts(const flatbuffers::Vector<flatbuffers::Offset<fla
   for (unsigned i = 0; i < length(v); ++i) out.push_back(text(v->Get(i)));
   return out;
 }
-// By bytes: the verifier does not hold a vector's elements to their alignment. Little-endian, as all that fovea runs on.
+// By bytes: the verifier does not hold a vector's elements to their alignment. Little-endian, as all that fovea runs
+// on.
 template <typename T>
 std::vector<T> numbers(const flatbuffers::Vector<T>* v) {
   std::vector<T> out(length(v));
@@ -61,20 +62,28 @@ class Reader {
 
   Status header() {
     const Bytes all = file_->bytes();
-    if (all.size() < sizeof(EngineHeader)) return bad(fmt::format("expected at least {} bytes, found {}", sizeof(EngineHeader), all.size()));
+    if (all.size() < sizeof(EngineHeader))
+      return bad(fmt::format("expected at least {} bytes, found {}", sizeof(EngineHeader), all.size()));
     std::memcpy(&h_, all.data(), sizeof h_);
-    if (std::memcmp(h_.magic, kEngineMagic, sizeof kEngineMagic) != 0) return bad("it does not begin with the signature of a .fov file");
+    if (std::memcmp(h_.magic, kEngineMagic, sizeof kEngineMagic) != 0)
+      return bad("it does not begin with the signature of a .fov file");
     if (h_.format > kEngineFormat)
-      return invalid_model("{}: engine format {}, this fovea reads up to {}: use a newer fovea, or compile the model again", path_, h_.format, kEngineFormat);
-    if (h_.header_hash != XXH3_64bits(all.data(), offsetof(EngineHeader, header_hash))) return bad("the checksum of its header does not match");
+      return invalid_model(
+          "{}: engine format {}, this fovea reads up to {}: use a newer fovea, or compile the model again", path_,
+          h_.format, kEngineFormat);
+    if (h_.header_hash != XXH3_64bits(all.data(), offsetof(EngineHeader, header_hash)))
+      return bad("the checksum of its header does not match");
     const uint64_t size = all.size();
-    if (h_.header_size != sizeof h_ || h_.structure_size > size - sizeof h_ || h_.weights_offset % 64 || h_.weights_offset < sizeof h_ + h_.structure_size ||
-        h_.weights_offset > size || h_.weights_size != size - h_.weights_offset)
+    if (h_.header_size != sizeof h_ || h_.structure_size > size - sizeof h_ || h_.weights_offset % 64 ||
+        h_.weights_offset < sizeof h_ + h_.structure_size || h_.weights_offset > size ||
+        h_.weights_size != size - h_.weights_offset)
       return bad(fmt::format("its sections do not fit into its {} bytes: truncated?", size));
-    if (XXH3_64bits(all.data() + sizeof h_, h_.structure_size) != h_.structure_hash) return bad("the checksum of its structure does not match");
+    if (XXH3_64bits(all.data() + sizeof h_, h_.structure_size) != h_.structure_hash)
+      return bad("the checksum of its structure does not match");
     for (size_t i = sizeof h_ + h_.structure_size; i < h_.weights_offset; ++i)
       if (all[i] != std::byte{0}) return bad("its padding is not empty");
-    if (XXH3_64bits(all.data() + h_.weights_offset, h_.weights_size) != h_.weights_hash) return bad("the checksum of its weights does not match");
+    if (XXH3_64bits(all.data() + h_.weights_offset, h_.weights_size) != h_.weights_hash)
+      return bad("the checksum of its weights does not match");
     file_->release_pages();
     return {};
   }
@@ -88,7 +97,8 @@ class Reader {
       const fbs::Tensor* t = e->tensors()->Get(i);
       auto type = dtype_from_onnx(t->dtype());
       if (!type || *type == DType::kString) return bad(fmt::format("tensor {} has an unknown type", i));
-      if (t->offset() > weights_.size() || t->size() > weights_.size() - t->offset() || t->offset() % 64) return bad(fmt::format("tensor {} lies outside the weights", i));
+      if (t->offset() > weights_.size() || t->size() > weights_.size() - t->offset() || t->offset() % 64)
+        return bad(fmt::format("tensor {} lies outside the weights", i));
       auto tensor = Tensor::wrap(*type, numbers(t->dims()), weights_.subspan(t->offset(), t->size()), file_);
       if (!tensor.ok()) return bad(fmt::format("tensor {}: {}", i, tensor.status().message()));
       tensors_.push_back(*tensor);
@@ -96,12 +106,15 @@ class Reader {
     return {};
   }
 
-  Result<std::unique_ptr<Graph>> whole_graph(const fbs::Graph* from, const flatbuffers::Vector<flatbuffers::Offset<fbs::Symbol>>* symbols) {
+  Result<std::unique_ptr<Graph>> whole_graph(const fbs::Graph* from,
+                                             const flatbuffers::Vector<flatbuffers::Offset<fbs::Symbol>>* symbols) {
     if (!from) return bad("it holds no graph");
     auto g = std::make_unique<Graph>(text(from->name()));
     for (unsigned i = 0; i < length(symbols); ++i) {
       const fbs::Symbol* s = symbols->Get(i);
-      if (s->lo() < 0 || s->lo() > s->hi() || s->hi() > kUnbounded || text(s->name()).empty() || g->symbol(text(s->name()))) return bad("a size symbol has impossible bounds");
+      if (s->lo() < 0 || s->lo() > s->hi() || s->hi() > kUnbounded || text(s->name()).empty() ||
+          g->symbol(text(s->name())))
+        return bad("a size symbol has impossible bounds");
       g->declare_symbol({text(s->name()), s->lo(), s->hi(), s->data_dependent()});
     }
     FOVEA_TRY(fill(*g, from));
@@ -113,7 +126,9 @@ class Reader {
   Status fill(Graph& g, const fbs::Graph* from) {
     const auto count = length(from->values());
     std::vector<Value*> values(count, nullptr);
-    auto at = [&](int i) -> Value* { return i >= 0 && static_cast<size_t>(i) < count ? values[static_cast<size_t>(i)] : nullptr; };
+    auto at = [&](int i) -> Value* {
+      return i >= 0 && static_cast<size_t>(i) < count ? values[static_cast<size_t>(i)] : nullptr;
+    };
     for (unsigned k = 0; k < length(from->inputs()); ++k) {
       const int i = from->inputs()->Get(k);
       if (i < 0 || static_cast<size_t>(i) >= count || at(i)) return bad("an input index is out of range");
@@ -122,7 +137,8 @@ class Reader {
     for (unsigned i = 0; i < count; ++i) {
       const fbs::Value* v = from->values()->Get(i);
       if (v->constant() < 0) continue;
-      if (values[i] || static_cast<size_t>(v->constant()) >= tensors_.size()) return bad("a constant index is out of range");
+      if (values[i] || static_cast<size_t>(v->constant()) >= tensors_.size())
+        return bad("a constant index is out of range");
       values[i] = g.add_constant(tensors_[static_cast<size_t>(v->constant())], text(v->name()));
       FOVEA_TRY(details(*values[i], *v));
     }
@@ -133,7 +149,8 @@ class Reader {
       g.outputs.push_back(v);
     }
     g.output_names = texts(from->output_names());
-    if (!g.parent() && g.output_names.size() != g.outputs.size()) return bad("outputs and their names differ in number");
+    if (!g.parent() && g.output_names.size() != g.outputs.size())
+      return bad("outputs and their names differ in number");
     return {};
   }
 
@@ -154,7 +171,8 @@ class Reader {
 
   Result<Value*> input(Graph& g, const fbs::Value& v) {
     auto type = dtype_from_onnx(v.dtype());
-    if (!type || length(v.shape()) > kMaxRank) return bad(fmt::format("input '{}' has an unknown type or too many dimensions", text(v.name())));
+    if (!type || length(v.shape()) > kMaxRank)
+      return bad(fmt::format("input '{}' has an unknown type or too many dimensions", text(v.name())));
     Shape shape;
     for (const std::string& s : texts(v.shape())) {
       FOVEA_TRY_SET(Expr e, parse_expr(s, lookup(g)));
@@ -180,7 +198,8 @@ class Reader {
         case 5: value = numbers(a->floats()); break;
         case 6: value = texts(a->strings()); break;
         case 7: {
-          if (a->tensor() >= 0 && static_cast<size_t>(a->tensor()) >= tensors_.size()) return bad("an attribute's tensor is out of range");
+          if (a->tensor() >= 0 && static_cast<size_t>(a->tensor()) >= tensors_.size())
+            return bad("an attribute's tensor is out of range");
           value = a->tensor() < 0 ? TensorPtr() : tensors_[static_cast<size_t>(a->tensor())];
           break;
         }
@@ -193,17 +212,21 @@ class Reader {
 
   Status node(Graph& g, const fbs::Node& n, const fbs::Graph* from, std::vector<Value*>& values) {
     const OpInfo* op = find_op(text(n.op()));
-    if (!op) return unsupported("{}: operator '{}' is not known to this fovea: use a newer one, or compile the model again", path_, text(n.op()));
+    if (!op)
+      return unsupported("{}: operator '{}' is not known to this fovea: use a newer one, or compile the model again",
+                         path_, text(n.op()));
     std::vector<Value*> inputs;
     for (unsigned i = 0; i < length(n.inputs()); ++i) {
       const int k = n.inputs()->Get(i);
-      if (k < -1 || k >= static_cast<int>(values.size()) || (k >= 0 && !values[static_cast<size_t>(k)])) return bad("a node reads a value that is not there yet");
+      if (k < -1 || k >= static_cast<int>(values.size()) || (k >= 0 && !values[static_cast<size_t>(k)]))
+        return bad("a node reads a value that is not there yet");
       inputs.push_back(k < 0 ? nullptr : values[static_cast<size_t>(k)]);
     }
     const auto own = static_cast<int>(op->regions ? static_cast<size_t>(std::max(n.own_inputs(), 0)) : inputs.size());
     const auto outputs = static_cast<int>(length(n.outputs()));
-    if (own < op->min_inputs || (op->max_inputs >= 0 && own > op->max_inputs) || own > static_cast<int>(inputs.size()) || outputs < op->min_outputs ||
-        outputs > op->max_outputs || static_cast<int>(length(n.regions())) != op->regions)
+    if (own < op->min_inputs || (op->max_inputs >= 0 && own > op->max_inputs) ||
+        own > static_cast<int>(inputs.size()) || outputs < op->min_outputs || outputs > op->max_outputs ||
+        static_cast<int>(length(n.regions())) != op->regions)
       return bad(fmt::format("a {} node has the wrong number of inputs, outputs or regions", op->name));
     for (int i = 0; i < op->min_inputs; ++i)
       if (!inputs[static_cast<size_t>(i)]) return bad(fmt::format("a {} node lacks input {}", op->name, i));
@@ -219,7 +242,8 @@ class Reader {
     if (op->regions) node->own_inputs = own;
     for (unsigned i = 0; i < length(n.outputs()); ++i) {
       const int k = n.outputs()->Get(i);
-      if (k < -1 || k >= static_cast<int>(values.size()) || (k >= 0 && values[static_cast<size_t>(k)])) return bad("a value has two producers");
+      if (k < -1 || k >= static_cast<int>(values.size()) || (k >= 0 && values[static_cast<size_t>(k)]))
+        return bad("a value has two producers");
       if (k < 0) {
         node->outputs.push_back(nullptr);
         continue;
@@ -233,14 +257,17 @@ class Reader {
       SymbolPtr s = g.symbol(text(d->symbol()));
       if (!s || !s->data_dependent) return bad("a data-dependent size has no symbol");
       FOVEA_TRY_SET(Expr bound, parse_expr(text(d->bound()), lookup(g)));
-      if (bound.dtype() != DType::kInt64 || d->output() < 0 || d->output() >= outputs || d->dim() < 0 || d->dim() >= kMaxRank) return bad("a data-dependent size has no place");
+      if (bound.dtype() != DType::kInt64 || d->output() < 0 || d->output() >= outputs || d->dim() < 0 ||
+          d->dim() >= kMaxRank)
+        return bad("a data-dependent size has no place");
       node->sizes.push_back({std::move(s), d->output(), d->dim(), std::move(bound)});
     }
     if (++depth_ > 32) return bad("regions are nested too deeply");
     for (unsigned i = 0; i < length(n.regions()); ++i) {
       auto region = g.make_region(text(n.regions()->Get(i)->name()));
       FOVEA_TRY(fill(*region, n.regions()->Get(i)));
-      if (region->inputs.size() != node->inputs.size() - static_cast<size_t>(own)) return bad("a region's inputs are not its node's captures");
+      if (region->inputs.size() != node->inputs.size() - static_cast<size_t>(own))
+        return bad("a region's inputs are not its node's captures");
       node->regions.push_back(std::move(region));
     }
     --depth_;
@@ -252,11 +279,13 @@ class Reader {
     for (unsigned i = 0; i < length(t.recipes()); ++i) {
       const fbs::Recipe* r = t.recipes()->Get(i);
       Recipe recipe;
-      for (unsigned k = 0; k < length(r->profile()); ++k) recipe.profile[text(r->profile()->Get(k)->name())] = r->profile()->Get(k)->value();
+      for (unsigned k = 0; k < length(r->profile()); ++k)
+        recipe.profile[text(r->profile()->Get(k)->name())] = r->profile()->Get(k)->value();
       for (unsigned k = 0; k < length(r->groups()); ++k) {
         const fbs::RecipeGroup* g = r->groups()->Get(k);
         RecipeGroup group{numbers(g->nodes()), text(g->kernel()), g->revision(), {}, g->ms()};
-        for (auto [list, to] : {std::pair(g->input_layouts(), &group.layouts.inputs), std::pair(g->output_layouts(), &group.layouts.outputs)})
+        for (auto [list, to] : {std::pair(g->input_layouts(), &group.layouts.inputs),
+                                std::pair(g->output_layouts(), &group.layouts.outputs)})
           for (uint8_t l : numbers(list)) {
             if (l >= kLayouts) return bad("unknown layout");
             to->push_back(static_cast<Layout>(l));
@@ -287,7 +316,8 @@ Result<EngineSections> engine_sections(const std::string& path) {
   FOVEA_TRY_SET(auto file, MappedFile::open(path));
   Reader reader(path, file);
   FOVEA_TRY(reader.header());
-  return EngineSections{static_cast<int64_t>(file->bytes().size()), static_cast<int64_t>(reader.fields().structure_size),
+  return EngineSections{static_cast<int64_t>(file->bytes().size()),
+                        static_cast<int64_t>(reader.fields().structure_size),
                         static_cast<int64_t>(reader.fields().weights_size)};
 }
 

@@ -64,7 +64,8 @@ class Writer {
     auto [it, fresh] = tensor_index_.try_emplace(t.get(), static_cast<int>(tensors_.size()));
     if (fresh) {
       tensors_.push_back(t);
-      tensor_tables_.push_back(fbs::CreateTensor(b_, static_cast<uint8_t>(t->dtype()), b_.CreateVector(t->dims()), weights_size_, t->bytes().size()));
+      tensor_tables_.push_back(fbs::CreateTensor(b_, static_cast<uint8_t>(t->dtype()), b_.CreateVector(t->dims()),
+                                                 weights_size_, t->bytes().size()));
       weights_size_ += (t->bytes().size() + 63) / 64 * 64;
     }
     return it->second;
@@ -103,8 +104,10 @@ class Writer {
     auto dims = strings(shape);
     Offset<fbs::Storage> storage = 0;
     if (v.storage.type != DType::kUndefined)
-      storage = fbs::CreateStorage(b_, static_cast<uint8_t>(v.storage.type), b_.CreateVector(v.storage.scale), b_.CreateVector(v.storage.zero_point), v.storage.axis);
-    return fbs::CreateValue(b_, name, static_cast<uint8_t>(v.dtype), dims, v.constant ? tensor(v.constant) : -1, static_cast<uint8_t>(v.precision), storage);
+      storage = fbs::CreateStorage(b_, static_cast<uint8_t>(v.storage.type), b_.CreateVector(v.storage.scale),
+                                   b_.CreateVector(v.storage.zero_point), v.storage.axis);
+    return fbs::CreateValue(b_, name, static_cast<uint8_t>(v.dtype), dims, v.constant ? tensor(v.constant) : -1,
+                            static_cast<uint8_t>(v.precision), storage);
   }
 
   Offset<fbs::Graph> graph(const Graph& g) {
@@ -139,7 +142,8 @@ class Writer {
       for (const auto& [key, v] : n.op->attrs.to_map(n.attrs.get())) attrs.push_back(attr(key, v));
     std::vector<Offset<fbs::SizeDefinition>> sizes;
     for (const SizeDefinition& d : n.sizes)
-      sizes.push_back(fbs::CreateSizeDefinition(b_, b_.CreateString(d.symbol->name), d.output, d.dim, b_.CreateString(d.bound.str())));
+      sizes.push_back(fbs::CreateSizeDefinition(b_, b_.CreateString(d.symbol->name), d.output, d.dim,
+                                                b_.CreateString(d.bound.str())));
     std::vector<Offset<fbs::Graph>> regions;
     for (const auto& r : n.regions) regions.push_back(graph(*r));
     auto op = b_.CreateString(std::string(n.op->name));
@@ -154,7 +158,8 @@ class Writer {
   Offset<Vector<Offset<fbs::Symbol>>> symbols(const Graph* g) {
     std::vector<Offset<fbs::Symbol>> list;
     if (g)
-      for (const SymbolPtr& s : g->symbols()) list.push_back(fbs::CreateSymbol(b_, b_.CreateString(s->name), s->lo, s->hi, s->data_dependent));
+      for (const SymbolPtr& s : g->symbols())
+        list.push_back(fbs::CreateSymbol(b_, b_.CreateString(s->name), s->lo, s->hi, s->data_dependent));
     return b_.CreateVector(list);
   }
 
@@ -179,15 +184,18 @@ class Writer {
       auto groups_v = b_.CreateVector(groups);
       recipes.push_back(fbs::CreateRecipe(b_, profile_v, groups_v));
     }
-    auto build = b_.CreateString(t.build), libraries = b_.CreateString(t.libraries), device = b_.CreateString(t.device), features = b_.CreateString(t.features);
+    auto build = b_.CreateString(t.build), libraries = b_.CreateString(t.libraries), device = b_.CreateString(t.device),
+         features = b_.CreateString(t.features);
     auto recipes_v = b_.CreateVector(recipes);
     return fbs::CreateTarget(b_, build, libraries, device, features, t.threads, recipes_v);
   }
 
   Status build() {
     for (const auto& v : data_.graph->values())
-      if (v->constant && v->constant->dtype() == DType::kString) return unsupported("constant '{}': strings cannot be written to an engine", v->name);
-    auto version = b_.CreateString(data_.fovea_version), hash = b_.CreateString(data_.git_hash), name = b_.CreateString(data_.source_name);
+      if (v->constant && v->constant->dtype() == DType::kString)
+        return unsupported("constant '{}': strings cannot be written to an engine", v->name);
+    auto version = b_.CreateString(data_.fovea_version), hash = b_.CreateString(data_.git_hash),
+         name = b_.CreateString(data_.source_name);
     auto card = b_.CreateString(data_.card), report = b_.CreateString(data_.report);
     auto symbols_v = symbols(data_.graph.get());
     auto graph_v = graph(*data_.graph);
@@ -198,7 +206,8 @@ class Writer {
     for (const EngineTarget& t : data_.targets) targets.push_back(target(t));
     auto targets_v = b_.CreateVector(targets);
     auto tensors_v = b_.CreateVector(tensor_tables_);
-    b_.Finish(fbs::CreateEngine(b_, version, hash, name, data_.source_hash, card, symbols_v, tensors_v, graph_v, preprocess_symbols, preprocess, targets_v, report));
+    b_.Finish(fbs::CreateEngine(b_, version, hash, name, data_.source_hash, card, symbols_v, tensors_v, graph_v,
+                                preprocess_symbols, preprocess, targets_v, report));
     return {};
   }
 

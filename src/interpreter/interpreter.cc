@@ -74,13 +74,18 @@ class Evaluator::Frame {
 // The input is what the graph declares: its type, its rank, its constant sizes, one value for each symbol.
 Status check_input(const Value& v, const TensorPtr& t, std::map<std::string, int64_t>& symbols) {
   if (!t) return invalid_argument("input '{}' is missing", v.name);
-  if (t->dtype() != v.dtype) return invalid_argument("input '{}': expected {}, found {}", v.name, to_string(v.dtype), to_string(t->dtype()));
-  auto wrong = [&] { return invalid_argument("input '{}': expected shape {}, found [{}]", v.name, to_string(v.shape), fmt::join(t->dims(), ",")); };
+  if (t->dtype() != v.dtype)
+    return invalid_argument("input '{}': expected {}, found {}", v.name, to_string(v.dtype), to_string(t->dtype()));
+  auto wrong = [&] {
+    return invalid_argument("input '{}': expected shape {}, found [{}]", v.name, to_string(v.shape),
+                            fmt::join(t->dims(), ","));
+  };
   if (t->dims().size() != v.shape.size()) return wrong();
   for (size_t d = 0; d < v.shape.size(); ++d) {
     const Dim& want = v.shape[d];
     const int64_t size = t->dims()[d];
-    if (want.op() == ExprOp::kSymbol && symbols.emplace(want.symbol()->name, size).first->second != size) return wrong();
+    if (want.op() == ExprOp::kSymbol && symbols.emplace(want.symbol()->name, size).first->second != size)
+      return wrong();
     if (want.is_const() && want.int_value() != size) return wrong();
   }
   return {};
@@ -93,7 +98,8 @@ Result<Evaluation> Evaluator::graph(const Graph& g, std::span<const TensorPtr> i
     std::vector<TensorPtr> in;
     for (size_t i = 0; i < n->inputs.size(); ++i) {
       in.push_back(n->inputs[i] ? frame.get(n->inputs[i]) : nullptr);
-      if (n->inputs[i] && !in.back()) return internal_error("{}: input {} '{}' has not been computed", n->label(), i, n->inputs[i]->name);
+      if (n->inputs[i] && !in.back())
+        return internal_error("{}: input {} '{}' has not been computed", n->label(), i, n->inputs[i]->name);
     }
     FOVEA_TRY_SET(auto out, node(*n, in));
     frame.read(*n);
@@ -116,7 +122,8 @@ Result<std::vector<TensorPtr>> Evaluator::control(const Node& node, std::span<co
   if (!node.is("If")) return unsupported("{}: the interpreter does not run it", node.label());
   const TensorPtr& condition = inputs[0];
   if (!condition || condition->dtype() != DType::kBool || condition->count() != 1)
-    return invalid_argument("{}: expected 1 condition of bool, found [{}]", node.label(), condition ? fmt::to_string(fmt::join(condition->dims(), ",")) : "none");
+    return invalid_argument("{}: expected 1 condition of bool, found [{}]", node.label(),
+                            condition ? fmt::to_string(fmt::join(condition->dims(), ",")) : "none");
   const Graph& region = *node.regions[condition->as<bool>()[0] ? 0 : 1];
   FOVEA_TRY_SET(Evaluation e, graph(region, inputs.subspan(static_cast<size_t>(node.own_inputs)), false));
   return std::move(e.outputs);
@@ -124,14 +131,16 @@ Result<std::vector<TensorPtr>> Evaluator::control(const Node& node, std::span<co
 
 }  // namespace
 
-Result<std::vector<TensorPtr>> evaluate_node(const Node& node, std::span<const TensorPtr> inputs, const EvaluateOptions& options) {
+Result<std::vector<TensorPtr>> evaluate_node(const Node& node, std::span<const TensorPtr> inputs,
+                                             const EvaluateOptions& options) {
   if (inputs.size() != node.inputs.size())
     return internal_error("{}: expected {} inputs, found {}", node.label(), node.inputs.size(), inputs.size());
   return Evaluator(options).node(node, inputs);
 }
 
 Result<Evaluation> evaluate_graph(const Graph& graph, std::span<const TensorPtr> inputs, const GraphOptions& options) {
-  if (inputs.size() != graph.inputs.size()) return invalid_argument("expected {} inputs, found {}", graph.inputs.size(), inputs.size());
+  if (inputs.size() != graph.inputs.size())
+    return invalid_argument("expected {} inputs, found {}", graph.inputs.size(), inputs.size());
   std::map<std::string, int64_t> symbols;
   for (size_t i = 0; i < inputs.size(); ++i) FOVEA_TRY(check_input(*graph.inputs[i], inputs[i], symbols));
   return Evaluator(options).graph(graph, inputs, options.keep_all);

@@ -30,10 +30,13 @@ struct Evaluation {
   std::unordered_map<const Value*, TensorPtr> values;
 };
 
-// One node on concrete inputs (null where absent). Sizes come from the node's own inference with the inputs as constants.
-Result<std::vector<TensorPtr>> evaluate_node(const Node& node, std::span<const TensorPtr> inputs, const EvaluateOptions& options = {});
+// One node on concrete inputs (null where absent). Sizes come from the node's own inference with the inputs as
+// constants.
+Result<std::vector<TensorPtr>> evaluate_node(const Node& node, std::span<const TensorPtr> inputs,
+                                             const EvaluateOptions& options = {});
 
 // A whole graph. Inputs are checked against what the graph declares.
-Result<Evaluation> evaluate_graph(const Graph& graph, std::span<const TensorPtr> inputs, const GraphOptions& options = {});
+Result<Evaluation> evaluate_graph(const Graph& graph, std::span<const TensorPtr> inputs,
+                                  const GraphOptions& options = {});
 
 }  // namespace fovea::core

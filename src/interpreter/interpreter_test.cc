@@ -25,7 +25,9 @@ struct Small {
     g.output_names = {"y", "k"};
     EXPECT_TRUE(infer_graph(g).ok());
   }
-  Value* node(const OpDef& op, std::vector<Value*> inputs) { return g.add_node(&op.info, nullptr, std::move(inputs))->output(); }
+  Value* node(const OpDef& op, std::vector<Value*> inputs) {
+    return g.add_node(&op.info, nullptr, std::move(inputs))->output();
+  }
 };
 
 TEST(Evaluate, AGraph) {
@@ -86,7 +88,8 @@ TEST(Evaluate, MemoryIsLimited) {
   auto r = evaluate_graph(s.g, in, options);
   ASSERT_FALSE(r.ok());
   EXPECT_EQ(r.status().kind(), ErrorKind::kUnsupported);
-  EXPECT_THAT(r.status().message(), HasSubstr("output 0 of float32 [100] needs more memory than the 300 bytes allowed"));
+  EXPECT_THAT(r.status().message(),
+              HasSubstr("output 0 of float32 [100] needs more memory than the 300 bytes allowed"));
 }
 
 TEST(Evaluate, ANodeWithSizesThatDataDecides) {

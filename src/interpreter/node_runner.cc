@@ -11,7 +11,8 @@ namespace {
 // Outputs of one run: those whose sizes inference settles are there before the kernel runs, the others when it asks.
 class Outputs {
  public:
-  Outputs(const Node& node, int64_t room) : node_(node), room_(room), tensors_(node.outputs.size()), bytes_(node.outputs.size()) {}
+  Outputs(const Node& node, int64_t room)
+      : node_(node), room_(room), tensors_(node.outputs.size()), bytes_(node.outputs.size()) {}
 
   Status prepare(const Node& inferred) {
     for (size_t i = 0; i < node_.outputs.size(); ++i) {
@@ -57,7 +58,9 @@ class Outputs {
     const Shape& want = inferred_[i]->shape;
     bool ok = want.size() == shape.size();
     for (size_t d = 0; ok && d < shape.size(); ++d) ok = shape[d] >= want[d].lo() && shape[d] <= want[d].hi();
-    return ok ? Status() : internal_error("output {}: inference says {}, the kernel [{}]", i, to_string(want), fmt::join(shape, ","));
+    return ok ? Status()
+              : internal_error("output {}: inference says {}, the kernel [{}]", i, to_string(want),
+                               fmt::join(shape, ","));
   }
 
   Status allocate(size_t i, const Dims& dims) {
@@ -65,7 +68,8 @@ class Outputs {
     auto size = count ? dtype_bytes(refs[i].dtype, *count) : std::nullopt;
     room_ += bytes_[i];  // a kernel may ask again
     if (!size || *size > room_)
-      return unsupported("output {} of {} [{}] needs more memory than the {} bytes allowed", i, to_string(refs[i].dtype), fmt::join(dims, ","), room_);
+      return unsupported("output {} of {} [{}] needs more memory than the {} bytes allowed", i,
+                         to_string(refs[i].dtype), fmt::join(dims, ","), room_);
     FOVEA_TRY_SET(tensors_[i], Tensor::allocate(refs[i].dtype, dims));
     room_ -= bytes_[i] = *size;
     refs[i] = TensorRef::dense_of(refs[i].dtype, dims, tensors_[i]->mutable_data());

@@ -24,7 +24,8 @@
 
 namespace fovea::core {
 
-using AttrValue = std::variant<int64_t, bool, double, std::string, std::vector<int64_t>, std::vector<double>, std::vector<std::string>, TensorPtr>;
+using AttrValue = std::variant<int64_t, bool, double, std::string, std::vector<int64_t>, std::vector<double>,
+                               std::vector<std::string>, TensorPtr>;
 using AttrMap = std::vector<std::pair<std::string, AttrValue>>;  // in the order of the declaration
 
 class AttrsBase {
@@ -86,7 +87,8 @@ bool decode(const AttrValue& from, T& to) {
 // How a table row converts an operator's struct; made by attrs_codec<T>().
 struct AttrsCodec {
   AttrMap (*to_map)(const AttrsBase* attrs) = nullptr;  // null: the operator has no attributes
-  Result<AttrsPtr> (*from_map)(const AttrMap& map) = nullptr;  // missing fields keep their defaults, unknown ones are errors
+  Result<AttrsPtr> (*from_map)(const AttrMap& map) =
+      nullptr;  // missing fields keep their defaults, unknown ones are errors
 };
 
 template <typename T>

@@ -79,7 +79,8 @@ Result<std::string> Cursor::quoted() {
       if (c == 'x') {
         unsigned v = 0;
         const char* digits = text_.data() + at_;
-        if (text_.size() - at_ < 2 || std::from_chars(digits, digits + 2, v, 16).ptr != digits + 2) return fail("expected two hexadecimal digits");
+        if (text_.size() - at_ < 2 || std::from_chars(digits, digits + 2, v, 16).ptr != digits + 2)
+          return fail("expected two hexadecimal digits");
         at_ += 2;
         c = static_cast<char>(v);
       }

@@ -23,10 +23,10 @@ class Cursor {
   bool take(std::string_view s);       // if it comes next
   bool take_word(std::string_view s);  // if it comes next and is not the beginning of a longer word
   Status expect(std::string_view s);
-  std::string_view word();        // letters, digits and '_'; empty if something else comes
-  Result<std::string> name();     // bare or quoted, as behind '%' and '@'
+  std::string_view word();     // letters, digits and '_'; empty if something else comes
+  Result<std::string> name();  // bare or quoted, as behind '%' and '@'
   Result<std::string> quoted();
-  std::string_view number();      // what looks like one, inf and nan included
+  std::string_view number();  // what looks like one, inf and nan included
   template <typename T>
   Result<T> number_as();
   // A size: up to the first of ",]})>" outside its own parentheses.
@@ -46,7 +46,8 @@ Result<T> Cursor::number_as() {
   T v{};
   auto r = std::from_chars(s.data(), s.data() + s.size(), v);
   // A float too small for its type is a denormal or zero already: only what std::from_chars calls out of range fails.
-  if (s.empty() || r.ec != std::errc() || r.ptr != s.data() + s.size()) return fail_at(start, fmt::format("'{}' is not a number of this type", s.substr(0, 40)));
+  if (s.empty() || r.ec != std::errc() || r.ptr != s.data() + s.size())
+    return fail_at(start, fmt::format("'{}' is not a number of this type", s.substr(0, 40)));
   return v;
 }
 

@@ -27,8 +27,12 @@ namespace {
 using Wide = __int128;
 
 int64_t saturate(Wide v) { return static_cast<int64_t>(std::clamp<Wide>(v, -kUnbounded, kUnbounded)); }
-int64_t wrap_add(int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b)); }
-int64_t wrap_mul(int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b)); }
+int64_t wrap_add(int64_t a, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
+}
+int64_t wrap_mul(int64_t a, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
+}
 
 int64_t div_floor(int64_t a, int64_t b) {
   if (b == -1) return static_cast<int64_t>(-static_cast<uint64_t>(a));  // INT64_MIN / -1 wraps
@@ -41,10 +45,13 @@ size_t mix(size_t h, size_t v) { return (h ^ v) * 0x9e3779b97f4a7c15ull + (h >> 
 
 bool is_float_type(DType t) { return t == DType::kFloat32 || t == DType::kFloat64; }
 
-double round_to(DType type, double v) { return type == DType::kFloat32 ? static_cast<double>(static_cast<float>(v)) : v; }
+double round_to(DType type, double v) {
+  return type == DType::kFloat32 ? static_cast<double>(static_cast<float>(v)) : v;
+}
 
 bool bounded(const Expr& e) {
-  return is_float_type(e.dtype()) ? std::isfinite(e.id()->flo) && std::isfinite(e.id()->fhi) : e.lo() > -kUnbounded && e.hi() < kUnbounded;
+  return is_float_type(e.dtype()) ? std::isfinite(e.id()->flo) && std::isfinite(e.id()->fhi)
+                                  : e.lo() > -kUnbounded && e.hi() < kUnbounded;
 }
 
 // Bounds of a floating node. Rounding is monotone, so rounded bounds of exact arithmetic hold; where anything may be
@@ -55,8 +62,12 @@ void set_float_bounds(ExprNode& n) {
   const size_t first = n.op == ExprOp::kSelect ? 1 : 0;
   for (size_t i = first; i < n.args.size(); ++i)
     if (!bounded(n.args[i])) return;
-  auto lo = [&](size_t k) { return is_float_type(n.args[k].dtype()) ? n.args[k].id()->flo : static_cast<double>(n.args[k].lo()); };
-  auto hi = [&](size_t k) { return is_float_type(n.args[k].dtype()) ? n.args[k].id()->fhi : static_cast<double>(n.args[k].hi()); };
+  auto lo = [&](size_t k) {
+    return is_float_type(n.args[k].dtype()) ? n.args[k].id()->flo : static_cast<double>(n.args[k].lo());
+  };
+  auto hi = [&](size_t k) {
+    return is_float_type(n.args[k].dtype()) ? n.args[k].id()->fhi : static_cast<double>(n.args[k].hi());
+  };
   double l = -HUGE_VAL, h = HUGE_VAL;
   auto corners = [&](auto&& f) {
     const double c[4] = {f(lo(0), lo(1)), f(lo(0), hi(1)), f(hi(0), lo(1)), f(hi(0), hi(1))};
@@ -74,7 +85,10 @@ void set_float_bounds(ExprNode& n) {
     case ExprOp::kFMin: l = std::min(lo(0), lo(1)), h = std::min(hi(0), hi(1)); break;
     case ExprOp::kFMax: l = std::max(lo(0), lo(1)), h = std::max(hi(0), hi(1)); break;
     case ExprOp::kNeg: l = -hi(0), h = -lo(0); break;
-    case ExprOp::kAbs: l = lo(0) <= 0 && hi(0) >= 0 ? 0 : std::min(std::fabs(lo(0)), std::fabs(hi(0))), h = std::max(std::fabs(lo(0)), std::fabs(hi(0))); break;
+    case ExprOp::kAbs:
+      l = lo(0) <= 0 && hi(0) >= 0 ? 0 : std::min(std::fabs(lo(0)), std::fabs(hi(0))),
+      h = std::max(std::fabs(lo(0)), std::fabs(hi(0)));
+      break;
     case ExprOp::kFloor: l = std::floor(lo(0)), h = std::floor(hi(0)); break;
     case ExprOp::kCeil: l = std::ceil(lo(0)), h = std::ceil(hi(0)); break;
     case ExprOp::kRound: l = std::nearbyint(lo(0)), h = std::nearbyint(hi(0)); break;
@@ -142,7 +156,8 @@ void set_bounds(ExprNode& n) {
 Expr make(ExprNode n) {
   n.hash = mix(static_cast<size_t>(n.op) * 31 + static_cast<size_t>(n.dtype), static_cast<size_t>(n.i));
   n.hash = mix(n.hash, std::bit_cast<uint64_t>(n.f));
-  if (n.symbol) n.hash = mix(n.hash, std::hash<std::string>()(n.symbol->name)), n.data_dependent = n.symbol->data_dependent;
+  if (n.symbol)
+    n.hash = mix(n.hash, std::hash<std::string>()(n.symbol->name)), n.data_dependent = n.symbol->data_dependent;
   for (const Expr& a : n.args) {
     n.hash = mix(n.hash, a.id()->hash);
     n.weight = saturate(Wide(n.weight) + a.weight());
@@ -235,7 +250,8 @@ std::optional<int64_t> exact_ratio(int64_t a, int64_t b) {
 }
 
 // a == quotient * b + rest, with as much in the quotient as divides exactly. b has one term and is not zero.
-void divide(const Polynomial& a, const std::vector<Expr>& monomial, int64_t coefficient, Polynomial& quotient, Polynomial& rest) {
+void divide(const Polynomial& a, const std::vector<Expr>& monomial, int64_t coefficient, Polynomial& quotient,
+            Polynomial& rest) {
   for (const auto& [m, c] : a) {
     auto q = divide_monomial(m, monomial);
     const auto ratio = exact_ratio(c, coefficient);
@@ -273,7 +289,8 @@ double float_arithmetic(ExprOp op, DType type, double a, double b) {
     case ExprOp::kSqrt: return round_to(type, std::sqrt(a));
     case ExprOp::kExp: return type == DType::kFloat32 ? std::exp(static_cast<float>(a)) : std::exp(a);
     case ExprOp::kLog: return type == DType::kFloat32 ? std::log(static_cast<float>(a)) : std::log(a);
-    case ExprOp::kPow: return type == DType::kFloat32 ? std::pow(static_cast<float>(a), static_cast<float>(b)) : std::pow(a, b);
+    case ExprOp::kPow:
+      return type == DType::kFloat32 ? std::pow(static_cast<float>(a), static_cast<float>(b)) : std::pow(a, b);
     default: return std::nan("");
   }
 }
@@ -316,9 +333,10 @@ std::optional<int64_t> apply(ExprOp op, DType type, DType arg_type, std::span<co
     case ExprOp::kSelect: return a[0] ? a[1] : a[2];
     case ExprOp::kCast:
       if (is_float_type(type))
-        return pack(round_to(type, floats ? unpack(a[0]) : arg_type == DType::kInt64 && type == DType::kFloat32
-                                                               ? static_cast<double>(static_cast<float>(a[0]))
-                                                               : static_cast<double>(a[0])));
+        return pack(round_to(type, floats ? unpack(a[0])
+                                   : arg_type == DType::kInt64 && type == DType::kFloat32
+                                       ? static_cast<double>(static_cast<float>(a[0]))
+                                       : static_cast<double>(a[0])));
       if (type == DType::kBool) return floats ? unpack(a[0]) != 0 : a[0] != 0;
       return floats ? float_to_int(unpack(a[0])) : a[0];
     default: return pack(float_arithmetic(op, type, unpack(a[0]), a.size() > 1 ? unpack(a[1]) : 0));
@@ -433,7 +451,8 @@ Expr floor_div(const Expr& a, const Expr& b) {
     if (!quotient.empty()) return q + floor_div(r, b);
   }
   // (x / p) / q == x / (p * q) for positive constants
-  if (a.op() == ExprOp::kFloorDiv && b.is_const() && b.int_value() > 0 && a.args()[1].is_const() && a.args()[1].int_value() > 0)
+  if (a.op() == ExprOp::kFloorDiv && b.is_const() && b.int_value() > 0 && a.args()[1].is_const() &&
+      a.args()[1].int_value() > 0)
     return floor_div(a.args()[0], a.args()[1] * b);
   return make(ExprOp::kFloorDiv, DType::kInt64, {a, b});
 }
@@ -481,7 +500,9 @@ Interval difference(const Expr& a, const Expr& b) {
 }  // namespace
 
 // min(a, min(a, b)) == min(a, b); max alike.
-static bool holds(const Expr& e, ExprOp op, const Expr& x) { return e.op() == op && (e.args()[0] == x || e.args()[1] == x); }
+static bool holds(const Expr& e, ExprOp op, const Expr& x) {
+  return e.op() == op && (e.args()[0] == x || e.args()[1] == x);
+}
 
 Expr min(const Expr& a, const Expr& b) {
   if (a == b || holds(a, ExprOp::kMin, b)) return a;
@@ -575,7 +596,8 @@ std::optional<std::vector<int64_t>> constant_shape(const Shape& shape) {
 
 void Expr::collect_symbols(std::vector<SymbolPtr>& out) const {
   if (op() == ExprOp::kSymbol) {
-    if (std::none_of(out.begin(), out.end(), [&](const SymbolPtr& s) { return s->name == symbol()->name; })) out.push_back(symbol());
+    if (std::none_of(out.begin(), out.end(), [&](const SymbolPtr& s) { return s->name == symbol()->name; }))
+      out.push_back(symbol());
     return;
   }
   for (const Expr& a : args()) a.collect_symbols(out);

@@ -30,17 +30,42 @@ struct Symbol {
   bool data_dependent = false;
 };
 using SymbolPtr = std::shared_ptr<const Symbol>;
-// Letters, digits, '_' and '.', not beginning with a digit, and no word of the text form ("true"): what parse_expr() reads.
+// Letters, digits, '_' and '.', not beginning with a digit, and no word of the text form ("true"): what parse_expr()
+// reads.
 bool valid_symbol_name(std::string_view name);
 
 enum class ExprOp : uint8_t {
-  kConst, kSymbol,
-  kSum, kProduct,               // int64, any number of arguments, normal form
-  kFloorDiv, kMod, kMin, kMax,  // int64
-  kEq, kLt, kLe, kAnd, kOr, kNot,          // bool
-  kSelect,                      // any type: condition, then, else
-  kCast,                        // to this node's dtype, as ONNX's Cast
-  kAdd, kSub, kMul, kDiv, kFMin, kFMax, kNeg, kAbs, kFloor, kCeil, kRound, kSqrt, kExp, kLog, kPow,  // float32 and float64
+  kConst,
+  kSymbol,
+  kSum,
+  kProduct,  // int64, any number of arguments, normal form
+  kFloorDiv,
+  kMod,
+  kMin,
+  kMax,  // int64
+  kEq,
+  kLt,
+  kLe,
+  kAnd,
+  kOr,
+  kNot,     // bool
+  kSelect,  // any type: condition, then, else
+  kCast,    // to this node's dtype, as ONNX's Cast
+  kAdd,
+  kSub,
+  kMul,
+  kDiv,
+  kFMin,
+  kFMax,
+  kNeg,
+  kAbs,
+  kFloor,
+  kCeil,
+  kRound,
+  kSqrt,
+  kExp,
+  kLog,
+  kPow,  // float32 and float64
 };
 
 class Expr;
@@ -49,7 +74,7 @@ struct ExprNode;
 class Expr {
  public:
   Expr() : Expr(int64_t{0}) {}
-  Expr(int64_t value);  // NOLINT: implicit on purpose, sizes are written as numbers
+  Expr(int64_t value);                       // NOLINT: implicit on purpose, sizes are written as numbers
   Expr(int value) : Expr(int64_t{value}) {}  // NOLINT
   explicit Expr(SymbolPtr symbol);
   static Expr boolean(bool value);
@@ -151,7 +176,7 @@ class ShapeProgram {
   std::vector<Slot> slots_;
   std::vector<SymbolPtr> symbols_;
   std::vector<int> symbol_slots_;
-  static constexpr size_t kMaxArgs = 64;  // of a slot
+  static constexpr size_t kMaxArgs = 64;                        // of a slot
   std::unordered_multimap<size_t, std::pair<Expr, int>> memo_;  // by hash: the slot of an expression
 };
 

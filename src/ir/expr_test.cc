@@ -9,10 +9,13 @@
 namespace fovea::core {
 namespace {
 
-SymbolPtr symbol(std::string name, int64_t lo, int64_t hi) { return std::make_shared<const Symbol>(Symbol{std::move(name), lo, hi}); }
+SymbolPtr symbol(std::string name, int64_t lo, int64_t hi) {
+  return std::make_shared<const Symbol>(Symbol{std::move(name), lo, hi});
+}
 
 struct Sizes {
-  SymbolPtr n = symbol("n", 1, 1024), h = symbol("h", 1, 8192), w = symbol("w", 2, 8192), k = symbol("k", 0, 300), z = symbol("z", -5, 5);
+  SymbolPtr n = symbol("n", 1, 1024), h = symbol("h", 1, 8192), w = symbol("w", 2, 8192), k = symbol("k", 0, 300),
+            z = symbol("z", -5, 5);
   std::vector<SymbolPtr> all() const { return {n, h, w, k, z}; }
 };
 
@@ -82,7 +85,8 @@ TEST(Expr, Bounds) {
   EXPECT_EQ((z * k).lo(), -1500);
   EXPECT_EQ((z * k).hi(), 1500);
   EXPECT_EQ(max(k, 1).lo(), 1);
-  const Expr scaled = cast(float_op(ExprOp::kMul, {cast(h, DType::kFloat32), Expr::floating(DType::kFloat32, 0.5)}), DType::kInt64);
+  const Expr scaled =
+      cast(float_op(ExprOp::kMul, {cast(h, DType::kFloat32), Expr::floating(DType::kFloat32, 0.5)}), DType::kInt64);
   EXPECT_EQ(scaled.lo(), 0);
   EXPECT_EQ(scaled.hi(), 4096);
   Expr unknown(std::make_shared<const Symbol>(Symbol{"u"}));
@@ -97,14 +101,16 @@ TEST(Expr, ResizeOfTorchvisionInFloat32) {
   auto f = [](const Expr& e) { return cast(e, DType::kFloat32); };
   auto constant = [](double v) { return Expr::floating(DType::kFloat32, v); };
   const Expr shorter = f(min(h, w)), longer = f(max(h, w));
-  const Expr scale = float_op(ExprOp::kFMin, {float_op(ExprOp::kDiv, {constant(800), shorter}), float_op(ExprOp::kDiv, {constant(1333), longer})});
+  const Expr scale = float_op(ExprOp::kFMin, {float_op(ExprOp::kDiv, {constant(800), shorter}),
+                                              float_op(ExprOp::kDiv, {constant(1333), longer})});
   const Expr new_h = cast(float_op(ExprOp::kFloor, {float_op(ExprOp::kMul, {f(h), scale})}), DType::kInt64);
   ShapeProgram program;
   const int slot = program.add(new_h);
   int exact_differs = 0, count = 0;
   for (int64_t hh = 300; hh < 1500; hh += 7)
     for (int64_t ww = 301; ww < 1500; ww += 11) {
-      const float by_hand_scale = std::min(800.0f / static_cast<float>(std::min(hh, ww)), 1333.0f / static_cast<float>(std::max(hh, ww)));
+      const float by_hand_scale =
+          std::min(800.0f / static_cast<float>(std::min(hh, ww)), 1333.0f / static_cast<float>(std::max(hh, ww)));
       const auto by_hand = static_cast<int64_t>(std::floor(static_cast<float>(hh) * by_hand_scale));
       ASSERT_EQ(value(new_h, {{"h", hh}, {"w", ww}}), by_hand) << hh << "x" << ww;
       std::vector<int64_t> values(static_cast<size_t>(program.slots()));
@@ -115,7 +121,8 @@ TEST(Expr, ResizeOfTorchvisionInFloat32) {
       }
       ASSERT_TRUE(program.run(values, known).ok());
       ASSERT_EQ(values[static_cast<size_t>(slot)], by_hand);
-      const double exact = std::min(800.0 / static_cast<double>(std::min(hh, ww)), 1333.0 / static_cast<double>(std::max(hh, ww)));
+      const double exact =
+          std::min(800.0 / static_cast<double>(std::min(hh, ww)), 1333.0 / static_cast<double>(std::max(hh, ww)));
       exact_differs += static_cast<int64_t>(std::floor(static_cast<double>(hh) * exact)) != by_hand;
       ++count;
     }
@@ -145,7 +152,10 @@ std::optional<int64_t> evaluate_naively(const Naive& e, const std::map<std::stri
     case '+': return a[0] + a[1];
     case '-': return a[0] - a[1];
     case '*': return __builtin_mul_overflow(a[0], a[1], &r) ? std::nullopt : std::optional(r);
-    case '/': return a[1] == 0 ? std::nullopt : std::optional(static_cast<int64_t>(std::floor(static_cast<long double>(a[0]) / static_cast<long double>(a[1]))));
+    case '/':
+      return a[1] == 0 ? std::nullopt
+                       : std::optional(static_cast<int64_t>(
+                             std::floor(static_cast<long double>(a[0]) / static_cast<long double>(a[1]))));
     case 't': return a[1] == 0 ? std::nullopt : std::optional(a[0] / a[1]);
     case '%':
       if (a[1] == 0) return std::nullopt;
@@ -257,7 +267,8 @@ TEST(Expr, TextOfFloatsIsExact) {
     const auto bits = static_cast<uint32_t>(rng());
     const float f = std::bit_cast<float>(bits);
     if (std::isnan(f)) continue;
-    const Expr e = Expr::floating(DType::kFloat32, static_cast<double>(f)), d = Expr::floating(DType::kFloat64, std::bit_cast<double>(rng()));
+    const Expr e = Expr::floating(DType::kFloat32, static_cast<double>(f)),
+               d = Expr::floating(DType::kFloat64, std::bit_cast<double>(rng()));
     auto back = parse_expr(e.str(), none);
     ASSERT_TRUE(back.ok()) << e.str();
     ASSERT_EQ(std::bit_cast<uint32_t>(static_cast<float>(back->float_value())), bits) << e.str();
@@ -276,7 +287,8 @@ TEST(Expr, TextOfFloatsIsExact) {
 TEST(Expr, HostileTextIsAnError) {
   auto n = symbol("n", 1, 4);
   auto symbols = [&](std::string_view name) { return name == "n" ? n : nullptr; };
-  for (std::string text : {"", "(", "n +", "m", "n n", "1..2", "5x", "min(n)", "min(n,n", "select(1,2,3)", "float16(n)", "99999999999999999999", "n/", "true + 1", "-"})
+  for (std::string text : {"", "(", "n +", "m", "n n", "1..2", "5x", "min(n)", "min(n,n", "select(1,2,3)", "float16(n)",
+                           "99999999999999999999", "n/", "true + 1", "-"})
     EXPECT_FALSE(parse_expr(text, symbols).ok()) << text;
   EXPECT_FALSE(parse_expr(std::string(100000, '('), symbols).ok());
   EXPECT_FALSE(parse_expr(std::string(100000, '-') + "n", symbols).ok());
@@ -288,7 +300,8 @@ TEST(Expr, HostileTextIsAnError) {
 TEST(Expr, UnboundAndDividingByZeroAreErrors) {
   Sizes s;
   EXPECT_FALSE(evaluate(Expr(s.n), [](const Symbol&) { return std::nullopt; }).ok());
-  auto r = evaluate(floor_div(Expr(s.n), Expr(s.k)), [](const Symbol& p) { return std::optional<int64_t>(p.name == "k" ? 0 : 4); });
+  auto r = evaluate(floor_div(Expr(s.n), Expr(s.k)),
+                    [](const Symbol& p) { return std::optional<int64_t>(p.name == "k" ? 0 : 4); });
   ASSERT_FALSE(r.ok());
   EXPECT_EQ(r.status().kind(), ErrorKind::kInvalidArgument);
 }

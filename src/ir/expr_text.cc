@@ -14,12 +14,14 @@ struct CallName {
   int args;
 };
 constexpr CallName kCalls[] = {
-    {ExprOp::kMin, "min", 2},   {ExprOp::kMax, "max", 2},     {ExprOp::kEq, "eq", 2},      {ExprOp::kLt, "lt", 2},
-    {ExprOp::kLe, "le", 2},     {ExprOp::kAnd, "and", 2},     {ExprOp::kOr, "or", 2},      {ExprOp::kNot, "not", 1},
-    {ExprOp::kSelect, "select", 3}, {ExprOp::kAdd, "fadd", 2}, {ExprOp::kSub, "fsub", 2},  {ExprOp::kMul, "fmul", 2},
-    {ExprOp::kDiv, "fdiv", 2},  {ExprOp::kFMin, "fmin", 2},   {ExprOp::kFMax, "fmax", 2},  {ExprOp::kNeg, "neg", 1},
-    {ExprOp::kAbs, "abs", 1},   {ExprOp::kFloor, "floor", 1}, {ExprOp::kCeil, "ceil", 1},  {ExprOp::kRound, "round", 1},
-    {ExprOp::kSqrt, "sqrt", 1}, {ExprOp::kExp, "exp", 1},     {ExprOp::kLog, "log", 1},    {ExprOp::kPow, "pow", 2},
+    {ExprOp::kMin, "min", 2},   {ExprOp::kMax, "max", 2},     {ExprOp::kEq, "eq", 2},
+    {ExprOp::kLt, "lt", 2},     {ExprOp::kLe, "le", 2},       {ExprOp::kAnd, "and", 2},
+    {ExprOp::kOr, "or", 2},     {ExprOp::kNot, "not", 1},     {ExprOp::kSelect, "select", 3},
+    {ExprOp::kAdd, "fadd", 2},  {ExprOp::kSub, "fsub", 2},    {ExprOp::kMul, "fmul", 2},
+    {ExprOp::kDiv, "fdiv", 2},  {ExprOp::kFMin, "fmin", 2},   {ExprOp::kFMax, "fmax", 2},
+    {ExprOp::kNeg, "neg", 1},   {ExprOp::kAbs, "abs", 1},     {ExprOp::kFloor, "floor", 1},
+    {ExprOp::kCeil, "ceil", 1}, {ExprOp::kRound, "round", 1}, {ExprOp::kSqrt, "sqrt", 1},
+    {ExprOp::kExp, "exp", 1},   {ExprOp::kLog, "log", 1},     {ExprOp::kPow, "pow", 2},
 };
 
 // The shortest digits that read back as the same number: "0.1f", "1e+20d", "inff".
@@ -81,7 +83,8 @@ std::string print(const Expr& e, int parent) {
 
 class Parser {
  public:
-  Parser(std::string_view text, const std::function<SymbolPtr(std::string_view)>& symbols) : text_(text), symbols_(symbols) {}
+  Parser(std::string_view text, const std::function<SymbolPtr(std::string_view)>& symbols)
+      : text_(text), symbols_(symbols) {}
 
   Result<Expr> whole() {
     FOVEA_TRY_SET(Expr e, sum());
@@ -91,7 +94,9 @@ class Parser {
   }
 
  private:
-  Status fail(std::string_view what) const { return invalid_model("size '{}': {} at offset {}", text_.substr(0, 200), what, at_); }
+  Status fail(std::string_view what) const {
+    return invalid_model("size '{}': {} at offset {}", text_.substr(0, 200), what, at_);
+  }
   void skip() {
     while (at_ < text_.size() && text_[at_] == ' ') ++at_;
   }
@@ -147,7 +152,8 @@ class Parser {
 
   Result<Expr> number() {
     // "-n" is minus one times n; "-5" a literal.
-    if (text_[at_] == '-' && at_ + 1 < text_.size() && !std::isdigit(static_cast<unsigned char>(text_[at_ + 1])) && text_.compare(at_ + 1, 3, "inf") != 0 && text_.compare(at_ + 1, 3, "nan") != 0) {
+    if (text_[at_] == '-' && at_ + 1 < text_.size() && !std::isdigit(static_cast<unsigned char>(text_[at_ + 1])) &&
+        text_.compare(at_ + 1, 3, "inf") != 0 && text_.compare(at_ + 1, 3, "nan") != 0) {
       ++at_;
       if (++depth_ > kMaxDepth) return fail("nested too deeply");
       FOVEA_TRY_SET(Expr e, factor());
@@ -195,7 +201,9 @@ class Parser {
 
   Result<Expr> name() {
     size_t end = at_;
-    while (end < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[end])) || text_[end] == '_' || text_[end] == '.')) ++end;
+    while (end < text_.size() &&
+           (std::isalnum(static_cast<unsigned char>(text_[end])) || text_[end] == '_' || text_[end] == '.'))
+      ++end;
     if (end == at_) return fail("expected a number, a name or '('");
     std::string_view word = text_.substr(at_, end - at_);
     at_ = end;
@@ -215,7 +223,8 @@ class Parser {
     if (!take(')')) return fail("expected ')'");
     auto type = dtype_from_string(word);
     if (type && a.size() == 1) {
-      if (*type != DType::kInt64 && *type != DType::kFloat32 && *type != DType::kFloat64 && *type != DType::kBool) return fail("no cast to this type");
+      if (*type != DType::kInt64 && *type != DType::kFloat32 && *type != DType::kFloat64 && *type != DType::kBool)
+        return fail("no cast to this type");
       return cast(a[0], *type);
     }
     for (const CallName& c : kCalls)
@@ -232,20 +241,30 @@ class Parser {
       return true;
     };
     switch (c.op) {
-      case ExprOp::kMin: case ExprOp::kMax:
+      case ExprOp::kMin:
+      case ExprOp::kMax:
         if (!all(DType::kInt64)) return fail("expected int64 operands");
         return c.op == ExprOp::kMin ? min(a[0], a[1]) : max(a[0], a[1]);
-      case ExprOp::kEq: case ExprOp::kLt: case ExprOp::kLe:
+      case ExprOp::kEq:
+      case ExprOp::kLt:
+      case ExprOp::kLe:
         if (!all(t)) return fail("operands differ in type");
-        return c.op == ExprOp::kEq ? equal(a[0], a[1]) : c.op == ExprOp::kLt ? less(a[0], a[1]) : less_equal(a[0], a[1]);
-      case ExprOp::kAnd: case ExprOp::kOr: case ExprOp::kNot:
+        return c.op == ExprOp::kEq   ? equal(a[0], a[1])
+               : c.op == ExprOp::kLt ? less(a[0], a[1])
+                                     : less_equal(a[0], a[1]);
+      case ExprOp::kAnd:
+      case ExprOp::kOr:
+      case ExprOp::kNot:
         if (!all(DType::kBool)) return fail("expected bool operands");
-        return c.op == ExprOp::kAnd ? logical_and(a[0], a[1]) : c.op == ExprOp::kOr ? logical_or(a[0], a[1]) : logical_not(a[0]);
+        return c.op == ExprOp::kAnd  ? logical_and(a[0], a[1])
+               : c.op == ExprOp::kOr ? logical_or(a[0], a[1])
+                                     : logical_not(a[0]);
       case ExprOp::kSelect:
         if (t != DType::kBool || a[1].dtype() != a[2].dtype()) return fail("select takes a bool and two of one type");
         return select(a[0], a[1], a[2]);
       default:
-        if ((t != DType::kFloat32 && t != DType::kFloat64) || !all(t)) return fail("expected floating operands of one type");
+        if ((t != DType::kFloat32 && t != DType::kFloat64) || !all(t))
+          return fail("expected floating operands of one type");
         return float_op(c.op, a);
     }
   }

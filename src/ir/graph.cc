@@ -73,7 +73,8 @@ Value* Graph::add_constant(TensorPtr tensor, std::string value_name) {
   return v;
 }
 
-Node* Graph::add_node(const OpInfo* op, AttrsPtr attrs, std::vector<Value*> node_inputs, int node_outputs, Node* before) {
+Node* Graph::add_node(const OpInfo* op, AttrsPtr attrs, std::vector<Value*> node_inputs, int node_outputs,
+                      Node* before) {
   auto node = std::make_unique<Node>();
   Node* raw = node.get();
   raw->id = root()->next_id_++;
@@ -99,7 +100,8 @@ void Graph::add_node_input(Node* node, Value* value) {
 
 namespace {
 void drop_use(Value* value, const Node* node, int index) {
-  auto it = std::find_if(value->uses.begin(), value->uses.end(), [&](const Use& u) { return u.node == node && u.index == index; });
+  auto it = std::find_if(value->uses.begin(), value->uses.end(),
+                         [&](const Use& u) { return u.node == node && u.index == index; });
   if (it != value->uses.end()) value->uses.erase(it);
 }
 }  // namespace
@@ -146,7 +148,9 @@ bool Graph::erase_unused_constants() {
   return !dead.empty();
 }
 
-bool Graph::is_output(const Value* value) const { return std::find(outputs.begin(), outputs.end(), value) != outputs.end(); }
+bool Graph::is_output(const Value* value) const {
+  return std::find(outputs.begin(), outputs.end(), value) != outputs.end();
+}
 
 void Graph::move_before(Node* node, Node* before) {
   nodes_.splice(before ? before->position : nodes_.end(), nodes_, node->position);

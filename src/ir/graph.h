@@ -17,7 +17,8 @@ namespace fovea::core {
 class Graph;
 struct Node;
 
-// Known elements of a small tensor, row-major; an element that nothing is known of is nullopt. int64, float32, float64, bool.
+// Known elements of a small tensor, row-major; an element that nothing is known of is nullopt. int64, float32, float64,
+// bool.
 using SymValue = std::vector<std::optional<Expr>>;
 using SymValuePtr = std::shared_ptr<const SymValue>;
 inline constexpr int64_t kMaxSymElements = 1024;
@@ -41,14 +42,14 @@ struct Use {
 };
 
 struct Value {
-  int id = 0;  // unique in the outermost graph's lifetime, never reused
+  int id = 0;        // unique in the outermost graph's lifetime, never reused
   std::string name;  // the exporter's, or made; unique in its graph
   TypeKind kind = TypeKind::kTensor;
   DType dtype = DType::kUndefined;
-  Shape shape;        // valid once shaped
+  Shape shape;  // valid once shaped
   bool shaped = false;
-  SymValuePtr known;  // elements known before any run, or null
-  TensorPtr constant; // a constant has no producer
+  SymValuePtr known;   // elements known before any run, or null
+  TensorPtr constant;  // a constant has no producer
   PrecisionClass precision = PrecisionClass::kFeature;
   Storage storage;
   Node* producer = nullptr;
@@ -133,7 +134,7 @@ class Graph {
 
   // Symbols, by name. Regions share their outermost graph's.
   SymbolPtr symbol(const std::string& name) const;
-  SymbolPtr declare_symbol(Symbol symbol);             // replaces one of the same name
+  SymbolPtr declare_symbol(Symbol symbol);  // replaces one of the same name
   SymbolPtr fresh_symbol(std::string_view prefix, int64_t lo, int64_t hi, bool data_dependent);
   const std::vector<SymbolPtr>& symbols() const { return root()->symbols_; }
 

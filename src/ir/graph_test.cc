@@ -103,7 +103,8 @@ TEST(Graph, CloneIsTheSameAndApart) {
 
 TEST(Graph, NamesAreUnique) {
   Graph g;
-  Value *a = g.add_input("x", DType::kFloat32, {}), *b = g.add_input("x", DType::kFloat32, {}), *c = g.add_input("", DType::kFloat32, {});
+  Value *a = g.add_input("x", DType::kFloat32, {}), *b = g.add_input("x", DType::kFloat32, {}),
+        *c = g.add_input("", DType::kFloat32, {});
   EXPECT_EQ(a->name, "x");
   EXPECT_EQ(b->name, "x.1");
   EXPECT_NE(c->name, "");
@@ -182,30 +183,41 @@ TEST(Verify, NamesWhatIsBroken) {
     return broken(*g);
   };
   EXPECT_THAT(with([](Graph& g) { g.find("a")->uses.clear(); }), HasSubstr("uses are listed"));
-  EXPECT_THAT(with([](Graph& g) { g.find("a")->uses.push_back(g.find("b")->uses[0]); }), HasSubstr("has another there"));
+  EXPECT_THAT(with([](Graph& g) { g.find("a")->uses.push_back(g.find("b")->uses[0]); }),
+              HasSubstr("has another there"));
   EXPECT_THAT(with([](Graph& g) { g.find("b")->uses.push_back(g.find("b")->uses[0]); }), HasSubstr("twice"));
-  EXPECT_THAT(with([](Graph& g) { g.move_before(g.find("d")->producer, g.find("a")->producer); }), HasSubstr("is computed later"));
+  EXPECT_THAT(with([](Graph& g) { g.move_before(g.find("d")->producer, g.find("a")->producer); }),
+              HasSubstr("is computed later"));
   EXPECT_THAT(with([](Graph& g) { g.find("a")->shaped = false; }), HasSubstr("'a' has no inferred shape"));
   EXPECT_THAT(with([](Graph& g) { g.find("a")->dtype = DType::kUndefined; }), HasSubstr("'a' has no dtype"));
-  EXPECT_THAT(with([](Graph& g) { g.find("k")->dtype = DType::kInt64; }), HasSubstr("constant 'k' is declared int64 and holds float32"));
+  EXPECT_THAT(with([](Graph& g) { g.find("k")->dtype = DType::kInt64; }),
+              HasSubstr("constant 'k' is declared int64 and holds float32"));
   EXPECT_THAT(with([](Graph& g) { g.find("k")->shape = {5}; }), HasSubstr("not of its declared shape"));
   EXPECT_THAT(with([](Graph& g) { g.find("a")->id = g.find("b")->id; }), HasSubstr("has the id"));
   EXPECT_THAT(with([](Graph& g) { g.find("b")->producer->id = g.find("d")->producer->id; }), HasSubstr("has its id"));
   EXPECT_THAT(with([](Graph& g) { g.find("a")->producer = nullptr; }), HasSubstr("neither input nor constant"));
   EXPECT_THAT(with([](Graph& g) { g.find("a")->output_index = 1; }), HasSubstr("names another producer"));
-  EXPECT_THAT(with([](Graph& g) { g.find("b")->producer->attrs = make_attrs(test::EveryAttrs{}); }), HasSubstr("attributes where the operator has none"));
+  EXPECT_THAT(with([](Graph& g) { g.find("b")->producer->attrs = make_attrs(test::EveryAttrs{}); }),
+              HasSubstr("attributes where the operator has none"));
   EXPECT_THAT(with([](Graph& g) { g.find("b")->producer->op = &test::kEvery; }), HasSubstr("no attributes"));
-  EXPECT_THAT(with([](Graph& g) { g.find("r")->producer->regions.pop_back(); }), HasSubstr("expected 2 regions, found 1"));
+  EXPECT_THAT(with([](Graph& g) { g.find("r")->producer->regions.pop_back(); }),
+              HasSubstr("expected 2 regions, found 1"));
   EXPECT_THAT(with([](Graph& g) { g.find("r")->producer->own_inputs = 0; }), HasSubstr("inputs"));
-  EXPECT_THAT(with([](Graph& g) { g.find("r")->producer->regions[0]->find("p")->dtype = DType::kInt64; }), HasSubstr("as another type"));
-  EXPECT_THAT(with([](Graph& g) { g.remove_node_input(g.find("b")->producer, 1); }), HasSubstr("expected 2 to 2 inputs, found 1"));
-  EXPECT_THAT(with([](Graph& g) { g.find("nz")->producer->sizes.clear(); }), HasSubstr("'k0', which no node before it defines"));
-  EXPECT_THAT(with([](Graph& g) { g.find("a")->producer->sizes = g.find("nz")->producer->sizes; }), HasSubstr("defines"));
-  EXPECT_THAT(with([](Graph& g) { g.find("a")->shape = {Dim(std::make_shared<const Symbol>(Symbol{"other"}))}; }), HasSubstr("'other', which is not declared"));
+  EXPECT_THAT(with([](Graph& g) { g.find("r")->producer->regions[0]->find("p")->dtype = DType::kInt64; }),
+              HasSubstr("as another type"));
+  EXPECT_THAT(with([](Graph& g) { g.remove_node_input(g.find("b")->producer, 1); }),
+              HasSubstr("expected 2 to 2 inputs, found 1"));
+  EXPECT_THAT(with([](Graph& g) { g.find("nz")->producer->sizes.clear(); }),
+              HasSubstr("'k0', which no node before it defines"));
+  EXPECT_THAT(with([](Graph& g) { g.find("a")->producer->sizes = g.find("nz")->producer->sizes; }),
+              HasSubstr("defines"));
+  EXPECT_THAT(with([](Graph& g) { g.find("a")->shape = {Dim(std::make_shared<const Symbol>(Symbol{"other"}))}; }),
+              HasSubstr("'other', which is not declared"));
   EXPECT_THAT(with([](Graph& g) { g.output_names.pop_back(); }), HasSubstr("3 outputs have 2 names"));
   EXPECT_THAT(with([](Graph& g) { g.output_names[0] = "z"; }), HasSubstr("same name"));
   EXPECT_THAT(with([](Graph& g) { g.outputs[0] = nullptr; }), HasSubstr("an output is not a value"));
-  EXPECT_THAT(with([](Graph& g) { g.find("a")->known = std::make_shared<const SymValue>(2); }), HasSubstr("known elements"));
+  EXPECT_THAT(with([](Graph& g) { g.find("a")->known = std::make_shared<const SymValue>(2); }),
+              HasSubstr("known elements"));
 }
 
 }  // namespace

@@ -78,7 +78,8 @@ Dim InferContext::data_dependent_size(int output, int dim, int64_t lo, const Dim
   }
   if (now != node_.sizes.end()) {
     now->bound = hi;
-    if (now->symbol->lo != lo || now->symbol->hi != hi.hi()) now->symbol = graph_.root()->declare_symbol({now->symbol->name, lo, hi.hi(), true});
+    if (now->symbol->lo != lo || now->symbol->hi != hi.hi())
+      now->symbol = graph_.root()->declare_symbol({now->symbol->name, lo, hi.hi(), true});
     return Expr(now->symbol);
   }
   SymbolPtr fresh = graph_.root()->fresh_symbol("k", lo, hi.hi(), true);
@@ -87,7 +88,8 @@ Dim InferContext::data_dependent_size(int output, int dim, int64_t lo, const Dim
 }
 
 Result<int64_t> InferContext::axis(int64_t axis, int64_t rank) const {
-  if (axis < -rank || axis >= rank) return error(fmt::format("expected an axis in [{}, {}), found {}", -rank, rank, axis));
+  if (axis < -rank || axis >= rank)
+    return error(fmt::format("expected an axis in [{}, {}), found {}", -rank, rank, axis));
   return axis < 0 ? axis + rank : axis;
 }
 
@@ -95,12 +97,14 @@ Status InferContext::error(std::string_view what) const { return invalid_model("
 
 Status InferContext::expect_dtype(size_t i, bool ok, std::string_view expected) const {
   if (ok) return {};
-  return error(fmt::format("input {} '{}': expected {}, found {}", i, node_.inputs[i]->name, expected, to_string(dtype(i))));
+  return error(
+      fmt::format("input {} '{}': expected {}, found {}", i, node_.inputs[i]->name, expected, to_string(dtype(i))));
 }
 
 Status InferContext::expect_rank(size_t i, int64_t want) const {
   if (rank(i) == want) return {};
-  return error(fmt::format("input {} '{}': expected rank {}, found shape {}", i, node_.inputs[i]->name, want, to_string(shape(i))));
+  return error(fmt::format("input {} '{}': expected rank {}, found shape {}", i, node_.inputs[i]->name, want,
+                           to_string(shape(i))));
 }
 
 Result<Dim> broadcast_dim(const Dim& a, const Dim& b) {
@@ -141,10 +145,13 @@ Status infer_node(Graph& graph, Node& node) {
     if (!v || v->kind != TypeKind::kTensor) continue;
     if (!v->shaped) return internal_error("{}: inference left output '{}' without a shape", node.label(), v->name);
     if (v->shape.size() > kMaxRank)
-      return unsupported("{}: output '{}' has rank {}, at most {} is supported", node.label(), v->name, v->shape.size(), kMaxRank);
+      return unsupported("{}: output '{}' has rank {}, at most {} is supported", node.label(), v->name, v->shape.size(),
+                         kMaxRank);
     for (const Dim& d : v->shape) {
-      if (d.weight() > kMaxDimWeight) return unsupported("{}: output '{}' has a size that is too long an expression", node.label(), v->name);
-      if (d.hi() < 0) return invalid_model("{}: output '{}' has a negative size in {}", node.label(), v->name, to_string(v->shape));
+      if (d.weight() > kMaxDimWeight)
+        return unsupported("{}: output '{}' has a size that is too long an expression", node.label(), v->name);
+      if (d.hi() < 0)
+        return invalid_model("{}: output '{}' has a negative size in {}", node.label(), v->name, to_string(v->shape));
     }
   }
   return {};

@@ -49,8 +49,8 @@ class InferContext {
   std::vector<SizeDefinition> previous_sizes_;  // what the last inference of this node defined
 };
 
-// Shape of a, b broadcast together as NumPy does. Two different symbolic sizes are taken as equal only if neither can be
-// 1; otherwise the result is a max() that holds for every legal binding. Fails where constants contradict.
+// Shape of a, b broadcast together as NumPy does. Two different symbolic sizes are taken as equal only if neither can
+// be 1; otherwise the result is a max() that holds for every legal binding. Fails where constants contradict.
 Result<Dim> broadcast_dim(const Dim& a, const Dim& b);
 Result<Shape> broadcast_shapes(std::span<const Shape> shapes);
 

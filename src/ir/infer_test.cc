@@ -8,7 +8,9 @@
 namespace fovea::core {
 namespace {
 
-SymbolPtr symbol(std::string name, int64_t lo, int64_t hi) { return std::make_shared<const Symbol>(Symbol{std::move(name), lo, hi}); }
+SymbolPtr symbol(std::string name, int64_t lo, int64_t hi) {
+  return std::make_shared<const Symbol>(Symbol{std::move(name), lo, hi});
+}
 
 TEST(Infer, BroadcastDims) {
   const Dim n(symbol("n", 1, 9)), m(symbol("m", 2, 9)), k(symbol("k", 0, 9)), p(symbol("p", 2, 9));
@@ -28,7 +30,8 @@ TEST(Infer, BroadcastDims) {
   // Neither is surely not 1: right for every legal binding, the empty one among them.
   const Dim either = dim(n, k);
   for (auto [nn, kk, want] : {std::tuple(1, 5, 5), {5, 1, 5}, {1, 0, 0}, {3, 3, 3}}) {
-    auto v = evaluate(either, [&, a = nn, b = kk](const Symbol& s) { return std::optional<int64_t>(s.name == "n" ? a : b); });
+    auto v = evaluate(either,
+                      [&, a = nn, b = kk](const Symbol& s) { return std::optional<int64_t>(s.name == "n" ? a : b); });
     ASSERT_TRUE(v.ok());
     EXPECT_EQ(*v, want) << nn << " with " << kk;
   }

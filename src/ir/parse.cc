@@ -40,7 +40,12 @@ std::optional<std::vector<std::byte>> unbase64(std::string_view s) {
   int bits = 0;
   while (!s.empty() && s.back() == '=') s.remove_suffix(1);
   for (char c : s) {
-    int v = c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26 : c >= '0' && c <= '9' ? c - '0' + 52 : c == '+' ? 62 : c == '/' ? 63 : -1;
+    int v = c >= 'A' && c <= 'Z'   ? c - 'A'
+            : c >= 'a' && c <= 'z' ? c - 'a' + 26
+            : c >= '0' && c <= '9' ? c - '0' + 52
+            : c == '+'             ? 62
+            : c == '/'             ? 63
+                                   : -1;
     if (v < 0) return std::nullopt;
     group = group << 6 | static_cast<uint32_t>(v);
     bits += 6;
@@ -53,7 +58,8 @@ std::optional<std::vector<std::byte>> unbase64(std::string_view s) {
 
 class GraphParser {
  public:
-  GraphParser(std::string_view text, OpLookup ops, const ParseOptions& options) : in_(text), ops_(ops), options_(options) {}
+  GraphParser(std::string_view text, OpLookup ops, const ParseOptions& options)
+      : in_(text), ops_(ops), options_(options) {}
 
   Result<std::unique_ptr<Graph>> run() {
     auto graph = std::make_unique<Graph>();
@@ -83,7 +89,8 @@ class GraphParser {
       const size_t start = in_.at();
       std::string name(in_.word());
       while (in_.take(".")) name += "." + std::string(in_.word());
-      if (!valid_symbol_name(name) || symbols_.contains(name)) return in_.fail_at(start, fmt::format("'{}' cannot be the name of a size", name));
+      if (!valid_symbol_name(name) || symbols_.contains(name))
+        return in_.fail_at(start, fmt::format("'{}' cannot be the name of a size", name));
       Symbol symbol{name};
       if (in_.take_word("in")) {
         FOVEA_TRY(in_.expect("["));
@@ -91,7 +98,8 @@ class GraphParser {
         FOVEA_TRY(in_.expect(","));
         FOVEA_TRY_SET(symbol.hi, in_.number_as<int64_t>());
         FOVEA_TRY(in_.expect("]"));
-        if (symbol.lo > symbol.hi || symbol.lo < -kUnbounded || symbol.hi > kUnbounded) return in_.fail_at(start, "impossible bounds");
+        if (symbol.lo > symbol.hi || symbol.lo < -kUnbounded || symbol.hi > kUnbounded)
+          return in_.fail_at(start, "impossible bounds");
       }
       symbol.data_dependent = in_.take_word("data");
       symbols_[name] = root_->declare_symbol(std::move(symbol));
@@ -174,7 +182,8 @@ class GraphParser {
         continue;
       }
       FOVEA_TRY_SET(std::string name, new_name(g));
-      if (std::find(names.begin(), names.end(), name) != names.end()) return in_.fail_at(start, fmt::format("'%{}' is defined twice", name));
+      if (std::find(names.begin(), names.end(), name) != names.end())
+        return in_.fail_at(start, fmt::format("'%{}' is defined twice", name));
       names.push_back(std::move(name));
     } while (in_.take(","));
     FOVEA_TRY(in_.expect("="));
@@ -247,16 +256,22 @@ class GraphParser {
 
   Status arity(const Node& n, size_t at) const {
     const OpInfo& op = *n.op;
-    const int in = n.own_inputs >= 0 ? n.own_inputs : static_cast<int>(n.inputs.size()), out = static_cast<int>(n.outputs.size());
-    if (n.own_inputs >= 0 && op.regions == 0) return in_.fail_at(at, fmt::format("{} has no regions, so nothing can be captured", op.name));
+    const int in = n.own_inputs >= 0 ? n.own_inputs : static_cast<int>(n.inputs.size()),
+              out = static_cast<int>(n.outputs.size());
+    if (n.own_inputs >= 0 && op.regions == 0)
+      return in_.fail_at(at, fmt::format("{} has no regions, so nothing can be captured", op.name));
     if (in < op.min_inputs || (op.max_inputs >= 0 && in > op.max_inputs))
-      return in_.fail_at(at, fmt::format("{} takes {} to {} inputs, found {}", op.name, op.min_inputs, op.max_inputs, in));
+      return in_.fail_at(at,
+                         fmt::format("{} takes {} to {} inputs, found {}", op.name, op.min_inputs, op.max_inputs, in));
     if (out < op.min_outputs || (op.max_outputs >= 0 && out > op.max_outputs))
-      return in_.fail_at(at, fmt::format("{} has {} to {} outputs, found {}", op.name, op.min_outputs, op.max_outputs, out));
+      return in_.fail_at(
+          at, fmt::format("{} has {} to {} outputs, found {}", op.name, op.min_outputs, op.max_outputs, out));
     for (int i = 0; i < op.min_inputs; ++i)
-      if (!n.inputs[static_cast<size_t>(i)]) return in_.fail_at(at, fmt::format("{}: input {} is required", op.name, i));
+      if (!n.inputs[static_cast<size_t>(i)])
+        return in_.fail_at(at, fmt::format("{}: input {} is required", op.name, i));
     for (size_t i = 0; i < n.inputs.size(); ++i)
-      if (!n.inputs[i] && n.own_inputs >= 0 && static_cast<int>(i) >= n.own_inputs) return in_.fail_at(at, "a capture cannot be absent");
+      if (!n.inputs[i] && n.own_inputs >= 0 && static_cast<int>(i) >= n.own_inputs)
+        return in_.fail_at(at, "a capture cannot be absent");
     return {};
   }
 
@@ -274,7 +289,8 @@ class GraphParser {
     const size_t start = in_.at();
     SizeDefinition d;
     FOVEA_TRY_SET(Dim symbol, expr_until_equals());
-    if (symbol.op() != ExprOp::kSymbol || !symbol.symbol()->data_dependent) return in_.fail_at(start, "expected a data-dependent size");
+    if (symbol.op() != ExprOp::kSymbol || !symbol.symbol()->data_dependent)
+      return in_.fail_at(start, "expected a data-dependent size");
     d.symbol = symbol.symbol();
     FOVEA_TRY(in_.expect("%"));
     FOVEA_TRY_SET(std::string name, in_.name());
@@ -284,7 +300,8 @@ class GraphParser {
     FOVEA_TRY(in_.expect("["));
     FOVEA_TRY_SET(d.dim, in_.number_as<int>());
     FOVEA_TRY(in_.expect("]"));
-    if (d.dim < 0 || d.dim >= static_cast<int>((*it)->shape.size())) return in_.fail_at(start, "the output has no such dimension");
+    if (d.dim < 0 || d.dim >= static_cast<int>((*it)->shape.size()))
+      return in_.fail_at(start, "the output has no such dimension");
     d.bound = d.symbol->hi;
     if (in_.take("<=")) {
       FOVEA_TRY_SET(d.bound, dim());
@@ -312,7 +329,8 @@ class GraphParser {
 
   // ---- attributes: the declaration's defaults say which types to read
   Result<AttrsPtr> attributes(const OpInfo& op) {
-    if (!op.attrs.from_map) return in_.peek() == '{' ? Result<AttrsPtr>(in_.fail(fmt::format("{} has no attributes", op.name))) : AttrsPtr();
+    if (!op.attrs.from_map)
+      return in_.peek() == '{' ? Result<AttrsPtr>(in_.fail(fmt::format("{} has no attributes", op.name))) : AttrsPtr();
     FOVEA_TRY_SET(AttrsPtr defaults, op.attrs.from_map({}));
     if (in_.peek() != '{') return defaults;
     const AttrMap known = op.attrs.to_map(defaults.get());
@@ -324,7 +342,8 @@ class GraphParser {
       auto same_name = [&](const auto& pair) { return pair.first == name; };
       auto it = std::find_if(known.begin(), known.end(), same_name);
       if (it == known.end()) return in_.fail_at(at, fmt::format("{} has no attribute '{}'", op.name, name));
-      if (std::any_of(map.begin(), map.end(), same_name)) return in_.fail_at(at, fmt::format("attribute '{}' is given twice", name));
+      if (std::any_of(map.begin(), map.end(), same_name))
+        return in_.fail_at(at, fmt::format("attribute '{}' is given twice", name));
       FOVEA_TRY(in_.expect("="));
       AttrValue value = it->second;
       FOVEA_TRY(std::visit([&](auto& v) { return attribute(v); }, value));
@@ -340,7 +359,9 @@ class GraphParser {
   template <typename T>
   Status attribute(T& v) {
     if constexpr (std::is_same_v<T, bool>) return boolean(v);
-    else if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, double> || std::is_same_v<T, float> || std::is_same_v<T, int32_t>) return number(v);
+    else if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, double> || std::is_same_v<T, float> ||
+                       std::is_same_v<T, int32_t>)
+      return number(v);
     else if constexpr (std::is_same_v<T, std::string>) {
       FOVEA_TRY_SET(v, in_.quoted());
     } else if constexpr (std::is_same_v<T, TensorPtr>) {
@@ -406,8 +427,10 @@ class GraphParser {
       elements.emplace_back(std::move(e));
       return {};
     }));
-    if (static_cast<int64_t>(elements.size()) > kMaxSymElements || !product(v.shape).is_const(static_cast<int64_t>(elements.size())))
-      return in_.fail_at(start, fmt::format("{} known elements in a value of shape {}", elements.size(), to_string(v.shape)));
+    if (static_cast<int64_t>(elements.size()) > kMaxSymElements ||
+        !product(v.shape).is_const(static_cast<int64_t>(elements.size())))
+      return in_.fail_at(start,
+                         fmt::format("{} known elements in a value of shape {}", elements.size(), to_string(v.shape)));
     v.known = std::make_shared<const SymValue>(std::move(elements));
     return {};
   }
@@ -463,7 +486,8 @@ class GraphParser {
       values.push_back(std::move(s));
       return {};
     }));
-    if (static_cast<int64_t>(values.size()) != count) return in_.fail(fmt::format("expected {} elements, found {}", count, values.size()));
+    if (static_cast<int64_t>(values.size()) != count)
+      return in_.fail(fmt::format("expected {} elements, found {}", count, values.size()));
     return Tensor::strings(std::move(dims), std::move(values));
   }
 
@@ -472,10 +496,12 @@ class GraphParser {
     FOVEA_TRY(in_.expect("("));
     const std::string_view hex = in_.word();
     uint64_t value = 0;
-    if (std::from_chars(hex.data(), hex.data() + hex.size(), value, 16).ptr != hex.data() + hex.size()) return in_.fail_at(start, "expected a hexadecimal number");
+    if (std::from_chars(hex.data(), hex.data() + hex.size(), value, 16).ptr != hex.data() + hex.size())
+      return in_.fail_at(start, "expected a hexadecimal number");
     FOVEA_TRY(in_.expect(")"));
     TensorPtr t = options_.find_constant ? options_.find_constant(type, dims, value) : nullptr;
-    if (!t || t->dtype() != type || t->dims() != dims) return in_.fail_at(start, "only the digest of this constant is here, not its elements");
+    if (!t || t->dtype() != type || t->dims() != dims)
+      return in_.fail_at(start, "only the digest of this constant is here, not its elements");
     return t;
   }
 
@@ -501,7 +527,9 @@ class GraphParser {
       else if (in_.take_word("random")) result = random(to);
       else result = elements(to);
     });
-    return has_numbers ? result : in_.fail_at(start, fmt::format("{} elements can only be written as base64", to_string(t.dtype())));
+    return has_numbers
+               ? result
+               : in_.fail_at(start, fmt::format("{} elements can only be written as base64", to_string(t.dtype())));
   }
   template <typename T>
   Status splat(std::span<T> to) {

@@ -15,12 +15,14 @@ std::optional<int64_t> element_count(std::span<const int64_t> dims) {
   return zero ? 0 : n;
 }
 
-Result<TensorPtr> Tensor::wrap(DType dtype, Dims dims, std::span<const std::byte> data, std::shared_ptr<const void> owner) {
+Result<TensorPtr> Tensor::wrap(DType dtype, Dims dims, std::span<const std::byte> data,
+                               std::shared_ptr<const void> owner) {
   auto count = element_count(dims);
   auto bytes = count ? dtype_bytes(dtype, *count) : std::nullopt;
   if (!bytes) return invalid_model("a tensor of {} has impossible dimensions", to_string(dtype));
   if (static_cast<int64_t>(data.size()) != *bytes)
-    return invalid_model("a {} tensor of {} elements needs {} bytes, found {}", to_string(dtype), *count, *bytes, data.size());
+    return invalid_model("a {} tensor of {} elements needs {} bytes, found {}", to_string(dtype), *count, *bytes,
+                         data.size());
   auto t = std::make_shared<Tensor>();
   t->dtype_ = dtype, t->dims_ = std::move(dims), t->count_ = *count, t->data_ = data, t->owner_ = std::move(owner);
   return TensorPtr(std::move(t));
@@ -29,7 +31,8 @@ Result<TensorPtr> Tensor::wrap(DType dtype, Dims dims, std::span<const std::byte
 Result<TensorPtr> Tensor::copy(DType dtype, Dims dims, std::span<const std::byte> data) {
   FOVEA_TRY_SET(auto t, allocate(dtype, std::move(dims)));
   if (t->data_.size() != data.size())
-    return invalid_model("a {} tensor of {} elements needs {} bytes, found {}", to_string(dtype), t->count_, t->data_.size(), data.size());
+    return invalid_model("a {} tensor of {} elements needs {} bytes, found {}", to_string(dtype), t->count_,
+                         t->data_.size(), data.size());
   if (!data.empty()) std::memcpy(t->mutable_data(), data.data(), data.size());
   return TensorPtr(std::move(t));
 }
@@ -39,11 +42,13 @@ Result<std::shared_ptr<Tensor>> Tensor::allocate(DType dtype, Dims dims) {
   auto bytes = count ? dtype_bytes(dtype, *count) : std::nullopt;
   if (!bytes) return invalid_model("a tensor of {} has impossible dimensions", to_string(dtype));
   // 64-byte aligned, so that vector kernels may read constants with aligned loads.
-  auto* memory = static_cast<std::byte*>(::operator new(static_cast<size_t>(*bytes) + 1, std::align_val_t(64), std::nothrow));
+  auto* memory =
+      static_cast<std::byte*>(::operator new(static_cast<size_t>(*bytes) + 1, std::align_val_t(64), std::nothrow));
   if (!memory) return system_error("out of memory: {} bytes for a tensor", *bytes);
   std::memset(memory, 0, static_cast<size_t>(*bytes));
   auto t = std::make_shared<Tensor>();
-  t->owner_ = std::shared_ptr<const void>(memory, [](const void* p) { ::operator delete(const_cast<void*>(p), std::align_val_t(64)); });
+  t->owner_ = std::shared_ptr<const void>(
+      memory, [](const void* p) { ::operator delete(const_cast<void*>(p), std::align_val_t(64)); });
   t->dtype_ = dtype, t->dims_ = std::move(dims), t->count_ = *count, t->data_ = {memory, static_cast<size_t>(*bytes)};
   return t;
 }

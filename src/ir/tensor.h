@@ -12,7 +12,8 @@
 
 namespace fovea::core {
 
-inline constexpr int kMaxRank = 8;  // of any tensor: kernels hold sizes in fixed arrays, so nothing is allocated in a run
+inline constexpr int kMaxRank =
+    8;  // of any tensor: kernels hold sizes in fixed arrays, so nothing is allocated in a run
 
 using Dims = std::vector<int64_t>;
 
@@ -22,7 +23,8 @@ std::optional<int64_t> element_count(std::span<const int64_t> dims);
 class Tensor {
  public:
   // Bytes that `owner` keeps alive. data.size() must be what dtype and dims need (checked).
-  static Result<std::shared_ptr<const Tensor>> wrap(DType dtype, Dims dims, std::span<const std::byte> data, std::shared_ptr<const void> owner);
+  static Result<std::shared_ptr<const Tensor>> wrap(DType dtype, Dims dims, std::span<const std::byte> data,
+                                                    std::shared_ptr<const void> owner);
   static Result<std::shared_ptr<const Tensor>> copy(DType dtype, Dims dims, std::span<const std::byte> data);
   // Zero-filled, to be written once through mutable_data() before it is shared.
   static Result<std::shared_ptr<Tensor>> allocate(DType dtype, Dims dims);
@@ -84,7 +86,7 @@ struct TensorRef {
     return n;
   }
   bool present() const { return dtype != DType::kUndefined; }
-  bool dense() const;  // row-major without gaps
+  bool dense() const;                              // row-major without gaps
   void set_shape(std::span<const int64_t> shape);  // dense strides
 
   template <typename T>

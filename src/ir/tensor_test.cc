@@ -38,7 +38,8 @@ TEST(Tensor, Converts) {
 }
 
 TEST(Tensor, SameMeansBits) {
-  auto zero = Tensor::scalar<float>(0.0f), minus = Tensor::scalar<float>(-0.0f), nan = Tensor::scalar(std::numeric_limits<float>::quiet_NaN());
+  auto zero = Tensor::scalar<float>(0.0f), minus = Tensor::scalar<float>(-0.0f),
+       nan = Tensor::scalar(std::numeric_limits<float>::quiet_NaN());
   EXPECT_FALSE(zero->same_as(*minus));
   EXPECT_TRUE(nan->same_as(*Tensor::scalar(std::numeric_limits<float>::quiet_NaN())));
   EXPECT_FALSE(zero->same_as(*Tensor::of<float>({1}, {0.0f})));

@@ -63,7 +63,8 @@ inline Status infer_if(InferContext& c) {
 inline constexpr int kMany = 8;
 inline const OpInfo kUnary{.name = "Unary", .max_outputs = kMany, .infer = same_as_input};
 inline const OpInfo kBinary{.name = "Binary", .min_inputs = 2, .max_inputs = 2, .infer = infer_broadcasting};
-inline const OpInfo kEvery{.name = "Every", .max_inputs = 3, .attrs = attrs_codec<EveryAttrs>(), .infer = same_as_input};
+inline const OpInfo kEvery{
+    .name = "Every", .max_inputs = 3, .attrs = attrs_codec<EveryAttrs>(), .infer = same_as_input};
 inline const OpInfo kNonZero{.name = "NonZero", .infer = infer_non_zero};
 inline const OpInfo kIf{.name = "If", .max_outputs = kMany, .infer = infer_if, .regions = 2};
 

@@ -89,7 +89,8 @@ std::string tensor_text(const Tensor& t, bool full, int64_t inline_elements) {
   if (t.count() <= inline_elements || t.dtype() == DType::kString)
     if (auto text = elements_text(t)) return head + "{" + *text + "}";
   if (all_equal(t))
-    if (auto one = Tensor::copy(t.dtype(), {}, t.bytes().first(static_cast<size_t>(dtype_bits(t.dtype())) / 8)); one.ok())
+    if (auto one = Tensor::copy(t.dtype(), {}, t.bytes().first(static_cast<size_t>(dtype_bits(t.dtype())) / 8));
+        one.ok())
       if (auto text = elements_text(**one)) return head + "splat(" + *text + ")";
   if (full || t.count() <= inline_elements) return head + "base64(\"" + base64(t.bytes()) + "\")";
   return head + fmt::format("digest({:016x})", digest(t));
@@ -111,9 +112,11 @@ std::string attr_text(const AttrValue& value) {
         else if constexpr (std::is_same_v<T, int64_t>) return std::to_string(v);
         else if constexpr (std::is_same_v<T, double>) return float_text(v);
         else if constexpr (std::is_same_v<T, std::string>) return quoted(v);
-        else if constexpr (std::is_same_v<T, std::vector<int64_t>>) return list([](int64_t e) { return std::to_string(e); });
+        else if constexpr (std::is_same_v<T, std::vector<int64_t>>)
+          return list([](int64_t e) { return std::to_string(e); });
         else if constexpr (std::is_same_v<T, std::vector<double>>) return list([](double e) { return float_text(e); });
-        else if constexpr (std::is_same_v<T, std::vector<std::string>>) return list([](const std::string& e) { return quoted(e); });
+        else if constexpr (std::is_same_v<T, std::vector<std::string>>)
+          return list([](const std::string& e) { return quoted(e); });
         else return v ? tensor_text(*v, true, 64) : "none";
       },
       value);
@@ -144,7 +147,9 @@ using namespace text_detail;
 
 constexpr std::string_view kPrecisionNames[] = {"feature", "shape", "coordinate", "score"};
 
-std::string name_text(char sigil, std::string_view name) { return sigil + (bare_name(name) ? std::string(name) : quoted(name)); }
+std::string name_text(char sigil, std::string_view name) {
+  return sigil + (bare_name(name) ? std::string(name) : quoted(name));
+}
 std::string ref(const Value* v) { return v ? name_text('%', v->name) : "_"; }
 
 class Printer {
@@ -167,7 +172,8 @@ class Printer {
     head += ") -> (";
     for (size_t i = 0; i < g.outputs.size(); ++i) {
       head += i ? ", " : "";
-      if (i < g.output_names.size()) head += (bare_name(g.output_names[i]) ? g.output_names[i] : quoted(g.output_names[i])) + " = ";
+      if (i < g.output_names.size())
+        head += (bare_name(g.output_names[i]) ? g.output_names[i] : quoted(g.output_names[i])) + " = ";
       head += ref(g.outputs[i]);
     }
     line(head + ") {");
@@ -198,7 +204,8 @@ class Printer {
     s += " : " + types;
     for (const SizeDefinition& d : n.sizes) {
       defines += defines.empty() ? " defines(" : ", ";
-      defines += fmt::format("{} = {}[{}] <= {}", d.symbol->name, ref(n.output(static_cast<size_t>(d.output))), d.dim, d.bound.str());
+      defines += fmt::format("{} = {}[{}] <= {}", d.symbol->name, ref(n.output(static_cast<size_t>(d.output))), d.dim,
+                             d.bound.str());
     }
     s += defines + (defines.empty() ? "" : ")");
     for (size_t i = 0; options_.origin && i < n.origin.size(); ++i) s += (i ? ", " : " from ") + quoted(n.origin[i]);
@@ -243,7 +250,8 @@ class Printer {
   std::string type(const Value& v) const {
     std::string s(to_string(v.dtype));
     if (v.shaped) s += to_string(v.shape);
-    if (v.kind != TypeKind::kTensor) s = fmt::format("{}<{}>", v.kind == TypeKind::kSequence ? "sequence" : "optional", s);
+    if (v.kind != TypeKind::kTensor)
+      s = fmt::format("{}<{}>", v.kind == TypeKind::kSequence ? "sequence" : "optional", s);
     if (options_.known && v.known) {
       s += " = {";
       for (size_t i = 0; i < v.known->size(); ++i) s += (i ? ", " : "") + ((*v.known)[i] ? (*v.known)[i]->str() : "_");
@@ -254,7 +262,8 @@ class Printer {
 
   static std::string extras(const Value& v) {
     std::string s;
-    if (v.precision != PrecisionClass::kFeature) s += fmt::format(" {}", kPrecisionNames[static_cast<size_t>(v.precision)]);
+    if (v.precision != PrecisionClass::kFeature)
+      s += fmt::format(" {}", kPrecisionNames[static_cast<size_t>(v.precision)]);
     if (v.storage.type == DType::kUndefined) return s;
     std::string fields;
     auto add = [&](const std::string& f) { fields += (fields.empty() ? "" : ", ") + f; };

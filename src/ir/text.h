@@ -14,8 +14,9 @@
 //       }
 //   }
 //
-// Attributes that have their default value are left out. Inputs after ';' are captures. A value's type is followed by its
-// known elements (" = {n, 3, _}"), its precision class and its storage ("@int8(scale=[...], ...)") where there are any.
+// Attributes that have their default value are left out. Inputs after ';' are captures. A value's type is followed by
+// its known elements (" = {n, 3, _}"), its precision class and its storage ("@int8(scale=[...], ...)") where there are
+// any.
 // '#' begins a comment.
 #pragma once
 

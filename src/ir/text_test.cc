@@ -81,7 +81,8 @@ TEST(Text, TypesLeftOutAreInferred) {
 }
 
 TEST(Text, KnownElements) {
-  auto g = parsed("symbols(n in [1,8]) graph @g(%a: int64[3] = {n, _, 2*n + 1}, %f: float32[] = {0.1f}) -> (y = %a) {}");
+  auto g =
+      parsed("symbols(n in [1,8]) graph @g(%a: int64[3] = {n, _, 2*n + 1}, %f: float32[] = {0.1f}) -> (y = %a) {}");
   ASSERT_TRUE(g);
   EXPECT_THAT(print(*g, {.known = true}), HasSubstr("%a: int64[3] = {n, _, 2*n + 1}, %f: float32[] = {0.1f}"));
   EXPECT_THAT(print(*g), testing::Not(HasSubstr("{n")));
@@ -96,7 +97,8 @@ TEST(Text, RandomConstantsAreBitExact) {
     for (int type = 1; type <= kMaxDType; ++type) {
       const auto t = static_cast<DType>(type);
       if (t == DType::kString) continue;
-      const Dims dims = rng() % 4 == 0 ? Dims{} : Dims{static_cast<int64_t>(rng() % 5), static_cast<int64_t>(rng() % 4)};
+      const Dims dims =
+          rng() % 4 == 0 ? Dims{} : Dims{static_cast<int64_t>(rng() % 5), static_cast<int64_t>(rng() % 4)};
       auto tensor = Tensor::allocate(t, dims);
       ASSERT_TRUE(tensor.ok());
       for (size_t i = 0; i < (*tensor)->bytes().size(); ++i)
@@ -118,14 +120,17 @@ TEST(Text, DigestsNeedTheirConstant) {
   EXPECT_THAT(text, HasSubstr(fmt::format("digest({:016x})", digest(*g->outputs[0]->constant))));
   EXPECT_THAT(error_of(text), HasSubstr("line 2:"));
   ParseOptions options;
-  options.find_constant = [&](DType, const Dims&, uint64_t d) { return d == digest(*g->outputs[0]->constant) ? g->outputs[0]->constant : nullptr; };
+  options.find_constant = [&](DType, const Dims&, uint64_t d) {
+    return d == digest(*g->outputs[0]->constant) ? g->outputs[0]->constant : nullptr;
+  };
   auto again = parse(text, test::find, options);
   ASSERT_TRUE(again.ok()) << again.status().message();
   EXPECT_EQ(print(**again), text);
 }
 
 TEST(Text, DigestSeesTypeShapeAndContents) {
-  auto a = Tensor::of<int64_t>({2, 1}, {1, 2}), b = Tensor::of<int64_t>({1, 2}, {1, 2}), c = Tensor::of<int64_t>({2, 1}, {1, 3});
+  auto a = Tensor::of<int64_t>({2, 1}, {1, 2}), b = Tensor::of<int64_t>({1, 2}, {1, 2}),
+       c = Tensor::of<int64_t>({2, 1}, {1, 3});
   EXPECT_NE(digest(*a), digest(*b));
   EXPECT_NE(digest(*a), digest(*c));
   EXPECT_EQ(digest(*a), digest(*Tensor::of<int64_t>({2, 1}, {1, 2})));
@@ -135,23 +140,35 @@ TEST(Text, DigestSeesTypeShapeAndContents) {
 TEST(Text, ErrorsNameLineColumnAndWhatWasExpected) {
   EXPECT_EQ(error_of(""), "line 1:1: expected 'graph'");
   EXPECT_EQ(error_of("graph @g(%a: float33[2]) -> (y = %a) {}"), "line 1:14: there is no element type 'float33'");
-  EXPECT_EQ(error_of("graph @g(%a: float32[2]) -> (y = %a) {\n  %b = Nothing(%a)\n}"), "line 2:8: there is no operator 'Nothing'");
-  EXPECT_EQ(error_of("graph @g(%a: float32[2]) -> (y = %a) {\n  %b = Unary(%c)\n}"), "line 2:14: '%c' is not defined before its use");
+  EXPECT_EQ(error_of("graph @g(%a: float32[2]) -> (y = %a) {\n  %b = Nothing(%a)\n}"),
+            "line 2:8: there is no operator 'Nothing'");
+  EXPECT_EQ(error_of("graph @g(%a: float32[2]) -> (y = %a) {\n  %b = Unary(%c)\n}"),
+            "line 2:14: '%c' is not defined before its use");
   EXPECT_THAT(error_of("graph @g(%a: float32[2]) -> (y = %b) {}"), HasSubstr("output '%b' is not defined"));
   EXPECT_THAT(error_of("graph @g(%a: float32[n]) -> (y = %a) {}"), HasSubstr("unknown symbol 'n'"));
   EXPECT_THAT(error_of("graph @g(%a: float32[2]) -> (y = %a) { %a = Unary(%a) }"), HasSubstr("defined twice"));
-  EXPECT_THAT(error_of("graph @g(%a: float32[2]) -> (y = %a) { %b = Unary() }"), HasSubstr("Unary takes 1 to 1 inputs, found 0"));
-  EXPECT_THAT(error_of("graph @g(%a: float32[2]) -> (y = %a) { %b = Binary(%a, _) }"), HasSubstr("input 1 is required"));
-  EXPECT_THAT(error_of("graph @g(%a: float32[2]) -> (y = %a) { %b = Every(%a) {numbr=1} }"), HasSubstr("Every has no attribute 'numbr'"));
+  EXPECT_THAT(error_of("graph @g(%a: float32[2]) -> (y = %a) { %b = Unary() }"),
+              HasSubstr("Unary takes 1 to 1 inputs, found 0"));
+  EXPECT_THAT(error_of("graph @g(%a: float32[2]) -> (y = %a) { %b = Binary(%a, _) }"),
+              HasSubstr("input 1 is required"));
+  EXPECT_THAT(error_of("graph @g(%a: float32[2]) -> (y = %a) { %b = Every(%a) {numbr=1} }"),
+              HasSubstr("Every has no attribute 'numbr'"));
   EXPECT_THAT(error_of("graph @g(%a: float32[2]) -> (y = %a) { %b = Every(%a) {mode=\"odd\"} }"), HasSubstr("'mode'"));
-  EXPECT_THAT(error_of("graph @g(%a: float32[2]) -> (y = %a) { %b = Every(%a) {number=1.5} }"), HasSubstr("'1.5' is not a number of this type"));
-  EXPECT_THAT(error_of("graph @g(%a: float32[2]) -> (y = %a) { %b = Unary(%a) {x=1} }"), HasSubstr("Unary has no attributes"));
-  EXPECT_THAT(error_of("graph @g(%a: float32[2], %b: float32[3]) -> (y = %a) { %c = Binary(%a, %b) }"), HasSubstr("cannot broadcast"));
-  EXPECT_THAT(error_of("graph @g() -> (y = %a) { %a = constant int8[2] {1, 128} }"), HasSubstr("'128' is not a number of this type"));
-  EXPECT_THAT(error_of("graph @g() -> (y = %a) { %a = constant int8[2] {1} }"), HasSubstr("expected 2 elements, found 1"));
+  EXPECT_THAT(error_of("graph @g(%a: float32[2]) -> (y = %a) { %b = Every(%a) {number=1.5} }"),
+              HasSubstr("'1.5' is not a number of this type"));
+  EXPECT_THAT(error_of("graph @g(%a: float32[2]) -> (y = %a) { %b = Unary(%a) {x=1} }"),
+              HasSubstr("Unary has no attributes"));
+  EXPECT_THAT(error_of("graph @g(%a: float32[2], %b: float32[3]) -> (y = %a) { %c = Binary(%a, %b) }"),
+              HasSubstr("cannot broadcast"));
+  EXPECT_THAT(error_of("graph @g() -> (y = %a) { %a = constant int8[2] {1, 128} }"),
+              HasSubstr("'128' is not a number of this type"));
+  EXPECT_THAT(error_of("graph @g() -> (y = %a) { %a = constant int8[2] {1} }"),
+              HasSubstr("expected 2 elements, found 1"));
   EXPECT_THAT(error_of("graph @g() -> (y = %a) { %a = constant int8[2] base64(\"AAA=\" }"), HasSubstr("expected ')'"));
-  EXPECT_THAT(error_of("graph @g() -> (y = %a) { %a = constant int8[9223372036854775807,9] splat(1) }"), HasSubstr("impossible dimensions"));
-  EXPECT_THAT(error_of("graph @g() -> (y = %a) { %a = constant int8[922337203685477] splat(1) }"), HasSubstr("constants of more than"));
+  EXPECT_THAT(error_of("graph @g() -> (y = %a) { %a = constant int8[9223372036854775807,9] splat(1) }"),
+              HasSubstr("impossible dimensions"));
+  EXPECT_THAT(error_of("graph @g() -> (y = %a) { %a = constant int8[922337203685477] splat(1) }"),
+              HasSubstr("constants of more than"));
   EXPECT_THAT(error_of("graph @g(%\"never closed: float32[]) -> (y = %a) {}"), HasSubstr("quotes are never closed"));
   EXPECT_THAT(error_of("symbols(true in [1,2]) graph @g() -> () {}"), HasSubstr("'true' cannot be the name"));
   EXPECT_THAT(error_of("symbols(n in [3,2]) graph @g() -> () {}"), HasSubstr("impossible bounds"));
@@ -163,7 +180,8 @@ TEST(Text, DeepRegionsAreRefused) {
   EXPECT_THAT(error_of(text), HasSubstr("nested too deeply"));
 }
 
-// Cut anywhere or with a character changed: an error or another graph, never a crash; what is read can be verified or not.
+// Cut anywhere or with a character changed: an error or another graph, never a crash; what is read can be verified or
+// not.
 TEST(Text, DamagedTextNeverCrashes) {
   for (size_t i = 0; i < kEverything.size(); ++i) (void)parse(kEverything.substr(0, i), test::find);
   for (uint64_t seed = 0; seed < 3000; ++seed) {

@@ -18,7 +18,8 @@ struct Scope {
 class Verifier {
  public:
   // `visible`: data-dependent sizes that may be used here; those defined in a region end with it.
-  Verifier(const Graph& graph, Scope& scope, std::unordered_set<std::string> visible) : graph_(graph), scope_(scope), visible_(std::move(visible)) {}
+  Verifier(const Graph& graph, Scope& scope, std::unordered_set<std::string> visible)
+      : graph_(graph), scope_(scope), visible_(std::move(visible)) {}
 
   Status run() {
     FOVEA_TRY(values());
@@ -37,7 +38,8 @@ class Verifier {
  private:
   template <typename... A>
   Status broken(fmt::format_string<A...> f, A&&... a) const {
-    return internal_error("the verifier found a broken graph '{}': {}", graph_.name, fmt::format(f, std::forward<A>(a)...));
+    return internal_error("the verifier found a broken graph '{}': {}", graph_.name,
+                          fmt::format(f, std::forward<A>(a)...));
   }
 
   Status values() {
@@ -47,7 +49,9 @@ class Verifier {
       if (v->name.empty()) return broken("value {} has no name", v->id);
       if (graph_.find(v->name) != v.get()) return broken("value '{}' is not the one found by its name", v->name);
       const int origins = v->graph_input + v->is_constant() + (v->producer != nullptr);
-      if (origins != 1) return broken("value '{}' is {}", v->name, origins ? "computed in two ways" : "neither input nor constant and has no producer");
+      if (origins != 1)
+        return broken("value '{}' is {}", v->name,
+                      origins ? "computed in two ways" : "neither input nor constant and has no producer");
       FOVEA_TRY(type(*v));
       if (v->is_constant()) FOVEA_TRY(constant(*v));
       if (!v->producer) FOVEA_TRY(sizes_visible(*v));  // outputs of nodes: when their node has been checked
@@ -68,8 +72,10 @@ class Verifier {
       for (const Use& use : v->uses) {
         if (!nodes.contains(use.node)) return broken("value '{}' lists a use by a node that is gone", v->name);
         if (use.node->input(static_cast<size_t>(use.index)) != v.get())
-          return broken("value '{}' lists a use as input {} of {}, which has another there", v->name, use.index, use.node->label());
-        if (!seen.emplace(use.node, use.index).second) return broken("value '{}' lists a use by {} twice", v->name, use.node->label());
+          return broken("value '{}' lists a use as input {} of {}, which has another there", v->name, use.index,
+                        use.node->label());
+        if (!seen.emplace(use.node, use.index).second)
+          return broken("value '{}' lists a use by {} twice", v->name, use.node->label());
         ++listed;
       }
     if (inputs != listed) return broken("{} inputs of nodes, but {} uses are listed", inputs, listed);
@@ -83,7 +89,8 @@ class Verifier {
     if (v.shape.size() > kMaxRank) return broken("value '{}' has rank {}", v.name, v.shape.size());
     for (const Dim& d : v.shape) {
       if (d.dtype() != DType::kInt64) return broken("value '{}' has a size of type {}", v.name, to_string(d.dtype()));
-      if (d.is_const() && d.int_value() < 0) return broken("value '{}' has a negative size in {}", v.name, to_string(v.shape));
+      if (d.is_const() && d.int_value() < 0)
+        return broken("value '{}' has a negative size in {}", v.name, to_string(v.shape));
     }
     return v.known ? known(v) : Status();
   }
@@ -94,15 +101,18 @@ class Verifier {
       return broken("value '{}' of shape {} has {} known elements", v.name, to_string(v.shape), v.known->size());
     const DType want = v.dtype == DType::kInt32 ? DType::kInt64 : v.dtype;
     for (const auto& e : *v.known)
-      if (e && e->dtype() != want) return broken("value '{}' of {} has a known element of {}", v.name, to_string(v.dtype), to_string(e->dtype()));
+      if (e && e->dtype() != want)
+        return broken("value '{}' of {} has a known element of {}", v.name, to_string(v.dtype), to_string(e->dtype()));
     return {};
   }
 
   Status constant(const Value& v) const {
     if (v.constant->dtype() != v.dtype)
-      return broken("constant '{}' is declared {} and holds {}", v.name, to_string(v.dtype), to_string(v.constant->dtype()));
+      return broken("constant '{}' is declared {} and holds {}", v.name, to_string(v.dtype),
+                    to_string(v.constant->dtype()));
     auto shape = constant_shape(v.shape);
-    if (!shape || *shape != v.constant->dims()) return broken("constant '{}' is not of its declared shape {}", v.name, to_string(v.shape));
+    if (!shape || *shape != v.constant->dims())
+      return broken("constant '{}' is not of its declared shape {}", v.name, to_string(v.shape));
     return {};
   }
 
@@ -113,7 +123,8 @@ class Verifier {
       for (const auto& e : *v.known)
         if (e) e->collect_symbols(symbols);
     for (const SymbolPtr& s : symbols) {
-      if (!scope_.declared.contains(s->name)) return broken("value '{}' uses the size '{}', which is not declared", v.name, s->name);
+      if (!scope_.declared.contains(s->name))
+        return broken("value '{}' uses the size '{}', which is not declared", v.name, s->name);
       if (scope_.data_dependent.contains(s->name) && !visible_.contains(s->name))
         return broken("value '{}' uses the data-dependent size '{}', which no node before it defines", v.name, s->name);
     }
@@ -137,7 +148,8 @@ class Verifier {
 
   Status check_node(const Node& node) {
     if (!node.op || !node.op->infer) return internal_error("node {} has no operator", node.id);
-    if (!scope_.node_ids.insert(node.id).second) return internal_error("{}: another node has its id {}", node.label(), node.id);
+    if (!scope_.node_ids.insert(node.id).second)
+      return internal_error("{}: another node has its id {}", node.label(), node.id);
     FOVEA_TRY(arity(node));
     FOVEA_TRY(attributes(node));
     FOVEA_TRY(inputs(node));
@@ -154,15 +166,18 @@ class Verifier {
     if (in < op.min_inputs || (op.max_inputs >= 0 && in > op.max_inputs))
       return internal_error("{}: expected {} to {} inputs, found {}", node.label(), op.min_inputs, op.max_inputs, in);
     if (out < op.min_outputs || (op.max_outputs >= 0 && out > op.max_outputs))
-      return internal_error("{}: expected {} to {} outputs, found {}", node.label(), op.min_outputs, op.max_outputs, out);
+      return internal_error("{}: expected {} to {} outputs, found {}", node.label(), op.min_outputs, op.max_outputs,
+                            out);
     for (int i = 0; i < op.min_inputs; ++i)
-      if (!node.inputs[static_cast<size_t>(i)]) return internal_error("{}: input {} is required and missing", node.label(), i);
+      if (!node.inputs[static_cast<size_t>(i)])
+        return internal_error("{}: input {} is required and missing", node.label(), i);
     return {};
   }
 
   Status attributes(const Node& node) const {
     const AttrsCodec& codec = node.op->attrs;
-    if (!codec.to_map) return node.attrs ? internal_error("{}: attributes where the operator has none", node.label()) : Status();
+    if (!codec.to_map)
+      return node.attrs ? internal_error("{}: attributes where the operator has none", node.label()) : Status();
     if (!node.attrs) return internal_error("{}: no attributes", node.label());
     auto defaults = codec.from_map({});
     if (!defaults.ok()) return defaults.status().in(node.label());
@@ -177,7 +192,8 @@ class Verifier {
       const Value* v = node.inputs[i];
       if (!v) continue;
       if (!owned_.contains(v)) return internal_error("{}: input {} is not a value of this graph", node.label(), i);
-      if (!v->is_constant() && !ready_.contains(v)) return internal_error("{}: input {} '{}' is computed later", node.label(), i, v->name);
+      if (!v->is_constant() && !ready_.contains(v))
+        return internal_error("{}: input {} '{}' is computed later", node.label(), i, v->name);
     }
     return {};
   }
@@ -185,11 +201,13 @@ class Verifier {
   Status regions(const Node& node) {
     if (static_cast<int>(node.regions.size()) != node.op->regions)
       return internal_error("{}: expected {} regions, found {}", node.label(), node.op->regions, node.regions.size());
-    if (node.regions.empty()) return node.own_inputs < 0 ? Status() : internal_error("{}: own_inputs without a region", node.label());
+    if (node.regions.empty())
+      return node.own_inputs < 0 ? Status() : internal_error("{}: own_inputs without a region", node.label());
     if (node.own_inputs < 0 || node.own_inputs > static_cast<int>(node.inputs.size()))
       return internal_error("{}: {} own inputs of {}", node.label(), node.own_inputs, node.inputs.size());
     for (const auto& region : node.regions) {
-      if (region->parent() != &graph_) return internal_error("{}: region '{}' belongs to another graph", node.label(), region->name);
+      if (region->parent() != &graph_)
+        return internal_error("{}: region '{}' belongs to another graph", node.label(), region->name);
       FOVEA_TRY(captures(node, *region));
       FOVEA_TRY(Verifier(*region, scope_, visible_).run().in(node.label()));
     }
@@ -200,11 +218,13 @@ class Verifier {
   Status captures(const Node& node, const Graph& region) const {
     const size_t first = static_cast<size_t>(node.own_inputs), count = node.inputs.size() - first;
     if (region.inputs.size() < count)
-      return internal_error("{}: region '{}' has {} inputs for {} captures", node.label(), region.name, region.inputs.size(), count);
+      return internal_error("{}: region '{}' has {} inputs for {} captures", node.label(), region.name,
+                            region.inputs.size(), count);
     for (size_t i = 0; i < count; ++i) {
       const Value *outer = node.inputs[first + i], *inner = region.inputs[region.inputs.size() - count + i];
       if (!outer || outer->dtype != inner->dtype || outer->kind != inner->kind)
-        return internal_error("{}: region '{}' takes capture {} '{}' as another type", node.label(), region.name, i, inner->name);
+        return internal_error("{}: region '{}' takes capture {} '{}' as another type", node.label(), region.name, i,
+                              inner->name);
     }
     return {};
   }
@@ -216,10 +236,12 @@ class Verifier {
     if (!scope_.defined_ever.insert(s.symbol->name).second)
       return internal_error("{}: defines the size '{}' that another node defines too", node.label(), s.symbol->name);
     if (s.output < 0 || s.output >= static_cast<int>(node.outputs.size()))
-      return internal_error("{}: defines the size '{}' by output {}, which it does not have", node.label(), s.symbol->name, s.output);
+      return internal_error("{}: defines the size '{}' by output {}, which it does not have", node.label(),
+                            s.symbol->name, s.output);
     const Value* v = node.outputs[static_cast<size_t>(s.output)];
     if (v && (s.dim < 0 || s.dim >= static_cast<int>(v->shape.size())))
-      return internal_error("{}: defines the size '{}' by dimension {} of '{}'", node.label(), s.symbol->name, s.dim, v->name);
+      return internal_error("{}: defines the size '{}' by dimension {} of '{}'", node.label(), s.symbol->name, s.dim,
+                            v->name);
     visible_.insert(s.symbol->name);
     return {};
   }
@@ -245,8 +267,10 @@ class Verifier {
 Status verify(const Graph& graph) {
   Scope scope;
   for (const SymbolPtr& s : graph.symbols()) {
-    if (!scope.declared.insert(s->name).second) return internal_error("the verifier found the size '{}' declared twice", s->name);
-    if (!valid_symbol_name(s->name)) return internal_error("the verifier found the size name '{}', which the text form cannot hold", s->name);
+    if (!scope.declared.insert(s->name).second)
+      return internal_error("the verifier found the size '{}' declared twice", s->name);
+    if (!valid_symbol_name(s->name))
+      return internal_error("the verifier found the size name '{}', which the text form cannot hold", s->name);
     if (s->lo > s->hi) return internal_error("the verifier found the size '{}' in [{}, {}]", s->name, s->lo, s->hi);
     if (s->data_dependent) scope.data_dependent.insert(s->name);
   }

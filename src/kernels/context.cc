@@ -37,7 +37,8 @@ Status KernelContext::set_output_shape(size_t i, std::span<const int64_t> shape)
   if (resize) return resize(resize_owner, i, t, shape);
   const int64_t room = t.count();
   auto count = element_count(shape);
-  if (!count || *count > room) return internal_error("output {} of {} elements does not fit into {}", i, count.value_or(-1), room);
+  if (!count || *count > room)
+    return internal_error("output {} of {} elements does not fit into {}", i, count.value_or(-1), room);
   t.set_shape(shape);
   return {};
 }

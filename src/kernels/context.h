@@ -12,7 +12,8 @@
 
 namespace fovea::core {
 
-// Memory for the time of one kernel. It grows when a run needs more than any before; in the steady state nothing is allocated.
+// Memory for the time of one kernel. It grows when a run needs more than any before; in the steady state nothing is
+// allocated.
 class Scratch {
  public:
   Scratch() = default;
@@ -51,7 +52,7 @@ class KernelContext {
   int threads = 1;
   Scratch* scratch = nullptr;
   std::byte* workspace = nullptr;  // PreparedKernel::workspace_bytes() of it, 64-byte aligned
-  Resize resize = nullptr;  // null: outputs have room for the shape already in them, and may only shrink
+  Resize resize = nullptr;         // null: outputs have room for the shape already in them, and may only shrink
   void* resize_owner = nullptr;
 
   template <typename T>

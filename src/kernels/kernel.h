@@ -22,8 +22,8 @@ int64_t storage_elements(Layout layout, std::span<const int64_t> shape);
 
 // The nodes one kernel call stands for. nodes.back() gives outputs; what lies between the nodes is used by them alone.
 struct Group {
-  std::vector<const Node*> nodes;     // in order; nodes[0] is the anchor that the row was asked for
-  std::vector<const Value*> inputs;   // in the row's own order; null where absent
+  std::vector<const Node*> nodes;    // in order; nodes[0] is the anchor that the row was asked for
+  std::vector<const Value*> inputs;  // in the row's own order; null where absent
   std::vector<const Value*> outputs;
   int residual = -1;  // index of the input whose memory the output takes over, or -1
 };
@@ -32,7 +32,7 @@ struct TensorDesc {
   DType dtype = DType::kUndefined;
   std::vector<int64_t> shape;  // logical: N, C, H, W whatever the layout
   Layout layout = Layout::kPlain;
-  TensorPtr constant;          // its elements (plain), if they never change
+  TensorPtr constant;  // its elements (plain), if they never change
 };
 
 // Layouts of a group's inputs and outputs that go together.
@@ -65,13 +65,13 @@ class PreparedKernel {
 };
 
 struct KernelRow {
-  std::string_view name;    // "onednn_conv_winograd"
-  std::string_view op;      // the anchor's operator
-  int revision = 1;         // a new one makes old timings void
-  uint32_t features = 0;    // CpuFeature bits it needs
-  bool strided_inputs = false;   // takes plain inputs with any strides
-  bool dynamic_shapes = false;   // prepare() does not depend on sizes; sizes may be data-dependent
-  bool in_place = false;         // output 0 may take input 0's memory when both have the same size
+  std::string_view name;        // "onednn_conv_winograd"
+  std::string_view op;          // the anchor's operator
+  int revision = 1;             // a new one makes old timings void
+  uint32_t features = 0;        // CpuFeature bits it needs
+  bool strided_inputs = false;  // takes plain inputs with any strides
+  bool dynamic_shapes = false;  // prepare() does not depend on sizes; sizes may be data-dependent
+  bool in_place = false;        // output 0 may take input 0's memory when both have the same size
   // The groups that start at `anchor` and that this row would take, the largest first (the others serve where a node of
   // a larger one already belongs elsewhere); empty if it has nothing to do here. Called on a graph after all passes.
   std::vector<Group> (*match)(const Graph& graph, const Node& anchor) = nullptr;

@@ -20,7 +20,8 @@ Attribute::AttributeType type_of(const Attribute& a) {
 
 Result<AttrValue> read_attribute(Attribute& a, ExternalData& external, const std::string& label) {
   if (!a.ref_attr_name().empty())
-    return invalid_model("attribute '{}' refers to '{}' of a function, but the node stands in no function", a.name(), a.ref_attr_name());
+    return invalid_model("attribute '{}' refers to '{}' of a function, but the node stands in no function", a.name(),
+                         a.ref_attr_name());
   switch (type_of(a)) {
     case Attribute::FLOAT: return AttrValue(static_cast<double>(a.f()));
     case Attribute::INT: return AttrValue(int64_t{a.i()});
@@ -29,12 +30,15 @@ Result<AttrValue> read_attribute(Attribute& a, ExternalData& external, const std
     case Attribute::INTS: return AttrValue(std::vector<int64_t>(a.ints().begin(), a.ints().end()));
     case Attribute::STRINGS: return AttrValue(std::vector<std::string>(a.strings().begin(), a.strings().end()));
     case Attribute::TENSOR: {
-      FOVEA_TRY_SET(TensorPtr t, read_tensor(*a.mutable_t(), external, fmt::format("{}: attribute '{}'", label, a.name())));
+      FOVEA_TRY_SET(TensorPtr t,
+                    read_tensor(*a.mutable_t(), external, fmt::format("{}: attribute '{}'", label, a.name())));
       return AttrValue(std::move(t));
     }
     case Attribute::SPARSE_TENSOR:
     case Attribute::SPARSE_TENSORS: return unsupported("attribute '{}' is a sparse tensor", a.name());
-    default: return unsupported("attribute '{}' is of a kind (number {}) that fovea does not read", a.name(), static_cast<int>(a.type()));
+    default:
+      return unsupported("attribute '{}' is of a kind (number {}) that fovea does not read", a.name(),
+                         static_cast<int>(a.type()));
   }
 }
 
@@ -61,7 +65,10 @@ TensorPtr constant_of(const std::string& name, const AttrValue& value) {
 
 std::string node_label(const onnx::NodeProto& node) {
   const bool named = !node.name().empty();
-  return fmt::format("{} '{}'", node.op_type(), named ? node.name() : node.output_size() ? node.output(0) : std::string());
+  return fmt::format("{} '{}'", node.op_type(),
+                     named                ? node.name()
+                     : node.output_size() ? node.output(0)
+                                          : std::string());
 }
 
 Status read_attributes(onnx::NodeProto& node, ExternalData& external, AttrMap& to) {
@@ -82,10 +89,13 @@ Result<TensorPtr> read_constant(onnx::NodeProto& node, ExternalData& external) {
   FOVEA_TRY(read_attributes(node, external, attributes));
   const std::string label = node_label(node);
   if (node.input_size() != 0 || node.output_size() != 1)
-    return invalid_model("{}: expected no input and 1 output, found {} and {}", label, node.input_size(), node.output_size());
+    return invalid_model("{}: expected no input and 1 output, found {} and {}", label, node.input_size(),
+                         node.output_size());
   if (attributes.size() != 1) return invalid_model("{}: expected 1 attribute, found {}", label, attributes.size());
   TensorPtr tensor = constant_of(attributes[0].first, attributes[0].second);
-  if (!tensor) return invalid_model("{}: expected an attribute value, value_int(s), value_float(s) or value_string(s), found '{}'", label, attributes[0].first);
+  if (!tensor)
+    return invalid_model("{}: expected an attribute value, value_int(s), value_float(s) or value_string(s), found '{}'",
+                         label, attributes[0].first);
   return tensor;
 }
 

@@ -53,7 +53,8 @@ Result<std::shared_ptr<const MappedFile>> ExternalData::open(const std::string& 
   if (!mapped.ok()) {
     // The caller's argument was the model; a file missing beside it is the model's fault.
     const bool system = mapped.status().kind() == ErrorKind::kSystem;
-    return Status(system ? ErrorKind::kSystem : ErrorKind::kInvalidModel, fmt::format("external data: {}", mapped.status().message()));
+    return Status(system ? ErrorKind::kSystem : ErrorKind::kInvalidModel,
+                  fmt::format("external data: {}", mapped.status().message()));
   }
   return file = *std::move(mapped);
 }
@@ -63,10 +64,12 @@ Result<Bytes> ExternalData::find(const onnx::TensorProto& proto, int64_t needed,
   FOVEA_TRY_SET(auto file, open(place.location));
   const auto size = static_cast<int64_t>(file->bytes().size());
   if (place.length >= 0 && place.length != needed)
-    return invalid_model("external data '{}': expected a length of {} bytes, found {}", place.location, needed, place.length);
+    return invalid_model("external data '{}': expected a length of {} bytes, found {}", place.location, needed,
+                         place.length);
   if (place.offset > size || needed > size - place.offset)
-    return invalid_model("external data '{}': expected {} bytes at offset {}, which is past the end of the file's {} bytes",
-                         place.location, needed, place.offset, size);
+    return invalid_model(
+        "external data '{}': expected {} bytes at offset {}, which is past the end of the file's {} bytes",
+        place.location, needed, place.offset, size);
   owner = file;
   Bytes bytes = file->bytes().subspan(static_cast<size_t>(place.offset), static_cast<size_t>(needed));
   if (hash_) hash_->add(bytes);

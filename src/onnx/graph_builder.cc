@@ -33,7 +33,8 @@ Result<std::unique_ptr<Graph>> GraphBuilder::build(const ReadOptions& options) {
 
 Status GraphBuilder::add_initializers(onnx::GraphProto& proto, Scope& scope) {
   if (proto.sparse_initializer_size() > 0)
-    return unsupported("sparse initializer '{}': fovea reads dense ones only", proto.sparse_initializer(0).values().name());
+    return unsupported("sparse initializer '{}': fovea reads dense ones only",
+                       proto.sparse_initializer(0).values().name());
   for (auto& t : *proto.mutable_initializer()) {
     FOVEA_TRY_SET(TensorPtr tensor, read_tensor(t, external_, fmt::format("initializer '{}'", t.name())));
     define(scope, t.name(), scope.graph.add_constant(std::move(tensor), t.name()));
@@ -43,7 +44,8 @@ Status GraphBuilder::add_initializers(onnx::GraphProto& proto, Scope& scope) {
 
 Status GraphBuilder::add_nodes(onnx::GraphProto& proto, Scope& scope) {
   // The order is checked first: what is wrong with the graph's form is said before its weights are touched.
-  FOVEA_TRY_SET(std::vector<int> order, node_order(proto, [&](const std::string& name) { return scope.find(name) != nullptr; }));
+  FOVEA_TRY_SET(std::vector<int> order,
+                node_order(proto, [&](const std::string& name) { return scope.find(name) != nullptr; }));
   FOVEA_TRY(add_initializers(proto, scope));
   for (int i : order) FOVEA_TRY(add_node(*proto.mutable_node(i), scope));
   return {};
@@ -53,7 +55,8 @@ Result<std::vector<Value*>> GraphBuilder::inputs_of(const onnx::NodeProto& proto
   std::vector<Value*> inputs;
   for (const std::string& name : proto.input()) {
     inputs.push_back(name.empty() ? nullptr : scope.find(name));
-    if (!name.empty() && !inputs.back()) return invalid_model("{}: reads '{}', which nothing provides", node_label(proto), name);
+    if (!name.empty() && !inputs.back())
+      return invalid_model("{}: reads '{}', which nothing provides", node_label(proto), name);
   }
   return inputs;
 }
@@ -85,8 +88,8 @@ Status GraphBuilder::add_node(onnx::NodeProto& proto, Scope& scope) {
   node.opset = opset_of(model_, proto.domain());
   node.outputs.assign(proto.output().begin(), proto.output().end());
   FOVEA_TRY_SET(node.inputs, inputs_of(proto, scope));
-  // The branches of an If that tests a shape often differ in rank (exported `squeeze`): where the condition is known, only
-  // the one taken exists.
+  // The branches of an If that tests a shape often differ in rank (exported `squeeze`): where the condition is known,
+  // only the one taken exists.
   if (standard && proto.op_type() == "If" && !node.inputs.empty() && node.inputs[0])
     if (onnx::GraphProto* taken = certain_branch(proto, node.inputs[0])) return inline_branch(proto, *taken, scope);
   FOVEA_TRY(read_attributes(proto, external_, node.attributes));
@@ -118,7 +121,9 @@ Status GraphBuilder::set_outputs(const onnx::GraphProto& proto, Scope& scope) {
   std::unordered_set<std::string> seen;
   for (const auto& output : proto.output()) {
     Value* value = scope.find(output.name());
-    if (!value) return invalid_model("output '{}' of graph '{}' is provided by no node, input or initializer", output.name(), proto.name());
+    if (!value)
+      return invalid_model("output '{}' of graph '{}' is provided by no node, input or initializer", output.name(),
+                           proto.name());
     if (!seen.insert(output.name()).second) return invalid_model("output '{}' is given twice", output.name());
     scope.graph.outputs.push_back(value);
     scope.graph.output_names.push_back(output.name());
@@ -145,8 +150,9 @@ Status GraphBuilder::add_branches(onnx::NodeProto& proto, Scope& scope, OnnxNode
   return {};
 }
 
-Result<std::unique_ptr<Graph>> GraphBuilder::build_branch(onnx::GraphProto& proto, const std::vector<std::string>& names,
-                                                          const OnnxNode& node, Scope& scope) {
+Result<std::unique_ptr<Graph>> GraphBuilder::build_branch(onnx::GraphProto& proto,
+                                                          const std::vector<std::string>& names, const OnnxNode& node,
+                                                          Scope& scope) {
   if (proto.input_size() > 0) return unsupported("a subgraph with inputs of its own ('{}')", proto.input(0).name());
   auto region = scope.graph.make_region(proto.name());
   Scope inner{*region, nullptr, {}};
@@ -171,12 +177,15 @@ Result<std::unique_ptr<Graph>> GraphBuilder::build_branch(onnx::GraphProto& prot
 
 Status GraphBuilder::inline_branch(onnx::NodeProto& proto, onnx::GraphProto& branch, Scope& scope) {
   if (branch.output_size() != proto.output_size())
-    return invalid_model("{}: expected branches with {} outputs, found {}", node_label(proto), proto.output_size(), branch.output_size());
+    return invalid_model("{}: expected branches with {} outputs, found {}", node_label(proto), proto.output_size(),
+                         branch.output_size());
   Scope inner{scope.graph, &scope, {}};
   FOVEA_TRY(add_nodes(branch, inner));
   for (int i = 0; i < proto.output_size(); ++i) {
     Value* value = inner.find(branch.output(i).name());
-    if (!value) return invalid_model("{}: output '{}' of branch '{}' is provided by nothing", node_label(proto), branch.output(i).name(), branch.name());
+    if (!value)
+      return invalid_model("{}: output '{}' of branch '{}' is provided by nothing", node_label(proto),
+                           branch.output(i).name(), branch.name());
     if (!proto.output(i).empty()) define(scope, proto.output(i), value);
   }
   return {};

@@ -33,7 +33,8 @@ class GraphBuilder {
   Result<std::vector<Value*>> inputs_of(const onnx::NodeProto& proto, const Scope& scope);
 
   Status add_branches(onnx::NodeProto& proto, Scope& scope, OnnxNode& node);
-  Result<std::unique_ptr<Graph>> build_branch(onnx::GraphProto& proto, const std::vector<std::string>& names, const OnnxNode& node, Scope& scope);
+  Result<std::unique_ptr<Graph>> build_branch(onnx::GraphProto& proto, const std::vector<std::string>& names,
+                                              const OnnxNode& node, Scope& scope);
   Status inline_branch(onnx::NodeProto& proto, onnx::GraphProto& branch, Scope& scope);
 
   void define(Scope& scope, const std::string& name, Value* value);

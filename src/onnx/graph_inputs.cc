@@ -23,7 +23,8 @@ std::string identifier(std::string_view text) {
 
 class InputSymbols {
  public:
-  InputSymbols(const ReadOptions& options, Graph& graph) : options_(options), graph_(graph), used_(options.bounds.size()) {}
+  InputSymbols(const ReadOptions& options, Graph& graph)
+      : options_(options), graph_(graph), used_(options.bounds.size()) {}
 
   // First pass: a name that is a batch anywhere has a batch's bounds everywhere.
   void note(const onnx::TensorShapeProto& shape) {
@@ -37,10 +38,12 @@ class InputSymbols {
       if (d.has_dim_value() && d.dim_value() >= 0) {
         out.emplace_back(int64_t{d.dim_value()});
       } else if (d.has_dim_value() && d.dim_value() < -1) {
-        return invalid_model("expected a size of at least 0 (or -1 where it is unknown) at {}, found {}", i, d.dim_value());
+        return invalid_model("expected a size of at least 0 (or -1 where it is unknown) at {}, found {}", i,
+                             d.dim_value());
       } else {
         const bool batch = proto.dim_size() == 4 && i == 0;
-        FOVEA_TRY_SET(SymbolPtr symbol, d.dim_param().empty() ? unnamed(i, proto.dim_size()) : named(d.dim_param(), batch));
+        FOVEA_TRY_SET(SymbolPtr symbol,
+                      d.dim_param().empty() ? unnamed(i, proto.dim_size()) : named(d.dim_param(), batch));
         out.emplace_back(symbol);
       }
     }
@@ -52,7 +55,8 @@ class InputSymbols {
       if (used_[i]) continue;
       std::string known;
       for (const SymbolPtr& s : graph_.symbols()) known += (known.empty() ? "" : ", ") + s->name;
-      return invalid_argument("bounds for '{}': expected one of the model's symbolic sizes ({})", options_.bounds[i].symbol, known.empty() ? "it has none" : known);
+      return invalid_argument("bounds for '{}': expected one of the model's symbolic sizes ({})",
+                              options_.bounds[i].symbol, known.empty() ? "it has none" : known);
     }
     return {};
   }
@@ -80,7 +84,8 @@ class InputSymbols {
       const SymbolBounds& b = options_.bounds[i];
       if (b.symbol != name && b.symbol != dim_param) continue;
       if (b.lo < 0 || b.lo > b.hi || b.hi > kUnbounded)
-        return invalid_argument("bounds for '{}': expected 0 <= lowest <= highest, found {} to {}", b.symbol, b.lo, b.hi);
+        return invalid_argument("bounds for '{}': expected 0 <= lowest <= highest, found {} to {}", b.symbol, b.lo,
+                                b.hi);
       lo = b.lo, hi = b.hi, used_[i] = true;
     }
     return graph_.declare_symbol({name, lo, hi, false});
@@ -97,7 +102,8 @@ Status add_input(const onnx::ValueInfoProto& v, InputSymbols& symbols, Graph& gr
   const auto& tensor = v.type().tensor_type();
   auto type = dtype_from_onnx(tensor.elem_type());
   if (!type) return invalid_model("expected an element type 1 to {}, found {}", kMaxDType, tensor.elem_type());
-  if (tensor.shape().dim_size() > kMaxRank) return unsupported("rank {}, at most {} is supported", tensor.shape().dim_size(), kMaxRank);
+  if (tensor.shape().dim_size() > kMaxRank)
+    return unsupported("rank {}, at most {} is supported", tensor.shape().dim_size(), kMaxRank);
   FOVEA_TRY_SET(Shape shape, symbols.shape(tensor.shape()));
   graph.add_input(v.name(), *type, std::move(shape));
   return {};
@@ -113,7 +119,8 @@ Status add_graph_inputs(const onnx::GraphProto& proto, const ReadOptions& option
   for (const auto& v : proto.input()) {
     if (constants.contains(v.name())) continue;
     if (v.name().empty()) return invalid_model("input {} has no name", inputs.size());
-    if (v.type().value_case() != onnx::TypeProto::kTensorType && v.type().value_case() != onnx::TypeProto::VALUE_NOT_SET)
+    if (v.type().value_case() != onnx::TypeProto::kTensorType &&
+        v.type().value_case() != onnx::TypeProto::VALUE_NOT_SET)
       return unsupported("input '{}': expected a tensor, found a sequence, map, optional or sparse tensor", v.name());
     if (!v.type().tensor_type().has_shape())
       return invalid_model("input '{}': expected a declared shape (sizes may be symbolic), found none", v.name());

@@ -23,7 +23,8 @@ GraphProto branch(std::initializer_list<test::NodeSpec> nodes, const std::string
   return g;
 }
 
-void add_if(GraphProto& g, const std::string& condition, const std::string& output, const GraphProto& yes, const GraphProto& no) {
+void add_if(GraphProto& g, const std::string& condition, const std::string& output, const GraphProto& yes,
+            const GraphProto& no) {
   auto* n = add_node(g, {"If", {condition}, {output}, "the_if"});
   *test::add_attribute(n, "then_branch", onnx::AttributeProto::GRAPH)->mutable_g() = yes;
   *test::add_attribute(n, "else_branch", onnx::AttributeProto::GRAPH)->mutable_g() = no;
@@ -129,8 +130,15 @@ TEST(If, WhatIsRefused) {
     EXPECT_THAT(g.status().message(), HasSubstr(what));
   };
   const auto relu = branch({{"Relu", {"x"}, {"a"}}}, "a");
-  error(model(relu, branch({{"NonZero", {"x"}, {"b"}}}, "b")), ErrorKind::kInvalidModel, "output 0: the branches give float32 and int64");
-  error(model(relu, branch({{"Reshape", {"x", "s"}, {"b"}}, {"Shape", {"d"}, {"s"}}, {"Reshape", {"x", "t"}, {"d"}}, {"Shape", {"c"}, {"t"}}}, "b"), {1}),
+  error(model(relu, branch({{"NonZero", {"x"}, {"b"}}}, "b")), ErrorKind::kInvalidModel,
+        "output 0: the branches give float32 and int64");
+  error(model(relu,
+              branch({{"Reshape", {"x", "s"}, {"b"}},
+                      {"Shape", {"d"}, {"s"}},
+                      {"Reshape", {"x", "t"}, {"d"}},
+                      {"Shape", {"c"}, {"t"}}},
+                     "b"),
+              {1}),
         ErrorKind::kUnsupported, "rank must be static");
   error(model(relu, branch({{"Relu", {"nowhere"}, {"b"}}}, "b")), ErrorKind::kInvalidModel, "reads 'nowhere'");
   error(model(relu, branch({}, "nothing")), ErrorKind::kInvalidModel, "'nothing'");

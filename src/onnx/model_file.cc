@@ -93,16 +93,27 @@ class Wire {
 
 bool is_model_field(uint64_t tag) {
   switch (tag >> 3) {
-    case 1: case 5: return (tag & 7) == 0;
-    case 2: case 3: case 4: case 6: case 7: case 8: case 14: case 20: case 25: case 26: return (tag & 7) == 2;
+    case 1:
+    case 5: return (tag & 7) == 0;
+    case 2:
+    case 3:
+    case 4:
+    case 6:
+    case 7:
+    case 8:
+    case 14:
+    case 20:
+    case 25:
+    case 26: return (tag & 7) == 2;
     default: return false;
   }
 }
 
 Status not_onnx(Bytes bytes, const std::string& name) {
   const std::string_view like = looks_like(bytes);
-  return invalid_model("{}: not an ONNX file: expected a serialized ModelProto, found {}", name,
-                       like.empty() ? fmt::format("{} bytes that begin with {}", bytes.size(), first_bytes(bytes)) : std::string(like));
+  return invalid_model(
+      "{}: not an ONNX file: expected a serialized ModelProto, found {}", name,
+      like.empty() ? fmt::format("{} bytes that begin with {}", bytes.size(), first_bytes(bytes)) : std::string(like));
 }
 
 // Says why protobuf refused the bytes, as far as the fields of the outermost message tell.
@@ -129,11 +140,14 @@ Status diagnose(Bytes bytes, const std::string& name) {
 
 }  // namespace
 
-Result<std::unique_ptr<onnx::ModelProto>> parse_model(Bytes bytes, const std::string& name, const MappedFile* file, SourceHash* hash) {
+Result<std::unique_ptr<onnx::ModelProto>> parse_model(Bytes bytes, const std::string& name, const MappedFile* file,
+                                                      SourceHash* hash) {
   if (bytes.empty()) return invalid_model("{}: empty: expected an ONNX file, found 0 bytes", name);
   if (bytes.size() > INT_MAX)
-    return unsupported("{}: {} bytes, more than the 2 GiB that protobuf can hold: save the model with external data "
-                       "(onnx.save_model(model, path, save_as_external_data=True))", name, bytes.size());
+    return unsupported(
+        "{}: {} bytes, more than the 2 GiB that protobuf can hold: save the model with external data "
+        "(onnx.save_model(model, path, save_as_external_data=True))",
+        name, bytes.size());
   auto model = std::make_unique<onnx::ModelProto>();
   PieceStream stream(bytes, file, hash);
   const bool parsed = model->ParseFromZeroCopyStream(&stream);

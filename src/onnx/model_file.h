@@ -26,6 +26,7 @@ class SourceHash {
 
 // `file` (or null) is the map behind `bytes`: its pages are given back while parsing, so that the weights are not in
 // memory twice. `hash` may be null.
-Result<std::unique_ptr<onnx::ModelProto>> parse_model(Bytes bytes, const std::string& name, const MappedFile* file, SourceHash* hash);
+Result<std::unique_ptr<onnx::ModelProto>> parse_model(Bytes bytes, const std::string& name, const MappedFile* file,
+                                                      SourceHash* hash);
 
 }  // namespace fovea::core

@@ -51,11 +51,13 @@ Result<Producers> find_producers(const onnx::GraphProto& g) {
   for (int i = 0; i < g.node_size(); ++i)
     for (const auto& name : g.node(i).output())
       if (!name.empty() && !producers.emplace(name, i).second)
-        return invalid_model("{}: output '{}' has the name of another value: expected each name to be written once", node_label(g.node(i)), name);
+        return invalid_model("{}: output '{}' has the name of another value: expected each name to be written once",
+                             node_label(g.node(i)), name);
   return producers;
 }
 
-Result<Dependencies> find_dependencies(const onnx::GraphProto& g, const std::function<bool(const std::string&)>& outside) {
+Result<Dependencies> find_dependencies(const onnx::GraphProto& g,
+                                       const std::function<bool(const std::string&)>& outside) {
   FOVEA_TRY_SET(Producers producers, find_producers(g));
   Dependencies d;
   d.readers.resize(static_cast<size_t>(g.node_size()));
@@ -116,7 +118,9 @@ std::vector<Graph*> subgraphs_of(Node& node) {
 
 }  // namespace
 
-std::vector<const onnx::GraphProto*> subgraphs(const onnx::NodeProto& node) { return subgraphs_of<const onnx::GraphProto>(node); }
+std::vector<const onnx::GraphProto*> subgraphs(const onnx::NodeProto& node) {
+  return subgraphs_of<const onnx::GraphProto>(node);
+}
 std::vector<onnx::GraphProto*> subgraphs(onnx::NodeProto& node) { return subgraphs_of<onnx::GraphProto>(node); }
 
 std::vector<std::string> captured_names(const onnx::NodeProto& node) {

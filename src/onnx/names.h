@@ -20,6 +20,7 @@ std::vector<std::string> captured_names(const onnx::NodeProto& node);
 
 // Indices of the graph's nodes in topological order, the file's own where that is one. Fails on a name written twice,
 // on one that nothing writes (and `outside` does not know) and on a cycle, naming nodes.
-Result<std::vector<int>> node_order(const onnx::GraphProto& graph, const std::function<bool(const std::string&)>& outside);
+Result<std::vector<int>> node_order(const onnx::GraphProto& graph,
+                                    const std::function<bool(const std::string&)>& outside);
 
 }  // namespace fovea::core

@@ -15,8 +15,8 @@ void describe(const onnx::ModelProto& model, ModelInfo& info) {
   if (!model.producer_version().empty()) info.producer += " " + model.producer_version();
 }
 
-Result<std::unique_ptr<Graph>> read(Bytes bytes, const MappedFile* file, const std::string& name, const std::string& folder,
-                                    const ReadOptions& options, ModelInfo* info) {
+Result<std::unique_ptr<Graph>> read(Bytes bytes, const MappedFile* file, const std::string& name,
+                                    const std::string& folder, const ReadOptions& options, ModelInfo* info) {
   SourceHash hash;
   SourceHash* wanted = info ? &hash : nullptr;
   FOVEA_TRY_SET(auto model, parse_model(bytes, name, file, wanted));

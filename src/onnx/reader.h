@@ -31,7 +31,8 @@ struct ModelInfo {
   std::string producer;  // "pytorch 2.6.0"
 };
 
-Result<std::unique_ptr<Graph>> read_onnx(const std::string& path, const ReadOptions& options = {}, ModelInfo* info = nullptr);
+Result<std::unique_ptr<Graph>> read_onnx(const std::string& path, const ReadOptions& options = {},
+                                         ModelInfo* info = nullptr);
 // A model in memory; external data is looked for in `folder` (none allowed where it is empty). `name` is for messages.
 Result<std::unique_ptr<Graph>> read_onnx_bytes(Bytes bytes, const std::string& name, const std::string& folder,
                                                const ReadOptions& options = {}, ModelInfo* info = nullptr);

@@ -73,8 +73,10 @@ TEST(Reader, BoundsCanBeGiven) {
   EXPECT_EQ(g->symbol("N")->hi, 16);
   EXPECT_EQ(g->symbol("h")->hi, 640);
   EXPECT_EQ(g->symbol("w")->hi, 8192);
-  expect_error(m, ErrorKind::kInvalidArgument, "bounds for 'hh': expected one of the model's symbolic sizes (N, h, w)", {.bounds = {{"hh", 1, 2}}});
-  expect_error(m, ErrorKind::kInvalidArgument, "expected 0 <= lowest <= highest, found 5 to 2", {.bounds = {{"h", 5, 2}}});
+  expect_error(m, ErrorKind::kInvalidArgument, "bounds for 'hh': expected one of the model's symbolic sizes (N, h, w)",
+               {.bounds = {{"hh", 1, 2}}});
+  expect_error(m, ErrorKind::kInvalidArgument, "expected 0 <= lowest <= highest, found 5 to 2",
+               {.bounds = {{"h", 5, 2}}});
 }
 
 TEST(Reader, InputsThatItRefuses) {
@@ -126,13 +128,21 @@ TEST(Reader, NodesInAnyOrder) {
 }
 
 TEST(Reader, WrongGraphs) {
-  expect_error(chain({2}, {{"Relu", {"x"}, {"a"}, "first"}, {"Add", {"a", "c"}, {"b"}, "one"}, {"Relu", {"b"}, {"c"}, "two"}, {"Relu", {"c"}, {"y"}}}),
+  expect_error(chain({2}, {{"Relu", {"x"}, {"a"}, "first"},
+                           {"Add", {"a", "c"}, {"b"}, "one"},
+                           {"Relu", {"b"}, {"c"}, "two"},
+                           {"Relu", {"c"}, {"y"}}}),
                ErrorKind::kInvalidModel, "the graph has a cycle: Add 'one' -> Relu 'two' -> Add 'one'");
-  expect_error(chain({2}, {{"Add", {"y", "x"}, {"y"}, "self"}}), ErrorKind::kInvalidModel, "cycle: Add 'self' -> Add 'self'");
-  expect_error(chain({2}, {{"Add", {"x", "lost"}, {"y"}, "adder"}}), ErrorKind::kInvalidModel, "Add 'adder': reads 'lost', which no node, input or initializer provides");
-  expect_error(chain({2}, {{"Relu", {"x"}, {"y"}}, {"Relu", {"x"}, {"y"}, "again"}}), ErrorKind::kInvalidModel, "Relu 'again': output 'y' has the name of another value");
-  expect_error(chain({2}, {{"Relu", {"x"}, {"x"}}, {"Relu", {"x"}, {"y"}}}), ErrorKind::kInvalidModel, "output 'x' has the name of another value");
-  expect_error(chain({2}, {{"Relu", {"x"}, {"z"}}}), ErrorKind::kInvalidModel, "output 'y' of graph 'g' is provided by no node");
+  expect_error(chain({2}, {{"Add", {"y", "x"}, {"y"}, "self"}}), ErrorKind::kInvalidModel,
+               "cycle: Add 'self' -> Add 'self'");
+  expect_error(chain({2}, {{"Add", {"x", "lost"}, {"y"}, "adder"}}), ErrorKind::kInvalidModel,
+               "Add 'adder': reads 'lost', which no node, input or initializer provides");
+  expect_error(chain({2}, {{"Relu", {"x"}, {"y"}}, {"Relu", {"x"}, {"y"}, "again"}}), ErrorKind::kInvalidModel,
+               "Relu 'again': output 'y' has the name of another value");
+  expect_error(chain({2}, {{"Relu", {"x"}, {"x"}}, {"Relu", {"x"}, {"y"}}}), ErrorKind::kInvalidModel,
+               "output 'x' has the name of another value");
+  expect_error(chain({2}, {{"Relu", {"x"}, {"z"}}}), ErrorKind::kInvalidModel,
+               "output 'y' of graph 'g' is provided by no node");
   expect_error(chain({2}, {{"Relu", {}, {"y"}, "none"}}), ErrorKind::kInvalidModel, "Relu 'none'");
   expect_error(chain({2}, {{"Relu", {""}, {"y"}, "none"}}), ErrorKind::kInvalidModel, "Relu 'none'");
   expect_error(chain({2}, {{"Relu", {"x"}, {"y", "z"}, "two"}}), ErrorKind::kInvalidModel, "Relu 'two'");
@@ -148,7 +158,11 @@ TEST(Reader, WrongGraphs) {
 }
 
 TEST(Reader, UnknownOperatorsAreListedTogether) {
-  auto m = chain({2}, {{"Rleu", {"x"}, {"a"}, "n1"}, {"Rleu", {"a"}, {"b"}, "n2"}, {"Add", {"b", "x"}, {"c"}}, {"Loop", {"c"}, {"d"}, "the_loop"}, {"Special", {"d"}, {"y"}, "s", "com.microsoft"}});
+  auto m = chain({2}, {{"Rleu", {"x"}, {"a"}, "n1"},
+                       {"Rleu", {"a"}, {"b"}, "n2"},
+                       {"Add", {"b", "x"}, {"c"}},
+                       {"Loop", {"c"}, {"d"}, "the_loop"},
+                       {"Special", {"d"}, {"y"}, "s", "com.microsoft"}});
   expect_error(m, ErrorKind::kUnsupported, "3 operators are not supported");
   expect_error(m, ErrorKind::kUnsupported, "Rleu (2 nodes, first Rleu 'n1'; did you mean Relu?)");
   expect_error(m, ErrorKind::kUnsupported, "Loop (1 node, first Loop 'the_loop')");
@@ -188,7 +202,8 @@ TEST(Reader, FilesThatAreNoModels) {
     EXPECT_THAT(g.status().message(), HasSubstr(what));
   };
   refused("", "empty: expected an ONNX file, found 0 bytes");
-  refused("hello, world", "not an ONNX file: expected a serialized ModelProto, found 12 bytes that begin with 68 65 6c 6c 6f 2c 20 77");
+  refused("hello, world",
+          "not an ONNX file: expected a serialized ModelProto, found 12 bytes that begin with 68 65 6c 6c 6f 2c 20 77");
   refused("version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer");
   refused(std::string("PK\x03\x04") + std::string(40, 'x'), "a zip archive");
   refused("{\"nodes\": []}", "found text");
@@ -219,7 +234,9 @@ TEST(Reader, FilesOnDisk) {
   const auto large = read_onnx(path.string());
   ASSERT_FALSE(large.ok());
   EXPECT_EQ(large.status().kind(), ErrorKind::kUnsupported);
-  EXPECT_THAT(large.status().message(), HasSubstr("2147483648 bytes, more than the 2 GiB that protobuf can hold: save the model with external data"));
+  EXPECT_THAT(
+      large.status().message(),
+      HasSubstr("2147483648 bytes, more than the 2 GiB that protobuf can hold: save the model with external data"));
   std::filesystem::remove(path);
 }
 

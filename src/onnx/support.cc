@@ -19,8 +19,10 @@ Status check_opset(const onnx::ModelProto& model) {
     found = true;
     if (o.version() < 1) return invalid_model("expected an opset of at least 1, found {}", o.version());
     if (o.version() < kOldestOpset || o.version() > kNewestOpset)
-      return unsupported("opset {} of the default domain: fovea reads {} to {}; convert the model (onnx.version_converter) or export it again",
-                         o.version(), kOldestOpset, kNewestOpset);
+      return unsupported(
+          "opset {} of the default domain: fovea reads {} to {}; convert the model (onnx.version_converter) or export "
+          "it again",
+          o.version(), kOldestOpset, kNewestOpset);
   }
   if (!found && model.opset_import_size() == 0) return invalid_model("expected an opset_import, found none");
   return {};
@@ -43,7 +45,8 @@ class OperatorScan {
       if (!known(n)) {
         const bool standard = is_default(n.domain());
         Unknown& u = unknown_[standard ? n.op_type() : n.domain() + ":" + n.op_type()];
-        if (u.nodes++ == 0) u = {1, node_label(n), nearest_onnx_op(n.op_type()), functions_.contains({n.domain(), n.op_type()})};
+        if (u.nodes++ == 0)
+          u = {1, node_label(n), nearest_onnx_op(n.op_type()), functions_.contains({n.domain(), n.op_type()})};
       }
       for (const auto* sub : subgraphs(n)) visit(*sub);
     }
@@ -53,12 +56,14 @@ class OperatorScan {
     if (unknown_.empty()) return {};
     std::string list;
     for (const auto& [name, u] : unknown_) {
-      list += fmt::format("{}{} ({} {}, first {}", list.empty() ? "" : "; ", name, u.nodes, u.nodes == 1 ? "node" : "nodes", u.first);
+      list += fmt::format("{}{} ({} {}, first {}", list.empty() ? "" : "; ", name, u.nodes,
+                          u.nodes == 1 ? "node" : "nodes", u.first);
       if (u.function) list += "; a function of the model: inline it, onnx.inliner.inline_local_functions";
       else if (!u.nearest.empty() && u.nearest != name) list += fmt::format("; did you mean {}?", u.nearest);
       list += ")";
     }
-    return unsupported("{} {} not supported: {}", unknown_.size(), unknown_.size() == 1 ? "operator is" : "operators are", list);
+    return unsupported("{} {} not supported: {}", unknown_.size(),
+                       unknown_.size() == 1 ? "operator is" : "operators are", list);
   }
 
  private:

@@ -38,7 +38,8 @@ template <typename Field>
 Result<TensorPtr> from_same(DType type, Dims dims, int64_t bytes, const Field& field, std::string_view name) {
   using T = std::decay_t<decltype(field.Get(0))>;
   FOVEA_TRY(expect_entries(field, bytes / static_cast<int64_t>(sizeof(T)), name));
-  return from_bytes(type, std::move(dims), {reinterpret_cast<const std::byte*>(field.data()), static_cast<size_t>(bytes)});
+  return from_bytes(type, std::move(dims),
+                    {reinterpret_cast<const std::byte*>(field.data()), static_cast<size_t>(bytes)});
 }
 
 // A field whose entries hold narrower elements in their low bits. T: unsigned, of the element's size.
@@ -63,7 +64,8 @@ Result<TensorPtr> from_six_bits(DType type, Dims dims, const Field& field) {
   FOVEA_TRY(expect_entries(field, *element_count(dims), "int32_data"));
   FOVEA_TRY_SET(auto tensor, Tensor::allocate(type, std::move(dims)));
   for (int i = 0; i < field.size(); ++i) {
-    if (field.Get(i) < 0 || field.Get(i) > 63) return invalid_model("entry {} of int32_data: expected 6 bits, found {}", i, field.Get(i));
+    if (field.Get(i) < 0 || field.Get(i) > 63)
+      return invalid_model("entry {} of int32_data: expected 6 bits, found {}", i, field.Get(i));
     set_packed_bits(type, tensor->mutable_data(), i, static_cast<uint8_t>(field.Get(i)));
   }
   return TensorPtr(std::move(tensor));
@@ -90,20 +92,23 @@ Result<TensorPtr> from_fields(const onnx::TensorProto& p, DType type, Dims dims,
 Result<TensorPtr> from_external(onnx::TensorProto& p, DType type, Dims dims, int64_t bytes, ExternalData& external) {
   std::shared_ptr<const void> owner;
   FOVEA_TRY_SET(Bytes data, external.find(p, bytes, owner));
-  if (aligned(data) && (type != DType::kBool || bools_are_clean(data))) return Tensor::wrap(type, std::move(dims), data, std::move(owner));
+  if (aligned(data) && (type != DType::kBool || bools_are_clean(data)))
+    return Tensor::wrap(type, std::move(dims), data, std::move(owner));
   return from_bytes(type, std::move(dims), data);
 }
 
 Result<TensorPtr> from_raw(onnx::TensorProto& p, DType type, Dims dims, int64_t bytes) {
   const std::unique_ptr<std::string> raw(p.release_raw_data());  // freed on return
   const Bytes data = std::as_bytes(std::span<const char>(raw->data(), raw->size()));
-  if (static_cast<int64_t>(data.size()) != bytes) return invalid_model("expected {} bytes of raw_data, found {}", bytes, data.size());
+  if (static_cast<int64_t>(data.size()) != bytes)
+    return invalid_model("expected {} bytes of raw_data, found {}", bytes, data.size());
   return from_bytes(type, std::move(dims), data);
 }
 
 Result<TensorPtr> read_strings(const onnx::TensorProto& p, Dims dims) {
   auto count = element_count(dims);
-  if (p.has_raw_data() || p.data_location() == onnx::TensorProto::EXTERNAL) return invalid_model("expected strings in string_data");
+  if (p.has_raw_data() || p.data_location() == onnx::TensorProto::EXTERNAL)
+    return invalid_model("expected strings in string_data");
   FOVEA_TRY(expect_entries(p.string_data(), *count, "string_data"));
   return Tensor::strings(std::move(dims), {p.string_data().begin(), p.string_data().end()});
 }
@@ -115,12 +120,15 @@ Result<TensorPtr> read(onnx::TensorProto& p, ExternalData& external) {
   if (dims.size() > kMaxRank) return unsupported("rank {}, at most {} is supported", dims.size(), kMaxRank);
   if (p.has_segment()) return unsupported("a tensor stored in segments");
   auto count = element_count(dims);
-  if (!count) return invalid_model("expected sizes that are not negative and whose product fits 64 bits, found [{}]", fmt::join(dims, ","));
+  if (!count)
+    return invalid_model("expected sizes that are not negative and whose product fits 64 bits, found [{}]",
+                         fmt::join(dims, ","));
   if (*type == DType::kString) return read_strings(p, std::move(dims));
   auto bytes = dtype_bytes(*type, *count);
   if (!bytes) return invalid_model("{} elements of {} are more than 64 bits can count", *count, to_string(*type));
   // Sizes are compared with what is really there before memory is asked for.
-  if (p.data_location() == onnx::TensorProto::EXTERNAL) return from_external(p, *type, std::move(dims), *bytes, external);
+  if (p.data_location() == onnx::TensorProto::EXTERNAL)
+    return from_external(p, *type, std::move(dims), *bytes, external);
   if (p.has_raw_data()) return from_raw(p, *type, std::move(dims), *bytes);
   return from_fields(p, *type, std::move(dims), *bytes);
 }

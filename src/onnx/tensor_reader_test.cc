@@ -76,11 +76,14 @@ TEST(ReadTensor, NarrowElementsInInt32Data) {
   EXPECT_THAT(one(TensorProto::BOOL, 7)->as<bool>(), ElementsAre(true));
   EXPECT_EQ(static_cast<float>(one(TensorProto::FLOAT16, 0xc000)->as<Half>()[0]), -2.0f);
   EXPECT_EQ(static_cast<float>(one(TensorProto::BFLOAT16, 0x3f80)->as<BFloat16>()[0]), 1.0f);
-  for (int type : {TensorProto::FLOAT8E4M3FN, TensorProto::FLOAT8E4M3FNUZ, TensorProto::FLOAT8E5M2, TensorProto::FLOAT8E5M2FNUZ, TensorProto::FLOAT8E8M0})
+  for (int type : {TensorProto::FLOAT8E4M3FN, TensorProto::FLOAT8E4M3FNUZ, TensorProto::FLOAT8E5M2,
+                   TensorProto::FLOAT8E5M2FNUZ, TensorProto::FLOAT8E8M0})
     EXPECT_EQ(one(type, 0x83)->bytes()[0], std::byte{0x83});
-  for (int type : {TensorProto::INT4, TensorProto::UINT4, TensorProto::FLOAT4E2M1}) EXPECT_EQ(one(type, 0xa7, {2})->bytes()[0], std::byte{0xa7});
+  for (int type : {TensorProto::INT4, TensorProto::UINT4, TensorProto::FLOAT4E2M1})
+    EXPECT_EQ(one(type, 0xa7, {2})->bytes()[0], std::byte{0xa7});
   for (int type : {TensorProto::INT2, TensorProto::UINT2}) EXPECT_EQ(one(type, 0xa7, {4})->bytes()[0], std::byte{0xa7});
-  for (int type : {TensorProto::FLOAT6E2M3, TensorProto::FLOAT6E3M2}) EXPECT_EQ(one(type, 0x2f)->bytes()[0], std::byte{0x2f});
+  for (int type : {TensorProto::FLOAT6E2M3, TensorProto::FLOAT6E3M2})
+    EXPECT_EQ(one(type, 0x2f)->bytes()[0], std::byte{0x2f});
   auto p = proto(TensorProto::INT8, {1});
   p.add_int32_data(256);
   expect_error(p, ErrorKind::kInvalidModel, "entry 0 of int32_data: expected a int8, found 256");
@@ -111,11 +114,16 @@ TEST(ReadTensor, RawData) {
 
 TEST(ReadTensor, HostileSizes) {
   expect_error(proto(TensorProto::FLOAT, {-1}), ErrorKind::kInvalidModel, "expected sizes that are not negative");
-  expect_error(proto(TensorProto::FLOAT, {int64_t{1} << 40, int64_t{1} << 40}), ErrorKind::kInvalidModel, "found [1099511627776,1099511627776]");
-  expect_error(proto(TensorProto::FLOAT, {int64_t{1} << 61}), ErrorKind::kInvalidModel, "are more than 64 bits can count");
-  expect_error(proto(TensorProto::FLOAT, {int64_t{1} << 50}), ErrorKind::kInvalidModel, "expected 1125899906842624 entries in float_data, found 0");
-  expect_error(proto(TensorProto::STRING, {int64_t{1} << 50}), ErrorKind::kInvalidModel, "entries in string_data, found 0");
-  expect_error(proto(TensorProto::FLOAT6E2M3, {int64_t{1} << 50}), ErrorKind::kInvalidModel, "entries in int32_data, found 0");
+  expect_error(proto(TensorProto::FLOAT, {int64_t{1} << 40, int64_t{1} << 40}), ErrorKind::kInvalidModel,
+               "found [1099511627776,1099511627776]");
+  expect_error(proto(TensorProto::FLOAT, {int64_t{1} << 61}), ErrorKind::kInvalidModel,
+               "are more than 64 bits can count");
+  expect_error(proto(TensorProto::FLOAT, {int64_t{1} << 50}), ErrorKind::kInvalidModel,
+               "expected 1125899906842624 entries in float_data, found 0");
+  expect_error(proto(TensorProto::STRING, {int64_t{1} << 50}), ErrorKind::kInvalidModel,
+               "entries in string_data, found 0");
+  expect_error(proto(TensorProto::FLOAT6E2M3, {int64_t{1} << 50}), ErrorKind::kInvalidModel,
+               "entries in int32_data, found 0");
   expect_error(proto(0, {1}), ErrorKind::kInvalidModel, "expected an element type 1 to 28, found 0");
   expect_error(proto(1, std::vector<int64_t>(9, 1)), ErrorKind::kUnsupported, "rank 9");
   auto p = proto(1, {1});
@@ -166,15 +174,19 @@ TEST_F(External, WhatIsRefused) {
   const std::string f = folder_.string();
   expect_error(at("none.bin"), ErrorKind::kInvalidModel, "none.bin: cannot open", f);
   expect_error(at("sub"), ErrorKind::kInvalidModel, "expected a regular file", f);
-  expect_error(at("../w.bin"), ErrorKind::kInvalidModel, "external data '../w.bin': expected a relative path inside the model's folder", f);
+  expect_error(at("../w.bin"), ErrorKind::kInvalidModel,
+               "external data '../w.bin': expected a relative path inside the model's folder", f);
   expect_error(at("sub/../../w.bin"), ErrorKind::kInvalidModel, "inside the model's folder", f);
   expect_error(at("/etc/passwd"), ErrorKind::kInvalidModel, "inside the model's folder", f);
   expect_error(at(""), ErrorKind::kInvalidModel, "expected a 'location', found none", f);
-  expect_error(at("sub/w.bin", "4097"), ErrorKind::kInvalidModel,
-               "external data 'sub/w.bin': expected 16 bytes at offset 4097, which is past the end of the file's 4112 bytes", f);
+  expect_error(
+      at("sub/w.bin", "4097"), ErrorKind::kInvalidModel,
+      "external data 'sub/w.bin': expected 16 bytes at offset 4097, which is past the end of the file's 4112 bytes", f);
   expect_error(at("sub/w.bin", "9223372036854775807"), ErrorKind::kInvalidModel, "past the end", f);
-  expect_error(at("sub/w.bin", "-4"), ErrorKind::kInvalidModel, "expected a number of bytes as 'offset', found '-4'", f);
-  expect_error(at("sub/w.bin", "99999999999999999999"), ErrorKind::kInvalidModel, "expected a number of bytes as 'offset'", f);
+  expect_error(at("sub/w.bin", "-4"), ErrorKind::kInvalidModel, "expected a number of bytes as 'offset', found '-4'",
+               f);
+  expect_error(at("sub/w.bin", "99999999999999999999"), ErrorKind::kInvalidModel,
+               "expected a number of bytes as 'offset'", f);
   expect_error(at("sub/w.bin", "0", "12"), ErrorKind::kInvalidModel, "expected a length of 16 bytes, found 12", f);
   expect_error(at("sub/w.bin"), ErrorKind::kInvalidModel, "a model in memory has no folder to look in", "");
 }
@@ -203,15 +215,30 @@ TEST(ReadConstant, EveryForm) {
     EXPECT_TRUE(g.ok()) << g.status().message();
     return g.ok() ? (*g)->outputs[1]->constant : nullptr;
   };
-  EXPECT_THAT(constant([](auto& a) { a.set_name("value_int"), a.set_type(a.INT), a.set_i(-5); })->template as<int64_t>(), ElementsAre(-5));
-  EXPECT_THAT(constant([](auto& a) { a.set_name("value_float"), a.set_type(a.FLOAT), a.set_f(0.1f); })->template as<float>(), ElementsAre(0.1f));
-  EXPECT_THAT(constant([](auto& a) { a.set_name("value_string"), a.set_type(a.STRING), a.set_s("s"); })->string_values(), ElementsAre("s"));
-  EXPECT_THAT(constant([](auto& a) { a.set_name("value_ints"), a.set_type(a.INTS), a.add_ints(1), a.add_ints(2); })->template as<int64_t>(), ElementsAre(1, 2));
-  EXPECT_THAT(constant([](auto& a) { a.set_name("value_floats"), a.set_type(a.FLOATS), a.add_floats(3); })->template as<float>(), ElementsAre(3));
-  EXPECT_THAT(constant([](auto& a) { a.set_name("value_strings"), a.set_type(a.STRINGS), a.add_strings("t"); })->dims(), ElementsAre(1));
+  EXPECT_THAT(
+      constant([](auto& a) { a.set_name("value_int"), a.set_type(a.INT), a.set_i(-5); })->template as<int64_t>(),
+      ElementsAre(-5));
+  EXPECT_THAT(
+      constant([](auto& a) { a.set_name("value_float"), a.set_type(a.FLOAT), a.set_f(0.1f); })->template as<float>(),
+      ElementsAre(0.1f));
+  EXPECT_THAT(
+      constant([](auto& a) { a.set_name("value_string"), a.set_type(a.STRING), a.set_s("s"); })->string_values(),
+      ElementsAre("s"));
   EXPECT_THAT(constant([](auto& a) {
-    a.set_name("value"), a.set_type(a.TENSOR), a.mutable_t()->set_data_type(TensorProto::INT32), a.mutable_t()->add_int32_data(9);
-  })->template as<int32_t>(), ElementsAre(9));
+                a.set_name("value_ints"), a.set_type(a.INTS), a.add_ints(1), a.add_ints(2);
+              })->template as<int64_t>(),
+              ElementsAre(1, 2));
+  EXPECT_THAT(constant([](auto& a) {
+                a.set_name("value_floats"), a.set_type(a.FLOATS), a.add_floats(3);
+              })->template as<float>(),
+              ElementsAre(3));
+  EXPECT_THAT(constant([](auto& a) { a.set_name("value_strings"), a.set_type(a.STRINGS), a.add_strings("t"); })->dims(),
+              ElementsAre(1));
+  EXPECT_THAT(constant([](auto& a) {
+                a.set_name("value"), a.set_type(a.TENSOR), a.mutable_t()->set_data_type(TensorProto::INT32),
+                    a.mutable_t()->add_int32_data(9);
+              })->template as<int32_t>(),
+              ElementsAre(9));
   auto m = test::chain({1}, {{"Relu", {"x"}, {"y"}}, {"Constant", {}, {"c"}, "const"}});
   auto* a = m.mutable_graph()->mutable_node(1)->add_attribute();
   a->set_name("sparse_value"), a->set_type(a->SPARSE_TENSOR);

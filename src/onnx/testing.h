@@ -29,15 +29,16 @@ inline onnx::NodeProto* add_node(onnx::GraphProto& g, const NodeSpec& spec) {
 
 // A size: a number, "name" or "" for one that the model says nothing of.
 struct Size {
-  Size(int n) : value(n) {}                 // NOLINT: implicit on purpose
-  Size(int64_t n) : value(n) {}             // NOLINT
+  Size(int n) : value(n) {}                                   // NOLINT: implicit on purpose
+  Size(int64_t n) : value(n) {}                               // NOLINT
   Size(const char* s) : value(0), name(s), symbolic(true) {}  // NOLINT
   int64_t value;
   std::string name;
   bool symbolic = false;
 };
 
-inline onnx::ValueInfoProto* add_input(onnx::GraphProto& g, const std::string& name, std::vector<Size> sizes, int type = onnx::TensorProto::FLOAT) {
+inline onnx::ValueInfoProto* add_input(onnx::GraphProto& g, const std::string& name, std::vector<Size> sizes,
+                                       int type = onnx::TensorProto::FLOAT) {
   auto* v = g.add_input();
   v->set_name(name);
   auto* t = v->mutable_type()->mutable_tensor_type();
@@ -72,7 +73,8 @@ inline onnx::ModelProto chain(std::vector<Size> sizes, std::initializer_list<Nod
   return m;
 }
 
-inline onnx::TensorProto* add_initializer(onnx::GraphProto& g, const std::string& name, std::vector<int64_t> dims, int type) {
+inline onnx::TensorProto* add_initializer(onnx::GraphProto& g, const std::string& name, std::vector<int64_t> dims,
+                                          int type) {
   auto* t = g.add_initializer();
   t->set_name(name);
   t->set_data_type(type);
@@ -80,17 +82,20 @@ inline onnx::TensorProto* add_initializer(onnx::GraphProto& g, const std::string
   return t;
 }
 
-inline onnx::AttributeProto* add_attribute(onnx::NodeProto* n, const std::string& name, onnx::AttributeProto::AttributeType type) {
+inline onnx::AttributeProto* add_attribute(onnx::NodeProto* n, const std::string& name,
+                                           onnx::AttributeProto::AttributeType type) {
   auto* a = n->add_attribute();
   a->set_name(name);
   a->set_type(type);
   return a;
 }
 
-inline Result<std::unique_ptr<Graph>> read(const std::string& bytes, const ReadOptions& options = {}, ModelInfo* info = nullptr, const std::string& folder = "") {
+inline Result<std::unique_ptr<Graph>> read(const std::string& bytes, const ReadOptions& options = {},
+                                           ModelInfo* info = nullptr, const std::string& folder = "") {
   return read_onnx_bytes(std::as_bytes(std::span(bytes.data(), bytes.size())), "model.onnx", folder, options, info);
 }
-inline Result<std::unique_ptr<Graph>> read(const onnx::ModelProto& m, const ReadOptions& options = {}, ModelInfo* info = nullptr, const std::string& folder = "") {
+inline Result<std::unique_ptr<Graph>> read(const onnx::ModelProto& m, const ReadOptions& options = {},
+                                           ModelInfo* info = nullptr, const std::string& folder = "") {
   return read(m.SerializeAsString(), options, info, folder);
 }
 

@@ -51,7 +51,9 @@ const OpDef op_Gelu = {
     .import = import_as_is<GeluAttrs>,
 };
 const OpDef op_HardSigmoid = {
-    .info = {.name = "HardSigmoid", .attrs = attrs_codec<HardSigmoidAttrs>(), .infer = infer_unary_as<TypeRule::kFloat>},
+    .info = {.name = "HardSigmoid",
+             .attrs = attrs_codec<HardSigmoidAttrs>(),
+             .infer = infer_unary_as<TypeRule::kFloat>},
     .onnx = {"HardSigmoid"},
     .import = import_as_is<HardSigmoidAttrs>,
 };

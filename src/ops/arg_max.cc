@@ -1,4 +1,5 @@
-// ArgMax and ArgMin: where along an axis the largest or smallest element is; the first NaN, if there is one, as in NumPy.
+// ArgMax and ArgMin: where along an axis the largest or smallest element is; the first NaN, if there is one, as in
+// NumPy.
 #include "ops/arg_max.h"
 
 #include "ops/layout.h"
@@ -12,7 +13,8 @@ Status infer(InferContext& c) {
   FOVEA_TRY(c.expect_dtype(0, is_float(c.dtype(0)) || is_integer(c.dtype(0)), "a number type"));
   FOVEA_TRY_SET(int64_t axis, c.axis(attrs.axis, c.rank(0)));
   Shape y = c.shape(0);
-  if (y[static_cast<size_t>(axis)].is_const(0)) return c.error(fmt::format("no element along axis {} of {}", axis, to_string(y)));
+  if (y[static_cast<size_t>(axis)].is_const(0))
+    return c.error(fmt::format("no element along axis {} of {}", axis, to_string(y)));
   if (attrs.keepdims) y[static_cast<size_t>(axis)] = 1;
   else y.erase(y.begin() + axis);
   c.set_output(0, DType::kInt64, std::move(y));

@@ -16,7 +16,8 @@ Status import_shift(ImportContext& c) {
 }  // namespace
 
 const OpDef op_BitShift = {
-    .info = {.name = "BitShift", .min_inputs = 2, .max_inputs = 2, .attrs = attrs_codec<BitShiftAttrs>(), .infer = infer},
+    .info =
+        {.name = "BitShift", .min_inputs = 2, .max_inputs = 2, .attrs = attrs_codec<BitShiftAttrs>(), .infer = infer},
     .onnx = {"BitShift"},
     .import = import_shift,
 };

@@ -28,7 +28,8 @@ std::optional<Expr> cast_element(const Expr& e, DType to) {
 Status infer(InferContext& c) {
   const DType to = c.attrs<CastAttrs>().to, from = c.dtype(0);
   for (DType t : {from, to})
-    if (t == DType::kString || is_complex(t)) return unsupported("{}: no conversion from {} to {}", c.node().label(), to_string(from), to_string(to));
+    if (t == DType::kString || is_complex(t))
+      return unsupported("{}: no conversion from {} to {}", c.node().label(), to_string(from), to_string(to));
   if (to == DType::kUndefined) return c.error("the type to cast to is undefined");
   c.set_output(0, to, c.shape(0));
   SymValuePtr known = c.known(0);

@@ -14,7 +14,7 @@ inline std::span<const std::string_view> enum_names(RoundMode) { return kRoundMo
 
 struct CastAttrs {
   DType to = DType::kFloat32;
-  bool saturate = true;                        // to 8-bit floats
+  bool saturate = true;                   // to 8-bit floats
   RoundMode round_mode = RoundMode::kUp;  // to float8e8m0
   static void fields(auto& self, auto&& field) {
     field("to", self.to);

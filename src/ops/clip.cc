@@ -8,7 +8,8 @@ namespace {
 Status check_bound(InferContext& c, size_t i) {
   FOVEA_TRY(c.expect_dtype(i, c.dtype(i) == c.dtype(0), fmt::format("{} as input 0", to_string(c.dtype(0)))));
   const Dim count = product(c.shape(i));
-  if (count.is_const() && !count.is_const(1)) return c.error(fmt::format("input {}: expected one number, found shape {}", i, to_string(c.shape(i))));
+  if (count.is_const() && !count.is_const(1))
+    return c.error(fmt::format("input {}: expected one number, found shape {}", i, to_string(c.shape(i))));
   return {};
 }
 

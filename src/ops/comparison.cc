@@ -5,19 +5,24 @@ namespace fovea::core {
 namespace {
 
 Status infer_equal(InferContext& c) {
-  return infer_broadcast(c, TypeRule::kNumericOrBool, DType::kBool, [](const Expr& a, const Expr& b) { return std::optional(equal(a, b)); });
+  return infer_broadcast(c, TypeRule::kNumericOrBool, DType::kBool,
+                         [](const Expr& a, const Expr& b) { return std::optional(equal(a, b)); });
 }
 Status infer_greater(InferContext& c) {
-  return infer_broadcast(c, TypeRule::kNumeric, DType::kBool, [](const Expr& a, const Expr& b) { return std::optional(less(b, a)); });
+  return infer_broadcast(c, TypeRule::kNumeric, DType::kBool,
+                         [](const Expr& a, const Expr& b) { return std::optional(less(b, a)); });
 }
 Status infer_greater_or_equal(InferContext& c) {
-  return infer_broadcast(c, TypeRule::kNumeric, DType::kBool, [](const Expr& a, const Expr& b) { return std::optional(less_equal(b, a)); });
+  return infer_broadcast(c, TypeRule::kNumeric, DType::kBool,
+                         [](const Expr& a, const Expr& b) { return std::optional(less_equal(b, a)); });
 }
 Status infer_less(InferContext& c) {
-  return infer_broadcast(c, TypeRule::kNumeric, DType::kBool, [](const Expr& a, const Expr& b) { return std::optional(less(a, b)); });
+  return infer_broadcast(c, TypeRule::kNumeric, DType::kBool,
+                         [](const Expr& a, const Expr& b) { return std::optional(less(a, b)); });
 }
 Status infer_less_or_equal(InferContext& c) {
-  return infer_broadcast(c, TypeRule::kNumeric, DType::kBool, [](const Expr& a, const Expr& b) { return std::optional(less_equal(a, b)); });
+  return infer_broadcast(c, TypeRule::kNumeric, DType::kBool,
+                         [](const Expr& a, const Expr& b) { return std::optional(less_equal(a, b)); });
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Compress: the slices along an axis where a condition holds; without an axis (ONNX) the elements of the flattened input.
+// Compress: the slices along an axis where a condition holds; without an axis (ONNX) the elements of the flattened
+// input.
 #include "ops/axis.h"
 #include "ops/layout.h"
 #include "ops/reshape.h"

@@ -23,7 +23,8 @@ Status infer(InferContext& c) {
   }
   std::vector<KnownTensor> parts;
   bool any = false;
-  for (size_t i = 0; i < c.input_count(); ++i) parts.push_back(known_tensor(c, i)), any |= static_cast<bool>(parts.back());
+  for (size_t i = 0; i < c.input_count(); ++i)
+    parts.push_back(known_tensor(c, i)), any |= static_cast<bool>(parts.back());
   c.set_output(0, c.dtype(0), std::move(shape));
   if (!any) return {};
   propagate(c, 0, [&](std::span<const int64_t> at) -> std::optional<Expr> {

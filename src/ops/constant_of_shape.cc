@@ -8,11 +8,13 @@ namespace {
 
 Status infer(InferContext& c) {
   const TensorPtr& value = c.attrs<ConstantOfShapeAttrs>().value;
-  if (!value || value->count() != 1) return c.error(fmt::format("value: expected one element, found {}", value ? value->count() : 0));
+  if (!value || value->count() != 1)
+    return c.error(fmt::format("value: expected one element, found {}", value ? value->count() : 0));
   if (value->dtype() == DType::kString) return unsupported("{}: value is a string", c.node().label());
   FOVEA_TRY(c.expect_dtype(0, c.dtype(0) == DType::kInt64, "int64"));
   FOVEA_TRY(c.expect_rank(0, 1));
-  if (!c.shape(0)[0].is_const()) return unsupported("{}: the length of the shape input is not known: rank must be static", c.node().label());
+  if (!c.shape(0)[0].is_const())
+    return unsupported("{}: the length of the shape input is not known: rank must be static", c.node().label());
   SymValuePtr sizes = c.known(0);
   Shape shape;
   for (int64_t i = 0; i < c.shape(0)[0].int_value() && i <= kMaxRank; ++i) {
@@ -25,8 +27,7 @@ Status infer(InferContext& c) {
     }
   }
   c.set_output(0, value->dtype(), std::move(shape));
-  if (SymValuePtr element = known_of(*value))
-    propagate(c, 0, [&](std::span<const int64_t>) { return (*element)[0]; });
+  if (SymValuePtr element = known_of(*value)) propagate(c, 0, [&](std::span<const int64_t>) { return (*element)[0]; });
   return {};
 }
 
@@ -39,7 +40,10 @@ Status import(ImportContext& c) {
 }  // namespace
 
 const OpDef op_ConstantOfShape = {
-    .info = {.name = "ConstantOfShape", .attrs = attrs_codec<ConstantOfShapeAttrs>(), .infer = infer, .reads_values = true},
+    .info = {.name = "ConstantOfShape",
+             .attrs = attrs_codec<ConstantOfShapeAttrs>(),
+             .infer = infer,
+             .reads_values = true},
     .onnx = {"ConstantOfShape"},
     .import = import,
 };

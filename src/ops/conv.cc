@@ -9,7 +9,8 @@ namespace {
 Status check_types(InferContext& c) {
   FOVEA_TRY(c.expect_dtype(0, is_float(c.dtype(0)), "a floating-point type"));
   for (size_t i = 1; i < c.input_count(); ++i)
-    if (c.has(i)) FOVEA_TRY(c.expect_dtype(i, c.dtype(i) == c.dtype(0), fmt::format("{} as input 0", to_string(c.dtype(0)))));
+    if (c.has(i))
+      FOVEA_TRY(c.expect_dtype(i, c.dtype(i) == c.dtype(0), fmt::format("{} as input 0", to_string(c.dtype(0)))));
   return {};
 }
 
@@ -17,13 +18,15 @@ Status check_channels(InferContext& c, int64_t group) {
   const Dim &channels = c.shape(0)[1], &outputs = c.shape(1)[0], &group_channels = c.shape(1)[1];
   if (group < 1) return c.error(fmt::format("attribute 'group': expected at least 1, found {}", group));
   if (channels.is_const() && group_channels.is_const() && !(channels == group_channels * Dim(group)))
-    return c.error(fmt::format("{} input channels, but the weights {} have {} in each of {} groups", channels.str(), to_string(c.shape(1)), group_channels.str(), group));
+    return c.error(fmt::format("{} input channels, but the weights {} have {} in each of {} groups", channels.str(),
+                               to_string(c.shape(1)), group_channels.str(), group));
   if (outputs.is_const() && outputs.int_value() % group != 0)
     return c.error(fmt::format("{} output channels cannot be split into {} groups", outputs.str(), group));
   if (c.has(2)) {
     FOVEA_TRY(c.expect_rank(2, 1));
     const Dim& bias = c.shape(2)[0];
-    if (bias.is_const() && outputs.is_const() && !(bias == outputs)) return c.error(fmt::format("a bias of {} for {} output channels", bias.str(), outputs.str()));
+    if (bias.is_const() && outputs.is_const() && !(bias == outputs))
+      return c.error(fmt::format("a bias of {} for {} output channels", bias.str(), outputs.str()));
   }
   return {};
 }
@@ -31,7 +34,8 @@ Status check_channels(InferContext& c, int64_t group) {
 Status infer(InferContext& c) {
   const auto& attrs = c.attrs<ConvAttrs>();
   FOVEA_TRY(check_types(c));
-  if (c.rank(0) < 3) return c.error(fmt::format("input 0: expected [n, c, spatial...], found {}", to_string(c.shape(0))));
+  if (c.rank(0) < 3)
+    return c.error(fmt::format("input 0: expected [n, c, spatial...], found {}", to_string(c.shape(0))));
   FOVEA_TRY(c.expect_rank(1, c.rank(0)));
   const size_t spatial = c.shape(0).size() - 2;
   FOVEA_TRY(check_window(attrs, spatial).in(c.node().label()));
@@ -40,7 +44,8 @@ Status infer(InferContext& c) {
   for (size_t i = 0; i < spatial; ++i) {
     y.push_back(window_output(attrs, false, i, c.shape(0)[i + 2], c.shape(1)[i + 2]));
     if (y.back().hi() < 0 || y.back().is_const(0))
-      return c.error(fmt::format("a kernel of {} does not fit into the input {} along spatial axis {}", to_string(c.shape(1)), to_string(c.shape(0)), i));
+      return c.error(fmt::format("a kernel of {} does not fit into the input {} along spatial axis {}",
+                                 to_string(c.shape(1)), to_string(c.shape(0)), i));
   }
   c.set_output(0, c.dtype(0), std::move(y));
   return {};
@@ -52,14 +57,18 @@ Status check_kernel_shape(ImportContext& c, const Shape& w) {
   if (kernel.empty()) return {};
   bool same = kernel.size() + 2 == w.size();
   for (size_t i = 0; same && i < kernel.size(); ++i) same = !w[i + 2].is_const() || w[i + 2].int_value() == kernel[i];
-  return same ? Status() : c.error(fmt::format("kernel_shape [{}] is not that of the weights {}", fmt::join(kernel, ","), to_string(w)));
+  return same ? Status()
+              : c.error(fmt::format("kernel_shape [{}] is not that of the weights {}", fmt::join(kernel, ","),
+                                    to_string(w)));
 }
 
 Status import(ImportContext& c) {
   FOVEA_TRY_SET(ConvAttrs attrs, c.read<ConvAttrs>({"kernel_shape"}));
   if (!c.input(0) || !c.input(1)) return c.error("expected an input and weights");
   const Shape &x = c.input(0)->shape, &w = c.input(1)->shape;
-  if (x.size() < 3 || w.size() != x.size()) return c.error(fmt::format("expected [n, c, spatial...] and weights of the same rank, found {} and {}", to_string(x), to_string(w)));
+  if (x.size() < 3 || w.size() != x.size())
+    return c.error(fmt::format("expected [n, c, spatial...] and weights of the same rank, found {} and {}",
+                               to_string(x), to_string(w)));
   FOVEA_TRY(check_kernel_shape(c, w));
   complete_window(attrs, x.size() - 2, std::span(x).subspan(2), std::span(w).subspan(2));
   FOVEA_TRY_SET(Node * node, c.emit(make_attrs(std::move(attrs)), c.node().inputs));
@@ -70,9 +79,11 @@ Status import(ImportContext& c) {
 }  // namespace
 
 Result<Windows> conv_windows(const ConvAttrs& attrs, std::span<const int64_t> x, std::span<const int64_t> w) {
-  if (x.size() != w.size() || x.size() != attrs.strides.size() + 2) return internal_error("convolution of rank {} with weights of rank {}", x.size(), w.size());
+  if (x.size() != w.size() || x.size() != attrs.strides.size() + 2)
+    return internal_error("convolution of rank {} with weights of rank {}", x.size(), w.size());
   if (x[1] != w[1] * attrs.group || w[0] % attrs.group != 0)
-    return invalid_argument("{} input channels do not fit weights [{}] in {} groups", x[1], fmt::join(w, ","), attrs.group);
+    return invalid_argument("{} input channels do not fit weights [{}] in {} groups", x[1], fmt::join(w, ","),
+                            attrs.group);
   Windows windows;
   windows.spatial = static_cast<int>(x.size()) - 2;
   for (int i = 0; i < windows.spatial; ++i) {

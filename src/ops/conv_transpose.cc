@@ -9,7 +9,8 @@ namespace {
 Status check_types(InferContext& c) {
   FOVEA_TRY(c.expect_dtype(0, is_float(c.dtype(0)), "a floating-point type"));
   for (size_t i = 1; i < c.input_count(); ++i)
-    if (c.has(i)) FOVEA_TRY(c.expect_dtype(i, c.dtype(i) == c.dtype(0), fmt::format("{} as input 0", to_string(c.dtype(0)))));
+    if (c.has(i))
+      FOVEA_TRY(c.expect_dtype(i, c.dtype(i) == c.dtype(0), fmt::format("{} as input 0", to_string(c.dtype(0)))));
   return {};
 }
 
@@ -23,7 +24,8 @@ Status check_channels(InferContext& c, int64_t group) {
   if (c.has(2)) {
     FOVEA_TRY(c.expect_rank(2, 1));
     const Dim bias = c.shape(2)[0], outputs = c.shape(1)[1] * Dim(group);
-    if (bias.is_const() && outputs.is_const() && !(bias == outputs)) return c.error(fmt::format("a bias of {} for {} output channels", bias.str(), outputs.str()));
+    if (bias.is_const() && outputs.is_const() && !(bias == outputs))
+      return c.error(fmt::format("a bias of {} for {} output channels", bias.str(), outputs.str()));
   }
   return {};
 }
@@ -31,12 +33,14 @@ Status check_channels(InferContext& c, int64_t group) {
 Status infer(InferContext& c) {
   const auto& attrs = c.attrs<ConvTransposeAttrs>();
   FOVEA_TRY(check_types(c));
-  if (c.rank(0) < 3) return c.error(fmt::format("input 0: expected [n, c, spatial...], found {}", to_string(c.shape(0))));
+  if (c.rank(0) < 3)
+    return c.error(fmt::format("input 0: expected [n, c, spatial...], found {}", to_string(c.shape(0))));
   FOVEA_TRY(c.expect_rank(1, c.rank(0)));
   const size_t spatial = c.shape(0).size() - 2;
   FOVEA_TRY(check_window(attrs, spatial).in(c.node().label()));
   FOVEA_TRY(check_extents("output_padding", attrs.output_padding, spatial, 0).in(c.node().label()));
-  if (!attrs.output_shape.empty()) FOVEA_TRY(check_extents("output_shape", attrs.output_shape, spatial, 0).in(c.node().label()));
+  if (!attrs.output_shape.empty())
+    FOVEA_TRY(check_extents("output_shape", attrs.output_shape, spatial, 0).in(c.node().label()));
   FOVEA_TRY(check_channels(c, attrs.group));
   Shape y = {c.shape(0)[0], c.shape(1)[1] * Dim(attrs.group)};
   for (size_t i = 0; i < spatial; ++i) {
@@ -45,7 +49,8 @@ Status infer(InferContext& c) {
       continue;
     }
     const Dim extent = (c.shape(1)[i + 2] - 1) * Dim(attrs.dilations[i]) + 1;
-    y.push_back((c.shape(0)[i + 2] - 1) * Dim(attrs.strides[i]) + extent + Dim(attrs.output_padding[i]) - Dim(attrs.pads[i]) - Dim(attrs.pads[i + spatial]));
+    y.push_back((c.shape(0)[i + 2] - 1) * Dim(attrs.strides[i]) + extent + Dim(attrs.output_padding[i]) -
+                Dim(attrs.pads[i]) - Dim(attrs.pads[i + spatial]));
   }
   c.set_output(0, c.dtype(0), std::move(y));
   return {};
@@ -73,15 +78,19 @@ Status import(ImportContext& c) {
   FOVEA_TRY_SET(ConvTransposeAttrs attrs, c.read<ConvTransposeAttrs>({"kernel_shape"}));
   if (!c.input(0) || !c.input(1)) return c.error("expected an input and weights");
   const Shape &x = c.input(0)->shape, &w = c.input(1)->shape;
-  if (x.size() < 3 || w.size() != x.size()) return c.error(fmt::format("expected [n, c, spatial...] and weights of the same rank, found {} and {}", to_string(x), to_string(w)));
+  if (x.size() < 3 || w.size() != x.size())
+    return c.error(fmt::format("expected [n, c, spatial...] and weights of the same rank, found {} and {}",
+                               to_string(x), to_string(w)));
   const size_t spatial = x.size() - 2;
   if (attrs.strides.empty()) attrs.strides.assign(spatial, 1);
   if (attrs.dilations.empty()) attrs.dilations.assign(spatial, 1);
   if (attrs.output_padding.empty()) attrs.output_padding.assign(spatial, 0);
-  if (attrs.pads.empty() || attrs.auto_pad != AutoPad::kNotSet || !attrs.output_shape.empty()) attrs.pads.assign(2 * spatial, 0);
+  if (attrs.pads.empty() || attrs.auto_pad != AutoPad::kNotSet || !attrs.output_shape.empty())
+    attrs.pads.assign(2 * spatial, 0);
   if (attrs.auto_pad == AutoPad::kValid) attrs.auto_pad = AutoPad::kNotSet;
   // Some exporters give the whole shape.
-  if (attrs.output_shape.size() == spatial + 2) attrs.output_shape.erase(attrs.output_shape.begin(), attrs.output_shape.begin() + 2);
+  if (attrs.output_shape.size() == spatial + 2)
+    attrs.output_shape.erase(attrs.output_shape.begin(), attrs.output_shape.begin() + 2);
   FOVEA_TRY(check_window(attrs, spatial).in(c.label()));
   FOVEA_TRY(check_extents("output_padding", attrs.output_padding, spatial, 0).in(c.label()));
   if (attrs.auto_pad != AutoPad::kNotSet && attrs.output_shape.empty()) FOVEA_TRY(resolve_same(c, attrs, w));
@@ -92,10 +101,13 @@ Status import(ImportContext& c) {
 
 }  // namespace
 
-Result<Windows> conv_transpose_windows(const ConvTransposeAttrs& attrs, std::span<const int64_t> x, std::span<const int64_t> w) {
-  if (x.size() != w.size() || x.size() != attrs.strides.size() + 2) return internal_error("convolution of rank {} with weights of rank {}", x.size(), w.size());
+Result<Windows> conv_transpose_windows(const ConvTransposeAttrs& attrs, std::span<const int64_t> x,
+                                       std::span<const int64_t> w) {
+  if (x.size() != w.size() || x.size() != attrs.strides.size() + 2)
+    return internal_error("convolution of rank {} with weights of rank {}", x.size(), w.size());
   if (x[1] != w[0] || x[1] % attrs.group != 0)
-    return invalid_argument("{} input channels do not fit weights [{}] in {} groups", x[1], fmt::join(w, ","), attrs.group);
+    return invalid_argument("{} input channels do not fit weights [{}] in {} groups", x[1], fmt::join(w, ","),
+                            attrs.group);
   Windows windows;
   windows.spatial = static_cast<int>(x.size()) - 2;
   const auto spatial = static_cast<size_t>(windows.spatial);
@@ -109,7 +121,8 @@ Result<Windows> conv_transpose_windows(const ConvTransposeAttrs& attrs, std::spa
       a.out = attrs.output_shape[i];
       const int64_t total = surplus(attrs, i, a.in, a.kernel, a.out);
       // Fewer than a stride of outputs that no input reaches may follow, as with output_padding.
-      if (-total >= a.stride) return invalid_argument("output_shape {} along spatial axis {} is more than {} inputs reach", a.out, i, a.in);
+      if (-total >= a.stride)
+        return invalid_argument("output_shape {} along spatial axis {} is more than {} inputs reach", a.out, i, a.in);
       split_padding(std::max<int64_t>(0, total), attrs.auto_pad == AutoPad::kSameUpper, a.pad_begin, a.pad_end);
     }
     if (a.out < 0) return invalid_argument("{} inputs along spatial axis {} leave {} outputs", a.in, i, a.out);
@@ -118,7 +131,11 @@ Result<Windows> conv_transpose_windows(const ConvTransposeAttrs& attrs, std::spa
 }
 
 const OpDef op_ConvTranspose = {
-    .info = {.name = "ConvTranspose", .min_inputs = 2, .max_inputs = 3, .attrs = attrs_codec<ConvTransposeAttrs>(), .infer = infer},
+    .info = {.name = "ConvTranspose",
+             .min_inputs = 2,
+             .max_inputs = 3,
+             .attrs = attrs_codec<ConvTransposeAttrs>(),
+             .infer = infer},
     .onnx = {"ConvTranspose"},
     .import = import,
 };

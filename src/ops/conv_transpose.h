@@ -4,7 +4,8 @@
 
 namespace fovea::core {
 
-// In its windows `in` and `out` are the operator's input and output: input i adds to outputs i * stride - pad_begin + k * dilation.
+// In its windows `in` and `out` are the operator's input and output: input i adds to outputs i * stride - pad_begin + k
+// * dilation.
 struct ConvTransposeAttrs : WindowAttrs {
   int64_t group = 1;
   std::vector<int64_t> output_padding;  // more outputs at the end of each axis
@@ -18,6 +19,7 @@ struct ConvTransposeAttrs : WindowAttrs {
 };
 
 // x: [n, c, spatial...], w: [c, output channels / group, kernel...]. Fails where they do not belong together.
-Result<Windows> conv_transpose_windows(const ConvTransposeAttrs& attrs, std::span<const int64_t> x, std::span<const int64_t> w);
+Result<Windows> conv_transpose_windows(const ConvTransposeAttrs& attrs, std::span<const int64_t> x,
+                                       std::span<const int64_t> w);
 
 }  // namespace fovea::core

@@ -16,7 +16,8 @@ Status infer(InferContext& c) {
   if (!x) return {};
   propagate(c, 0, [&](std::span<const int64_t> at) -> std::optional<Expr> {
     std::vector<int64_t> source(at.begin(), at.end());
-    const int64_t first = attrs.reverse ? at[a] + attrs.exclusive : 0, last = attrs.reverse ? x.dims[a] : at[a] + !attrs.exclusive;
+    const int64_t first = attrs.reverse ? at[a] + attrs.exclusive : 0,
+                  last = attrs.reverse ? x.dims[a] : at[a] + !attrs.exclusive;
     Expr sum = 0;
     for (source[a] = first; source[a] < last; ++source[a]) {
       const auto& e = x.at(source);
@@ -32,7 +33,9 @@ Status import(ImportContext& c) {
   FOVEA_TRY_SET(CumSumAttrs attrs, c.read<CumSumAttrs>());
   if (!c.input(0) || !c.input(1)) return c.error("expected 2 inputs");
   auto axis = known_int(c.input(1));
-  if (!axis) return c.unsupported(fmt::format("axis '{}' is computed by the network; it has to be a constant", c.input(1)->name));
+  if (!axis)
+    return c.unsupported(
+        fmt::format("axis '{}' is computed by the network; it has to be a constant", c.input(1)->name));
   FOVEA_TRY_SET(attrs.axis, normal_axis(c, *axis, static_cast<int64_t>(c.input(0)->shape.size())));
   return emit_one(c, op_CumSum, make_attrs(attrs), {c.input(0)});
 }

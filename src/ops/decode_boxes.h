@@ -27,7 +27,7 @@ struct DecodeBoxesAttrs {
   std::vector<double> scales;     // and divided by these; empty: 1
   double max_log_size = 0;        // scaled deltas of width and height are cut to this; 0: never
   CornerOrder output = CornerOrder::kXyxy;
-  bool clip = false;              // to [0, clip_width] and [0, clip_height], or to the size in input 2
+  bool clip = false;  // to [0, clip_width] and [0, clip_height], or to the size in input 2
   double clip_height = 1, clip_width = 1;
 
   static void fields(auto& self, auto&& field) {

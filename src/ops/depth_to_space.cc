@@ -11,7 +11,8 @@ Status infer(InferContext& c) {
   FOVEA_TRY(c.expect_rank(0, 4));
   if (block < 1 || block > 1 << 15) return c.error(fmt::format("blocksize is {}", block));
   const Shape& x = c.shape(0);
-  if (floor_mod(x[1], block * block).lo() > 0) return c.error(fmt::format("{} channels are no multiple of {}", x[1].str(), block * block));
+  if (floor_mod(x[1], block * block).lo() > 0)
+    return c.error(fmt::format("{} channels are no multiple of {}", x[1].str(), block * block));
   c.set_output(0, c.dtype(0), {x[0], floor_div(x[1], block * block), x[2] * Dim(block), x[3] * Dim(block)});
   return {};
 }

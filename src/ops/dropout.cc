@@ -12,7 +12,8 @@ Status import(ImportContext& c) {
   Value* x = c.input(0);
   if (!x) return c.error("input 0 is missing");
   if (const Value* training = c.input(2)) {
-    const bool off = training->constant && training->dtype == DType::kBool && training->constant->to_ints() == std::vector<int64_t>{0};
+    const bool off = training->constant && training->dtype == DType::kBool &&
+                     training->constant->to_ints() == std::vector<int64_t>{0};
     if (!off) return c.unsupported(fmt::format("training_mode '{}' is not a constant false", training->name));
   }
   c.set_output(0, x);

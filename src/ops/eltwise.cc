@@ -9,9 +9,11 @@ Status check_type(InferContext& c, size_t i, TypeRule rule) {
     case TypeRule::kNumeric: return c.expect_dtype(i, is_float(t) || is_integer(t), "a number type");
     case TypeRule::kFloat: return c.expect_dtype(i, is_float(t), "a floating-point type");
     case TypeRule::kBool: return c.expect_dtype(i, t == DType::kBool, "bool");
-    case TypeRule::kIntegerOrBool: return c.expect_dtype(i, is_integer(t) || t == DType::kBool, "an integer type or bool");
+    case TypeRule::kIntegerOrBool:
+      return c.expect_dtype(i, is_integer(t) || t == DType::kBool, "an integer type or bool");
     case TypeRule::kInteger: return c.expect_dtype(i, is_integer(t), "an integer type");
-    case TypeRule::kNumericOrBool: return c.expect_dtype(i, is_float(t) || is_integer(t) || t == DType::kBool, "a number type or bool");
+    case TypeRule::kNumericOrBool:
+      return c.expect_dtype(i, is_float(t) || is_integer(t) || t == DType::kBool, "a number type or bool");
     case TypeRule::kAny: return {};
   }
   return {};
@@ -45,7 +47,8 @@ Status infer_unary(InferContext& c, TypeRule rule, Expr (*propagate)(const Expr&
   return {};
 }
 
-Status infer_broadcast(InferContext& c, TypeRule rule, DType result, std::optional<Expr> (*propagate)(const Expr&, const Expr&)) {
+Status infer_broadcast(InferContext& c, TypeRule rule, DType result,
+                       std::optional<Expr> (*propagate)(const Expr&, const Expr&)) {
   std::vector<Shape> shapes;
   for (size_t i = 0; i < c.input_count(); ++i) {
     FOVEA_TRY(check_type(c, i, rule));

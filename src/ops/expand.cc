@@ -14,7 +14,8 @@ Status infer(InferContext& c) {
   FOVEA_TRY(refuse_strings(c, 0));
   FOVEA_TRY(c.expect_dtype(1, c.dtype(1) == DType::kInt64, "int64"));
   FOVEA_TRY(c.expect_rank(1, 1));
-  if (!c.shape(1)[0].is_const()) return unsupported("{}: the length of the shape input is not known: rank must be static", c.node().label());
+  if (!c.shape(1)[0].is_const())
+    return unsupported("{}: the length of the shape input is not known: rank must be static", c.node().label());
   const Shape& from = c.shape(0);
   SymValuePtr target = c.known(1);
   const auto length = static_cast<size_t>(std::min<int64_t>(c.shape(1)[0].int_value(), kMaxRank + 1));

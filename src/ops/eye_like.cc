@@ -9,7 +9,8 @@ namespace {
 Status infer(InferContext& c) {
   const DType type = c.attrs<EyeLikeAttrs>().dtype;
   FOVEA_TRY(c.expect_rank(0, 2));
-  if (!is_float(type) && !is_integer(type) && type != DType::kBool) return unsupported("{}: a matrix of {}", c.node().label(), to_string(type));
+  if (!is_float(type) && !is_integer(type) && type != DType::kBool)
+    return unsupported("{}: a matrix of {}", c.node().label(), to_string(type));
   c.set_output(0, type, c.shape(0));
   return {};
 }

@@ -11,9 +11,11 @@ Status import(ImportContext& c) {
   const Shape& shape = c.input(0)->shape;
   const auto rank = static_cast<int64_t>(shape.size());
   int64_t axis = c.int_attr("axis", 1);
-  if (axis < -rank || axis > rank) return c.error(fmt::format("expected an axis in [{}, {}], found {}", -rank, rank, axis));
+  if (axis < -rank || axis > rank)
+    return c.error(fmt::format("expected an axis in [{}, {}], found {}", -rank, rank, axis));
   if (axis < 0) axis += rank;
-  const Dim outer = product(std::span(shape).first(static_cast<size_t>(axis))), inner = product(std::span(shape).subspan(static_cast<size_t>(axis)));
+  const Dim outer = product(std::span(shape).first(static_cast<size_t>(axis))),
+            inner = product(std::span(shape).subspan(static_cast<size_t>(axis)));
   // One number of the target may be left open; where neither product is a number, size 0 copies the first dimension.
   std::vector<int64_t> target;
   if (inner.is_const() && (outer.is_const() || axis != 1)) target = {outer.constant().value_or(-1), inner.int_value()};

@@ -14,7 +14,8 @@ Status infer(InferContext& c) {
 
 }  // namespace
 
-const OpDef op_IsNaN = {.info = {.name = "IsNaN", .infer = infer}, .onnx = {"IsNaN"}, .import = import_without_attributes};
+const OpDef op_IsNaN = {
+    .info = {.name = "IsNaN", .infer = infer}, .onnx = {"IsNaN"}, .import = import_without_attributes};
 const OpDef op_IsInf = {
     .info = {.name = "IsInf", .attrs = attrs_codec<IsInfAttrs>(), .infer = infer},
     .onnx = {"IsInf"},

@@ -20,7 +20,8 @@ Status infer(InferContext& c) {
   if (index && data[a].is_const())
     for (const auto& e : *index.values)
       if (e && e->is_const() && (e->int_value() < -data[a].int_value() || e->int_value() >= data[a].int_value()))
-        return c.error(fmt::format("index {} is outside [-{}, {}) of axis {}", e->int_value(), data[a].str(), data[a].str(), axis));
+        return c.error(fmt::format("index {} is outside [-{}, {}) of axis {}", e->int_value(), data[a].str(),
+                                   data[a].str(), axis));
   if (!x || !index) return {};
   propagate(c, 0, [&](std::span<const int64_t> at) -> std::optional<Expr> {
     const auto& e = index.at(at.subspan(a, indices.size()));

@@ -13,7 +13,8 @@ Status infer(InferContext& c) {
   const auto a = static_cast<size_t>(axis);
   for (size_t d = 0; d < c.shape(0).size(); ++d)
     if (d != a && c.shape(1)[d].lo() > c.shape(0)[d].hi())
-      return c.error(fmt::format("dimension {}: {} indices for data of size {}", d, c.shape(1)[d].str(), c.shape(0)[d].str()));
+      return c.error(
+          fmt::format("dimension {}: {} indices for data of size {}", d, c.shape(1)[d].str(), c.shape(0)[d].str()));
   c.set_output(0, c.dtype(0), c.shape(1));
   KnownTensor x = known_tensor(c, 0), index = known_tensor(c, 1);
   if (!x || !index) return {};
@@ -40,7 +41,8 @@ Status import(ImportContext& c) {
 }  // namespace
 
 const OpDef op_GatherElements = {
-    .info = {.name = "GatherElements", .min_inputs = 2, .max_inputs = 2, .attrs = attrs_codec<AxisAttrs>(), .infer = infer},
+    .info =
+        {.name = "GatherElements", .min_inputs = 2, .max_inputs = 2, .attrs = attrs_codec<AxisAttrs>(), .infer = infer},
     .onnx = {"GatherElements"},
     .import = import,
 };

@@ -13,7 +13,9 @@ Status infer(InferContext& c) {
   const int64_t batch = c.attrs<GatherNDAttrs>().batch_dims;
   const Shape data = c.shape(0), indices = c.shape(1);
   if (indices.empty() || data.empty()) return c.error("data and indices need at least one dimension");
-  if (!indices.back().is_const()) return unsupported("{}: the length of an index tuple, the last size of {}, is not known", c.node().label(), to_string(indices));
+  if (!indices.back().is_const())
+    return unsupported("{}: the length of an index tuple, the last size of {}, is not known", c.node().label(),
+                       to_string(indices));
   const int64_t tuple = indices.back().int_value();
   if (batch < 0 || batch >= std::min(c.rank(0), c.rank(1)) || tuple < 1 || tuple > c.rank(0) - batch)
     return c.error(fmt::format("tuples of {} with batch_dims {} do not index {}", tuple, batch, to_string(data)));
@@ -28,7 +30,8 @@ Status infer(InferContext& c) {
   KnownTensor x = known_tensor(c, 0), index = known_tensor(c, 1);
   if (!x || !index) return {};
   propagate(c, 0, [&](std::span<const int64_t> at) -> std::optional<Expr> {
-    std::vector<int64_t> place(at.begin(), at.begin() + static_cast<int64_t>(indices.size()) - 1), source(at.begin(), at.begin() + batch);
+    std::vector<int64_t> place(at.begin(), at.begin() + static_cast<int64_t>(indices.size()) - 1),
+        source(at.begin(), at.begin() + batch);
     place.push_back(0);
     for (int64_t i = 0; i < tuple; ++i) {
       place.back() = i;
@@ -46,7 +49,8 @@ Status infer(InferContext& c) {
 }  // namespace
 
 const OpDef op_GatherND = {
-    .info = {.name = "GatherND", .min_inputs = 2, .max_inputs = 2, .attrs = attrs_codec<GatherNDAttrs>(), .infer = infer},
+    .info =
+        {.name = "GatherND", .min_inputs = 2, .max_inputs = 2, .attrs = attrs_codec<GatherNDAttrs>(), .infer = infer},
     .onnx = {"GatherND"},
     .import = import_as_is<GatherNDAttrs>,
 };

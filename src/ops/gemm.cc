@@ -10,7 +10,8 @@ Status infer(InferContext& c) {
   const auto& attrs = c.attrs<GemmAttrs>();
   FOVEA_TRY(c.expect_dtype(0, is_float(c.dtype(0)) || is_integer(c.dtype(0)), "a number type"));
   for (size_t i = 1; i < c.input_count(); ++i)
-    if (c.has(i)) FOVEA_TRY(c.expect_dtype(i, c.dtype(i) == c.dtype(0), fmt::format("{} as input 0", to_string(c.dtype(0)))));
+    if (c.has(i))
+      FOVEA_TRY(c.expect_dtype(i, c.dtype(i) == c.dtype(0), fmt::format("{} as input 0", to_string(c.dtype(0)))));
   FOVEA_TRY(c.expect_rank(0, 2));
   FOVEA_TRY(c.expect_rank(1, 2));
   const Shape &a = c.shape(0), &b = c.shape(1);
@@ -23,7 +24,8 @@ Status infer(InferContext& c) {
     auto sum = broadcast_shapes(shapes);
     bool fits = sum.ok() && sum->size() == 2;
     for (size_t i = 0; fits && i < 2; ++i) fits = !(*sum)[i].is_const() || !y[i].is_const() || (*sum)[i] == y[i];
-    if (!fits) return c.error(fmt::format("input 2 of shape {} cannot be broadcast to {}", to_string(c.shape(2)), to_string(y)));
+    if (!fits)
+      return c.error(fmt::format("input 2 of shape {} cannot be broadcast to {}", to_string(c.shape(2)), to_string(y)));
   }
   c.set_output(0, c.dtype(0), y);
   return {};

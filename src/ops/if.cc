@@ -35,8 +35,8 @@ bool visible_outside(const Expr& e, const InnerSizes& inner) {
   return std::none_of(symbols.begin(), symbols.end(), [&](const SymbolPtr& s) { return inner.contains(s->name); });
 }
 
-// A bound of `d` in sizes that are known outside. A size is replaced by its own bound, as often as needed; an expression of
-// inner sizes, which need not grow with them, by the number it cannot exceed.
+// A bound of `d` in sizes that are known outside. A size is replaced by its own bound, as often as needed; an
+// expression of inner sizes, which need not grow with them, by the number it cannot exceed.
 Dim outer_bound(Dim d, const InnerSizes& inner) {
   for (size_t i = 0; i <= inner.size(); ++i) {
     if (visible_outside(d, inner)) return d;
@@ -50,15 +50,18 @@ Status merge_output(InferContext& c, size_t i, const InnerSizes& inner) {
   const Value &a = *c.node().regions[0]->outputs[i], &b = *c.node().regions[1]->outputs[i];
   if (a.kind != TypeKind::kTensor || b.kind != TypeKind::kTensor)
     return unsupported("{}: output {} is a sequence or optional", c.node().label(), i);
-  if (a.dtype != b.dtype) return c.error(fmt::format("output {}: the branches give {} and {}", i, to_string(a.dtype), to_string(b.dtype)));
+  if (a.dtype != b.dtype)
+    return c.error(fmt::format("output {}: the branches give {} and {}", i, to_string(a.dtype), to_string(b.dtype)));
   if (a.shape.size() != b.shape.size())
-    return unsupported("{}: output {}: the branches give {} and {}: rank must be static", c.node().label(), i, to_string(a.shape), to_string(b.shape));
+    return unsupported("{}: output {}: the branches give {} and {}: rank must be static", c.node().label(), i,
+                       to_string(a.shape), to_string(b.shape));
   Shape shape;
   for (size_t d = 0; d < a.shape.size(); ++d) {
     const Dim &x = a.shape[d], &y = b.shape[d];
     if (x == y && visible_outside(x, inner)) shape.push_back(x);
     else
-      shape.push_back(c.data_dependent_size(static_cast<int>(i), static_cast<int>(d), std::max<int64_t>(0, std::min(x.lo(), y.lo())),
+      shape.push_back(c.data_dependent_size(static_cast<int>(i), static_cast<int>(d),
+                                            std::max<int64_t>(0, std::min(x.lo(), y.lo())),
                                             max(outer_bound(x, inner), outer_bound(y, inner))));
   }
   c.set_output(i, a.dtype, std::move(shape));
@@ -70,13 +73,16 @@ Status infer(InferContext& c) {
   if (node.regions.size() != 2 || node.own_inputs != 1) return c.error("expected a condition and 2 branches");
   FOVEA_TRY(c.expect_dtype(0, c.dtype(0) == DType::kBool, "bool"));
   const Dim count = product(c.shape(0));
-  if (count.is_const() && !count.is_const(1)) return c.error(fmt::format("expected 1 condition, found shape {}", to_string(c.shape(0))));
+  if (count.is_const() && !count.is_const(1))
+    return c.error(fmt::format("expected 1 condition, found shape {}", to_string(c.shape(0))));
   InnerSizes inner;
   for (const auto& region : node.regions) {
     if (region->inputs.size() + 1 != node.inputs.size())
-      return c.error(fmt::format("branch '{}' has {} inputs for {} captures", region->name, region->inputs.size(), node.inputs.size() - 1));
+      return c.error(fmt::format("branch '{}' has {} inputs for {} captures", region->name, region->inputs.size(),
+                                 node.inputs.size() - 1));
     if (region->outputs.size() != c.output_count())
-      return c.error(fmt::format("expected branches with {} outputs, found {}", c.output_count(), region->outputs.size()));
+      return c.error(
+          fmt::format("expected branches with {} outputs, found {}", c.output_count(), region->outputs.size()));
     FOVEA_TRY(infer_region(node, *region));
     inner.merge(defined_in(*region));
   }
@@ -101,7 +107,8 @@ Status import(ImportContext& c) {
   inputs.insert(inputs.end(), c.node().captures.begin(), c.node().captures.end());
   Node* node = c.graph().add_node(&op_If.info, nullptr, std::move(inputs), static_cast<int>(c.output_count()));
   node->own_inputs = 1, node->regions = std::move(regions);
-  node->origin.push_back(c.node().name.empty() ? fmt::format("If({})", c.output_count() ? c.node().outputs[0] : "") : c.node().name);
+  node->origin.push_back(c.node().name.empty() ? fmt::format("If({})", c.output_count() ? c.node().outputs[0] : "")
+                                               : c.node().name);
   FOVEA_TRY(infer_node(c.graph(), *node));
   for (size_t i = 0; i < c.output_count(); ++i) c.set_output(i, node->outputs[i]);
   return {};

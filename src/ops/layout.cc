@@ -27,7 +27,8 @@ std::optional<int64_t> known_int(const Value* value) {
 Result<Value*> int64_input(ImportContext& c, size_t i) {
   Value* v = c.input(i);
   if (!v || v->dtype == DType::kInt64) return v;
-  if (v->dtype != DType::kInt32) return c.error(fmt::format("input {} '{}': expected int32 or int64, found {}", i, v->name, to_string(v->dtype)));
+  if (v->dtype != DType::kInt32)
+    return c.error(fmt::format("input {} '{}': expected int32 or int64, found {}", i, v->name, to_string(v->dtype)));
   if (v->constant) {
     std::vector<int64_t> wide = v->constant->to_ints();
     return c.constant(Tensor::of<int64_t>(v->constant->dims(), std::span<const int64_t>(wide)));
@@ -41,12 +42,14 @@ Result<std::optional<std::vector<int64_t>>> axes_attr_or_input(ImportContext& c,
   const Value* v = c.input(i);
   if (!v) return std::optional<std::vector<int64_t>>();
   auto axes = known_ints(v);
-  if (!axes) return c.unsupported(fmt::format("axes '{}' are computed by the network; they have to be constants", v->name));
+  if (!axes)
+    return c.unsupported(fmt::format("axes '{}' are computed by the network; they have to be constants", v->name));
   return axes;
 }
 
 Result<int64_t> normal_axis(const ImportContext& c, int64_t axis, int64_t rank) {
-  if (axis < -rank || axis >= rank) return c.error(fmt::format("expected an axis in [{}, {}), found {}", -rank, rank, axis));
+  if (axis < -rank || axis >= rank)
+    return c.error(fmt::format("expected an axis in [{}, {}), found {}", -rank, rank, axis));
   return axis < 0 ? axis + rank : axis;
 }
 
@@ -76,17 +79,20 @@ Status emit_one(ImportContext& c, const OpDef& op, AttrsPtr attrs, std::vector<V
 
 Status refuse_strings(const InferContext& c, size_t i) {
   if (c.dtype(i) != DType::kString) return {};
-  return unsupported("{}: input {} holds strings, which no kernel takes", const_cast<InferContext&>(c).node().label(), i);
+  return unsupported("{}: input {} holds strings, which no kernel takes", const_cast<InferContext&>(c).node().label(),
+                     i);
 }
 
 Result<Dim> as_size(const InferContext& c, const Expr& e, std::string_view what) {
-  if (e.is_const() && e.int_value() < 0) return c.error(fmt::format("{} is {}, a size is at least 0", what, e.int_value()));
+  if (e.is_const() && e.int_value() < 0)
+    return c.error(fmt::format("{} is {}, a size is at least 0", what, e.int_value()));
   return e.lo() < 0 ? max(e, 0) : e;
 }
 
 Result<Dim> same_size(const InferContext& c, const Dim& a, const Dim& b, std::string_view what) {
   if (a == b) return a;
-  if (a.is_const() && b.is_const()) return c.error(fmt::format("{}: sizes {} and {} should be equal", what, a.str(), b.str()));
+  if (a.is_const() && b.is_const())
+    return c.error(fmt::format("{}: sizes {} and {} should be equal", what, a.str(), b.str()));
   return b.is_const() ? b : a;
 }
 

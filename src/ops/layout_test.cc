@@ -27,8 +27,12 @@ class Inference : public ::testing::Test {
   Dim k0 = Dim(g.declare_symbol({"k0", 0, 8732, true}));
   int names = 0;
 
-  Value* input(Shape shape, DType type = DType::kFloat32) { return g.add_input(fmt::format("x{}", names++), type, std::move(shape)); }
-  Value* ints(std::vector<int64_t> v) { return g.add_constant(Tensor::of<int64_t>({static_cast<int64_t>(v.size())}, std::span<const int64_t>(v))); }
+  Value* input(Shape shape, DType type = DType::kFloat32) {
+    return g.add_input(fmt::format("x{}", names++), type, std::move(shape));
+  }
+  Value* ints(std::vector<int64_t> v) {
+    return g.add_constant(Tensor::of<int64_t>({static_cast<int64_t>(v.size())}, std::span<const int64_t>(v)));
+  }
   Value* scalar(int64_t v) { return g.add_constant(Tensor::scalar(v)); }
   // An int64 vector of which these elements are known.
   Value* known(std::vector<std::optional<Expr>> elements) {
@@ -59,7 +63,9 @@ class Inference : public ::testing::Test {
   Value* shape_of(Value* x) { return op(op_Shape, ShapeAttrs{}, {x}); }
   Value* pick(Value* x, int64_t i) { return op(op_Gather, AxisAttrs{}, {x, scalar(i)}); }
   Value* unsqueeze(Value* x) { return op(op_Unsqueeze, AxesAttrs{{0}}, {x}); }
-  Value* concat(std::vector<Value*> parts, int64_t axis = 0) { return op(op_Concat, AxisAttrs{axis}, std::move(parts)); }
+  Value* concat(std::vector<Value*> parts, int64_t axis = 0) {
+    return op(op_Concat, AxisAttrs{axis}, std::move(parts));
+  }
   Value* cast_to(Value* x, DType type) { return op(op_Cast, CastAttrs{.to = type}, {x}); }
   static std::string elements(const Value* v) {
     std::string s;
@@ -82,7 +88,9 @@ TEST_F(Inference, ExpandWithTargetsThatMayBeMinusOne) {
   // expand(n, -1, 4): where(target == -1, ones, target)
   Value* x = input({n, 1, 4});
   Value* target = concat({unsqueeze(pick(shape_of(x), 0)), ints({8732}), ints({4})});
-  Value* minus = op(op_Mul, nullptr, {op(op_ConstantOfShape, ConstantOfShapeAttrs{Tensor::of<int64_t>({1}, {1})}, {shape_of(target)}), scalar(-1)});
+  Value* minus =
+      op(op_Mul, nullptr,
+         {op(op_ConstantOfShape, ConstantOfShapeAttrs{Tensor::of<int64_t>({1}, {1})}, {shape_of(target)}), scalar(-1)});
   Value* ones = op(op_ConstantOfShape, ConstantOfShapeAttrs{Tensor::of<int64_t>({1}, {1})}, {ints({3})});
   Value* chosen = op(op_Where, nullptr, {op(op_Equal, nullptr, {target, minus}), ones, target});
   EXPECT_EQ(elements(chosen), "n,8732,4");
@@ -101,13 +109,15 @@ TEST_F(Inference, ExpandOfUnknownTargets) {
 TEST_F(Inference, DataDependentSizesPassThrough) {
   Value* x = input({3, k0});
   EXPECT_EQ(shape(op(op_Transpose, TransposeAttrs{{1, 0}}, {x})), "[k0,3]");
-  EXPECT_EQ(shape(op(op_GatherND, GatherNDAttrs{}, {input({n, 8732, 81, 4}), input({k0, 3}, DType::kInt64)})), "[k0,4]");
+  EXPECT_EQ(shape(op(op_GatherND, GatherNDAttrs{}, {input({n, 8732, 81, 4}), input({k0, 3}, DType::kInt64)})),
+            "[k0,4]");
   EXPECT_EQ(shape(op(op_GatherND, GatherNDAttrs{1}, {input({n, 7, 4}), input({n, k0, 1}, DType::kInt64)})), "[n,k0,4]");
   EXPECT_EQ(shape(op(op_GatherElements, AxisAttrs{1}, {input({n, 8732}), input({n, 200}, DType::kInt64)})), "[n,200]");
   EXPECT_EQ(shape(concat({input({k0, 4}), input({300, 4}), input({n, 4})})), "[k0 + n + 300,4]");
   EXPECT_EQ(shape(op(op_Reshape, ReshapeAttrs{}, {x, ints({-1})})), "[3*k0]");
   EXPECT_EQ(shape(op(op_Squeeze, AxesAttrs{{1}}, {input({k0, 1})})), "[k0]");
-  EXPECT_EQ(shape(op(op_ScatterND, ScatterNDAttrs{}, {input({n, 4}), input({n, 2, 2}, DType::kInt64), input({n, 2})})), "[n,4]");
+  EXPECT_EQ(shape(op(op_ScatterND, ScatterNDAttrs{}, {input({n, 4}), input({n, 2, 2}, DType::kInt64), input({n, 2})})),
+            "[n,4]");
 }
 
 TEST_F(Inference, TopKTakesASymbolicCount) {
@@ -152,7 +162,8 @@ TEST_F(Inference, CastsRoundAndStayKnown) {
   auto at_9 = evaluate(*(*back->known)[0], [](const Symbol&) { return std::optional<int64_t>(9); });
   EXPECT_EQ(*at_9, 4);
   EXPECT_EQ(elements(cast_to(known({n, k0}), DType::kInt32)), "n,k0");
-  EXPECT_EQ(elements(cast_to(known({n * Dim(4'000'000), 5'000'000'000}), DType::kInt32)), "?,705032704");  // may wrap; wraps
+  EXPECT_EQ(elements(cast_to(known({n * Dim(4'000'000), 5'000'000'000}), DType::kInt32)),
+            "?,705032704");  // may wrap; wraps
   EXPECT_EQ(elements(cast_to(known({Dim(0), n}), DType::kBool)), "false,true");
   EXPECT_EQ(elements(cast_to(known({n}), DType::kFloat16)), "?");
 }
@@ -173,7 +184,9 @@ TEST_F(Inference, MovementOfKnownElements) {
   EXPECT_EQ(elements(op(op_Slice, nullptr, {v, ints({-1}), ints({INT64_MIN}), ints({0}), ints({-1})})), "k0,?,h,n");
   EXPECT_EQ(elements(op(op_Slice, nullptr, {v, ints({1}), ints({INT64_MAX})})), "h,?,k0");
   EXPECT_EQ(elements(op(op_Gather, AxisAttrs{}, {v, ints({-1, 0})})), "k0,n");
-  EXPECT_EQ(elements(op(op_ScatterND, ScatterNDAttrs{}, {v, g.add_constant(Tensor::of<int64_t>({2, 1}, {0, -2})), known({7, h})})), "7,h,h,k0");
+  EXPECT_EQ(elements(op(op_ScatterND, ScatterNDAttrs{},
+                        {v, g.add_constant(Tensor::of<int64_t>({2, 1}, {0, -2})), known({7, h})})),
+            "7,h,h,k0");
   EXPECT_EQ(elements(op(op_ScatterElements, ScatterElementsAttrs{}, {v, ints({2}), known({8})})), "n,h,8,k0");
   EXPECT_EQ(elements(op(op_Pad, PadAttrs{PadMode::kConstant, {0}}, {v, ints({1, -2})})), "0,n,h");
   EXPECT_EQ(elements(op(op_GatherElements, AxisAttrs{}, {v, ints({3, 1})})), "k0,h");
@@ -221,18 +234,27 @@ TEST_F(Inference, SlicesAreExactForEveryBinding) {
     int64_t lo, hi;
   };
   for (const Range size_range : {Range{0, 4}, {1, 4}, {3, 3}})
-    for (const Range start_range : {Range{-6, 6}, {0, 6}, {-6, -1}, {-1, -1}, {2, 2}, {INT64_MIN, INT64_MIN}, {INT64_MAX, INT64_MAX}})
-      for (const Range end_range : {Range{-6, 6}, {0, 6}, {-6, -1}, {1, 1}, {INT64_MIN, INT64_MIN}, {INT64_MAX, INT64_MAX}})
-        for (const int64_t step : {int64_t{1}, int64_t{2}, int64_t{3}, int64_t{-1}, int64_t{-2}, INT64_MAX, INT64_MIN}) {
-          auto make = [&](const char* name, Range r) { return r.lo == r.hi ? Expr(r.lo) : Expr(g.declare_symbol({name, r.lo, r.hi, false})); };
+    for (const Range start_range :
+         {Range{-6, 6}, {0, 6}, {-6, -1}, {-1, -1}, {2, 2}, {INT64_MIN, INT64_MIN}, {INT64_MAX, INT64_MAX}})
+      for (const Range end_range :
+           {Range{-6, 6}, {0, 6}, {-6, -1}, {1, 1}, {INT64_MIN, INT64_MIN}, {INT64_MAX, INT64_MAX}})
+        for (const int64_t step :
+             {int64_t{1}, int64_t{2}, int64_t{3}, int64_t{-1}, int64_t{-2}, INT64_MAX, INT64_MIN}) {
+          auto make = [&](const char* name, Range r) {
+            return r.lo == r.hi ? Expr(r.lo) : Expr(g.declare_symbol({name, r.lo, r.hi, false}));
+          };
           const Expr size = make("d", size_range), start = make("s", start_range), end = make("e", end_range);
-          const Dim inferred = op(op_Slice, nullptr, {input({size}), known({start}), known({end}), ints({0}), ints({step})})->shape[0];
+          const Dim inferred =
+              op(op_Slice, nullptr, {input({size}), known({start}), known({end}), ints({0}), ints({step})})->shape[0];
           for (int64_t d = size_range.lo; d <= size_range.hi; ++d)
             for (int64_t s = start_range.lo;; ++s) {
               for (int64_t e = end_range.lo;; ++e) {
-                auto r = evaluate(inferred, [&](const Symbol& symbol) { return std::optional(symbol.name == "d" ? d : symbol.name == "s" ? s : e); });
+                auto r = evaluate(inferred, [&](const Symbol& symbol) {
+                  return std::optional(symbol.name == "d" ? d : symbol.name == "s" ? s : e);
+                });
                 ASSERT_TRUE(r.ok()) << r.status().message();
-                ASSERT_EQ(*r, slice_length(slice_start(s, step, d), e, step, d)) << inferred.str() << " at size " << d << ", " << s << ":" << e << ":" << step;
+                ASSERT_EQ(*r, slice_length(slice_start(s, step, d), e, step, d))
+                    << inferred.str() << " at size " << d << ", " << s << ":" << e << ":" << step;
                 ASSERT_GE(*r, inferred.lo());
                 ASSERT_LE(*r, inferred.hi());
                 if (e == end_range.hi) break;

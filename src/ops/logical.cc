@@ -5,13 +5,16 @@ namespace fovea::core {
 namespace {
 
 Status infer_and(InferContext& c) {
-  return infer_broadcast(c, TypeRule::kBool, DType::kBool, [](const Expr& a, const Expr& b) { return std::optional(logical_and(a, b)); });
+  return infer_broadcast(c, TypeRule::kBool, DType::kBool,
+                         [](const Expr& a, const Expr& b) { return std::optional(logical_and(a, b)); });
 }
 Status infer_or(InferContext& c) {
-  return infer_broadcast(c, TypeRule::kBool, DType::kBool, [](const Expr& a, const Expr& b) { return std::optional(logical_or(a, b)); });
+  return infer_broadcast(c, TypeRule::kBool, DType::kBool,
+                         [](const Expr& a, const Expr& b) { return std::optional(logical_or(a, b)); });
 }
 Status infer_xor(InferContext& c) {
-  return infer_broadcast(c, TypeRule::kBool, DType::kBool, [](const Expr& a, const Expr& b) { return std::optional(logical_not(equal(a, b))); });
+  return infer_broadcast(c, TypeRule::kBool, DType::kBool,
+                         [](const Expr& a, const Expr& b) { return std::optional(logical_not(equal(a, b))); });
 }
 Status infer_not(InferContext& c) { return infer_unary(c, TypeRule::kBool, logical_not); }
 

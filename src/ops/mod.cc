@@ -18,7 +18,8 @@ std::optional<Expr> propagate_trunc(const Expr& a, const Expr& b) {
 }
 
 Status infer(InferContext& c) {
-  return infer_broadcast(c, TypeRule::kNumeric, DType::kUndefined, c.attrs<ModAttrs>().fmod ? propagate_trunc : propagate_floor);
+  return infer_broadcast(c, TypeRule::kNumeric, DType::kUndefined,
+                         c.attrs<ModAttrs>().fmod ? propagate_trunc : propagate_floor);
 }
 
 }  // namespace

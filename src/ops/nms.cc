@@ -27,25 +27,34 @@
 //   detections         image after image without gaps, best first
 // In padded and detections the class is the score column, or where scores are [B,N] and the input group is given, that
 // number, as with torchvision's batched_nms; class_offset is added. With candidates = argmax, classes_per_box = m gives
-// each box kept m rows, with its m best classes whatever their scores; max_total still counts boxes (TFLite's fast form).
+// each box kept m rows, with its m best classes whatever their scores; max_total still counts boxes (TFLite's fast
+// form).
 //
 // How the frameworks' conventions are written:
 //   ONNX NonMaxSuppression 10, 11   any_diagonal or centre; per_class; gt, gt; max_per_group, 0 where absent; indices.
-//                                   Without a score threshold: ge -inf. (ONNX Runtime: core/providers/cpu/object_detection)
+//                                   Without a score threshold: ge -inf. (ONNX Runtime:
+//                                   core/providers/cpu/object_detection)
 //   torchvision nms, batched_nms    xyxy; group none or explicit; iou gt; indices_by_score
-//   TensorFlow V3, V4, V5           any_diagonal; one class; gt, gt; max_per_group; V5: soft_sigma, scores; V4: padded, its
-//                                   indices and count. CombinedNonMaxSuppression: per_class, max_total, clip, padded with
-//                                   zeros (tensorflow/core/kernels/image/non_max_suppression_op.cc)
-//   TFLite DetectionPostprocess     yxyx from DecodeBoxes; score ge, iou gt; background 0, class_offset -1; fast: argmax,
-//                                   group none, classes_per_box; regular: per_class, max_per_group = detections_per_class;
-//                                   max_total = max_detections (tensorflow/lite/kernels/detection_postprocess.cc)
-//   MXNet MultiBoxDetection         xyxy from DecodeBoxes; argmax, background 0, class_offset -1; ge, ge; pre_top_k of the
-//                                   image; group class, or none with force_suppress; padded with -1. MXNet leaves the rows
-//                                   of suppressed boxes in place with class -1; here rows are compacted. Its thresholds
-//                                   outside of (0, 1] mean iou_threshold = 2 (src/operator/contrib/multibox_detection.cc)
-//   TensorRT batchedNMS             xyxy; per_class; score gt, iou gt; background; pre_top_k = topK; max_total = keepTopK;
+//   TensorFlow V3, V4, V5           any_diagonal; one class; gt, gt; max_per_group; V5: soft_sigma, scores; V4: padded,
+//   its
+//                                   indices and count. CombinedNonMaxSuppression: per_class, max_total, clip, padded
+//                                   with zeros (tensorflow/core/kernels/image/non_max_suppression_op.cc)
+//   TFLite DetectionPostprocess     yxyx from DecodeBoxes; score ge, iou gt; background 0, class_offset -1; fast:
+//   argmax,
+//                                   group none, classes_per_box; regular: per_class, max_per_group =
+//                                   detections_per_class; max_total = max_detections
+//                                   (tensorflow/lite/kernels/detection_postprocess.cc)
+//   MXNet MultiBoxDetection         xyxy from DecodeBoxes; argmax, background 0, class_offset -1; ge, ge; pre_top_k of
+//   the
+//                                   image; group class, or none with force_suppress; padded with -1. MXNet leaves the
+//                                   rows of suppressed boxes in place with class -1; here rows are compacted. Its
+//                                   thresholds outside of (0, 1] mean iou_threshold = 2
+//                                   (src/operator/contrib/multibox_detection.cc)
+//   TensorRT batchedNMS             xyxy; per_class; score gt, iou gt; background; pre_top_k = topK; max_total =
+//   keepTopK;
 //                                   iou_offset = 1 unless normalised; clip; padded with zeros
-//   TensorRT EfficientNMS           xyxy or centre; score gt, iou ge; pre_top_k of the image; max_total; group none where
+//   TensorRT EfficientNMS           xyxy or centre; score gt, iou ge; pre_top_k of the image; max_total; group none
+//   where
 //                                   class_agnostic; padded with zeros
 #include "ops/nms.h"
 
@@ -68,7 +77,8 @@ Status check_boxes(InferContext& c) {
   if (c.rank(0) != 3 && c.rank(0) != 4)
     return c.error(fmt::format("boxes: expected [B,N,4] or [B,N,Q,4], found {}", to_string(c.shape(0))));
   const Dim& last = c.shape(0).back();
-  if (last.is_const() && !last.is_const(4)) return c.error(fmt::format("boxes: expected 4 numbers each, found {}", to_string(c.shape(0))));
+  if (last.is_const() && !last.is_const(4))
+    return c.error(fmt::format("boxes: expected 4 numbers each, found {}", to_string(c.shape(0))));
   return {};
 }
 
@@ -77,7 +87,8 @@ bool differ(const Dim& a, const Dim& b) { return a.is_const() && b.is_const() &&
 Result<Extents> check_scores(InferContext& c) {
   FOVEA_TRY(c.expect_dtype(1, is_float(c.dtype(1)), "a floating-point type"));
   const Shape &boxes = c.shape(0), &scores = c.shape(1);
-  if (scores.size() != 2 && scores.size() != 3) return c.error(fmt::format("scores: expected [B,N] or [B,N,C], found {}", to_string(scores)));
+  if (scores.size() != 2 && scores.size() != 3)
+    return c.error(fmt::format("scores: expected [B,N] or [B,N,C], found {}", to_string(scores)));
   const Dim classes = scores.size() == 3 ? scores[2] : Dim(1);
   const bool per_class_boxes = boxes.size() == 4 && !boxes[2].is_const(1);
   if (differ(boxes[0], scores[0]) || differ(boxes[1], scores[1]) || (per_class_boxes && differ(boxes[2], classes)))
@@ -92,30 +103,37 @@ Status check_group(InferContext& c, const Extents& e) {
   FOVEA_TRY(c.expect_dtype(2, is_integer(c.dtype(2)), "an integer type"));
   FOVEA_TRY(c.expect_rank(2, 2));
   if (differ(c.shape(2)[0], e.images) || differ(c.shape(2)[1], e.boxes))
-    return c.error(fmt::format("group: expected [{},{}], found {}", e.images.str(), e.boxes.str(), to_string(c.shape(2))));
+    return c.error(
+        fmt::format("group: expected [{},{}], found {}", e.images.str(), e.boxes.str(), to_string(c.shape(2))));
   return {};
 }
 
 Status check_scalar(InferContext& c, size_t i, bool integer) {
   if (!c.has(i)) return {};
-  FOVEA_TRY(c.expect_dtype(i, integer ? is_integer(c.dtype(i)) : is_float(c.dtype(i)), integer ? "an integer type" : "a floating-point type"));
+  FOVEA_TRY(c.expect_dtype(i, integer ? is_integer(c.dtype(i)) : is_float(c.dtype(i)),
+                           integer ? "an integer type" : "a floating-point type"));
   Dim count = product(c.shape(i));
-  return count.is_const() && !count.is_const(1) ? c.error(fmt::format("input {}: expected one number, found {}", i, to_string(c.shape(i)))) : Status();
+  return count.is_const() && !count.is_const(1)
+             ? c.error(fmt::format("input {}: expected one number, found {}", i, to_string(c.shape(i))))
+             : Status();
 }
 
 Status check_attributes(InferContext& c, const Extents& e) {
   const NmsAttrs& a = c.attrs<NmsAttrs>();
   if (a.top_m < 1) return c.error(fmt::format("top_m: expected at least 1, found {}", a.top_m));
-  if (a.iou_offset != 0 && a.iou_offset != 1) return c.error(fmt::format("iou_offset: expected 0 or 1, found {}", a.iou_offset));
+  if (a.iou_offset != 0 && a.iou_offset != 1)
+    return c.error(fmt::format("iou_offset: expected 0 or 1, found {}", a.iou_offset));
   if (std::isnan(a.iou_threshold) || std::isnan(a.score_threshold)) return c.error("a threshold is NaN");
   if (!(a.soft_sigma >= 0)) return c.error(fmt::format("soft_sigma: expected 0 or more, found {}", a.soft_sigma));
-  if (a.classes_per_box < 1) return c.error(fmt::format("classes_per_box: expected at least 1, found {}", a.classes_per_box));
+  if (a.classes_per_box < 1)
+    return c.error(fmt::format("classes_per_box: expected at least 1, found {}", a.classes_per_box));
   const bool rows = a.output == NmsOutput::kPadded || a.output == NmsOutput::kDetections;
   if (a.classes_per_box > 1 && (a.candidates != NmsCandidates::kArgmax || !rows))
     return c.error("classes_per_box needs candidates = argmax and output padded or detections");
   const bool corners = a.box_form != NmsBoxForm::kCentre && a.box_form != NmsBoxForm::kXywh;
   if (a.clip && !corners) return c.error("clip needs boxes given by their corners");
-  if (a.output == NmsOutput::kPadded && a.max_total > kMaxPadded) return c.error(fmt::format("max_total: expected at most {}, found {}", kMaxPadded, a.max_total));
+  if (a.output == NmsOutput::kPadded && a.max_total > kMaxPadded)
+    return c.error(fmt::format("max_total: expected at most {}, found {}", kMaxPadded, a.max_total));
   if (a.output == NmsOutput::kIndicesByScore && !e.images.is_const(1))
     return c.error(fmt::format("indices_by_score is of one image, found boxes {}", to_string(c.shape(0))));
   return {};
@@ -201,8 +219,10 @@ Status infer(InferContext& c) {
   FOVEA_TRY(check_scalar(c, nms_input::kIouThreshold, false));
   FOVEA_TRY(check_scalar(c, nms_input::kScoreThreshold, false));
   FOVEA_TRY(check_attributes(c, extents));
-  const bool indices = c.attrs<NmsAttrs>().output == NmsOutput::kIndices || c.attrs<NmsAttrs>().output == NmsOutput::kIndicesByScore;
-  if (indices && c.output_count() > 2) return c.error(fmt::format("output = indices has 2 outputs at most, found {}", c.output_count()));
+  const bool indices =
+      c.attrs<NmsAttrs>().output == NmsOutput::kIndices || c.attrs<NmsAttrs>().output == NmsOutput::kIndicesByScore;
+  if (indices && c.output_count() > 2)
+    return c.error(fmt::format("output = indices has 2 outputs at most, found {}", c.output_count()));
   set_outputs(c, extents);
   return {};
 }
@@ -226,7 +246,13 @@ std::span<const std::string_view> enum_names(NmsOutput) { return kOutputs; }
 std::span<const std::string_view> enum_names(NmsFill) { return kFills; }
 
 const OpDef op_Nms = {
-    .info = {.name = "Nms", .min_inputs = 2, .max_inputs = 6, .min_outputs = 1, .max_outputs = 5, .attrs = attrs_codec<NmsAttrs>(), .infer = infer},
+    .info = {.name = "Nms",
+             .min_inputs = 2,
+             .max_inputs = 6,
+             .min_outputs = 1,
+             .max_outputs = 5,
+             .attrs = attrs_codec<NmsAttrs>(),
+             .infer = infer},
 };
 
 }  // namespace fovea::core

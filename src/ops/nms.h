@@ -39,23 +39,23 @@ std::span<const std::string_view> enum_names(NmsFill);
 struct NmsAttrs {
   NmsBoxForm box_form = NmsBoxForm::kXyxy;
   NmsCandidates candidates = NmsCandidates::kPerClass;
-  int64_t top_m = 1;           // candidates = top_m: how many classes of each box
-  int64_t background = -1;     // the score column that is no class; outside of [0, C): none
+  int64_t top_m = 1;        // candidates = top_m: how many classes of each box
+  int64_t background = -1;  // the score column that is no class; outside of [0, C): none
   NmsGroup group = NmsGroup::kClass;
   double score_threshold = -std::numeric_limits<double>::infinity();
   NmsCompare score_compare = NmsCompare::kGreaterEqual;
-  int64_t pre_top_k = -1;      // candidates that take part, the best ones, of each ...
+  int64_t pre_top_k = -1;  // candidates that take part, the best ones, of each ...
   NmsScope pre_top_k_of = NmsScope::kGroup;
   double iou_threshold = 1;
   NmsCompare iou_compare = NmsCompare::kGreater;
-  int64_t iou_offset = 0;      // 1: coordinates are pixel indices, a side is x1 - x0 + 1
-  double soft_sigma = 0;       // above 0: overlap lowers scores instead of removing boxes
+  int64_t iou_offset = 0;  // 1: coordinates are pixel indices, a side is x1 - x0 + 1
+  double soft_sigma = 0;   // above 0: overlap lowers scores instead of removing boxes
   int64_t max_per_group = -1;
-  int64_t max_total = -1;      // of an image
+  int64_t max_total = -1;  // of an image
   NmsOutput output = NmsOutput::kIndices;
-  int64_t classes_per_box = 1; // padded, detections: rows of each box kept, its best classes
-  int64_t class_offset = 0;    // padded, detections: added to the classes
-  bool clip = false;           // padded, detections: coordinates to 0..1
+  int64_t classes_per_box = 1;    // padded, detections: rows of each box kept, its best classes
+  int64_t class_offset = 0;       // padded, detections: added to the classes
+  bool clip = false;              // padded, detections: coordinates to 0..1
   NmsFill fill = NmsFill::kZero;  // padded: what stands behind the last detection
 
   static void fields(auto& self, auto&& field) {

@@ -1,5 +1,5 @@
-// ONNX's NonMaxSuppression (10, 11) becomes Nms, as ONNX Runtime runs it: scores [B,C,N] are transposed, constant limits
-// become attributes, and what is absent means: no boxes at all (max_output_boxes_per_class), IoU 0, any score.
+// ONNX's NonMaxSuppression (10, 11) becomes Nms, as ONNX Runtime runs it: scores [B,C,N] are transposed, constant
+// limits become attributes, and what is absent means: no boxes at all (max_output_boxes_per_class), IoU 0, any score.
 #include <algorithm>
 
 #include "ops/nms.h"
@@ -26,7 +26,8 @@ Result<std::optional<double>> constant_number(ImportContext& c, size_t i) {
   const TensorPtr tensor = value.constant;
   if (!tensor) return std::optional<double>();
   const std::vector<double> values = tensor->to_doubles();
-  if (values.size() != 1) return c.error(fmt::format("input {}: expected one number, found {} elements", i, tensor->count()));
+  if (values.size() != 1)
+    return c.error(fmt::format("input {}: expected one number, found {} elements", i, tensor->count()));
   return std::optional(values[0]);
 }
 
@@ -47,7 +48,8 @@ Status import(ImportContext& c) {
     if (name != "center_point_box") return c.unsupported(fmt::format("attribute '{}' is not known to fovea", name));
   if (!c.input(kBoxes) || !c.input(kScores)) return c.error("boxes and scores are needed");
   for (size_t i : {kBoxes, kScores})
-    if (c.input(i)->shape.size() != 3) return c.error(fmt::format("input {}: expected rank 3, found {}", i, to_string(c.input(i)->shape)));
+    if (c.input(i)->shape.size() != 3)
+      return c.error(fmt::format("input {}: expected rank 3, found {}", i, to_string(c.input(i)->shape)));
 
   a.box_form = centre ? NmsBoxForm::kCentre : NmsBoxForm::kAnyDiagonal;
   a.iou_threshold = 0;
@@ -57,12 +59,15 @@ Status import(ImportContext& c) {
   FOVEA_TRY(read_limit(c, kIouThreshold, a.iou_threshold, iou_threshold));
   FOVEA_TRY(read_limit(c, kScoreThreshold, a.score_threshold, score_threshold));
   // INT64_MAX, as exporters write it for "all", is no limit.
-  a.max_per_group = max_output >= static_cast<double>(kUnbounded) ? -1 : static_cast<int64_t>(std::max(max_output, 0.0));
-  if (!(a.iou_threshold >= 0 && a.iou_threshold <= 1)) return c.error(fmt::format("iou_threshold: expected 0 to 1, found {}", a.iou_threshold));
+  a.max_per_group =
+      max_output >= static_cast<double>(kUnbounded) ? -1 : static_cast<int64_t>(std::max(max_output, 0.0));
+  if (!(a.iou_threshold >= 0 && a.iou_threshold <= 1))
+    return c.error(fmt::format("iou_threshold: expected 0 to 1, found {}", a.iou_threshold));
   a.score_compare = c.input(kScoreThreshold) ? NmsCompare::kGreater : NmsCompare::kGreaterEqual;
 
   FOVEA_TRY_SET(Value * scores, transpose_scores(c));
-  FOVEA_TRY_SET(Node * node, c.emit(op_Nms, make_attrs(a), {c.input(kBoxes), scores, nullptr, group_limit, iou_threshold, score_threshold}));
+  FOVEA_TRY_SET(Node * node, c.emit(op_Nms, make_attrs(a),
+                                    {c.input(kBoxes), scores, nullptr, group_limit, iou_threshold, score_threshold}));
   c.set_output(0, node->output());
   return {};
 }

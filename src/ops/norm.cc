@@ -1,5 +1,5 @@
-// Normalisations: with given statistics (BatchNormalization), over each channel (InstanceNormalization), group of channels
-// (GroupNormalization) or trailing axes (LayerNormalization), over neighbouring channels (LRN), by a norm
+// Normalisations: with given statistics (BatchNormalization), over each channel (InstanceNormalization), group of
+// channels (GroupNormalization) or trailing axes (LayerNormalization), over neighbouring channels (LRN), by a norm
 // (LpNormalization).
 #include "ops/norm.h"
 
@@ -54,7 +54,8 @@ Status infer_layer(InferContext& c) {
     if (!c.has(i)) continue;
     const Shape shapes[] = {x, c.shape(i)};
     if (c.rank(i) > c.rank(0) || !broadcast_shapes(shapes).ok())
-      return c.error(fmt::format("input {} of shape {} cannot be broadcast to {}", i, to_string(c.shape(i)), to_string(x)));
+      return c.error(
+          fmt::format("input {} of shape {} cannot be broadcast to {}", i, to_string(c.shape(i)), to_string(x)));
   }
   Shape statistics = x;
   for (size_t i = static_cast<size_t>(axis); i < statistics.size(); ++i) statistics[i] = 1;
@@ -74,22 +75,26 @@ Status infer_lp(InferContext& c) {
 }
 
 Status infer_lrn(InferContext& c) {
-  if (const int64_t size = c.attrs<LrnAttrs>().size; size < 1) return c.error(fmt::format("attribute 'size': expected at least 1, found {}", size));
+  if (const int64_t size = c.attrs<LrnAttrs>().size; size < 1)
+    return c.error(fmt::format("attribute 'size': expected at least 1, found {}", size));
   return infer_channels(c);
 }
 
 Status import_batch(ImportContext& c) {
   FOVEA_TRY_SET(EpsilonAttrs attrs, c.read<EpsilonAttrs>({"momentum", "training_mode"}));
-  if (c.int_attr("training_mode", 0) != 0) return c.unsupported("training_mode is set: fovea runs trained networks; export the model in evaluation mode");
+  if (c.int_attr("training_mode", 0) != 0)
+    return c.unsupported("training_mode is set: fovea runs trained networks; export the model in evaluation mode");
   for (size_t i = 1; i < c.output_count(); ++i)
-    if (c.wants(i)) return c.unsupported(fmt::format("output {} is a statistic of training; export the model in evaluation mode", i));
+    if (c.wants(i))
+      return c.unsupported(fmt::format("output {} is a statistic of training; export the model in evaluation mode", i));
   return emit_one(c, op_BatchNormalization, make_attrs(attrs), c.node().inputs);
 }
 
 Status import_layer(ImportContext& c) {
   FOVEA_TRY_SET(LayerNormAttrs attrs, c.read<LayerNormAttrs>({"stash_type"}));
   if (!c.input(0)) return c.error("input 0 is missing");
-  if (c.output_count() > 1 && c.int_attr("stash_type", 1) != 1) return c.unsupported("statistics in another type than float32");
+  if (c.output_count() > 1 && c.int_attr("stash_type", 1) != 1)
+    return c.unsupported("statistics in another type than float32");
   FOVEA_TRY_SET(attrs.axis, normal_axis(c, attrs.axis, static_cast<int64_t>(c.input(0)->shape.size())));
   FOVEA_TRY_SET(Node * node, c.emit(make_attrs(attrs), c.node().inputs, static_cast<int>(c.output_count())));
   for (size_t i = 0; i < c.output_count(); ++i) c.set_output(i, node->outputs[i]);
@@ -114,7 +119,8 @@ Status import_group(ImportContext& c) {
   for (size_t i = 0; i < 3; ++i)
     if (!c.input(i)) return c.error(fmt::format("input {} is missing", i));
   const Shape& x = c.input(0)->shape;
-  if (x.size() < 2 || !x[1].is_const()) return c.unsupported(fmt::format("input {} without a known number of channels", to_string(x)));
+  if (x.size() < 2 || !x[1].is_const())
+    return c.unsupported(fmt::format("input {} without a known number of channels", to_string(x)));
   const int64_t channels = x[1].int_value(), groups = attrs.num_groups;
   if (groups < 1 || channels < 1 || channels % groups != 0 || channels > (int64_t{1} << 24))
     return c.error(fmt::format("{} channels cannot be split into {} groups", channels, groups));
@@ -133,17 +139,29 @@ Status import_lp(ImportContext& c) {
 }  // namespace
 
 const OpDef op_BatchNormalization = {
-    .info = {.name = "BatchNormalization", .min_inputs = 5, .max_inputs = 5, .attrs = attrs_codec<EpsilonAttrs>(), .infer = infer_channels},
+    .info = {.name = "BatchNormalization",
+             .min_inputs = 5,
+             .max_inputs = 5,
+             .attrs = attrs_codec<EpsilonAttrs>(),
+             .infer = infer_channels},
     .onnx = {"BatchNormalization"},
     .import = import_batch,
 };
 const OpDef op_GroupNormalization = {
-    .info = {.name = "GroupNormalization", .min_inputs = 3, .max_inputs = 3, .attrs = attrs_codec<GroupNormAttrs>(), .infer = infer_group},
+    .info = {.name = "GroupNormalization",
+             .min_inputs = 3,
+             .max_inputs = 3,
+             .attrs = attrs_codec<GroupNormAttrs>(),
+             .infer = infer_group},
     .onnx = {"GroupNormalization"},
     .import = import_group,
 };
 const OpDef op_InstanceNormalization = {
-    .info = {.name = "InstanceNormalization", .min_inputs = 3, .max_inputs = 3, .attrs = attrs_codec<EpsilonAttrs>(), .infer = infer_channels},
+    .info = {.name = "InstanceNormalization",
+             .min_inputs = 3,
+             .max_inputs = 3,
+             .attrs = attrs_codec<EpsilonAttrs>(),
+             .infer = infer_channels},
     .onnx = {"InstanceNormalization"},
     .import = import_as_is<EpsilonAttrs>,
 };
@@ -153,7 +171,12 @@ const OpDef op_LRN = {
     .import = import_as_is<LrnAttrs>,
 };
 const OpDef op_LayerNormalization = {
-    .info = {.name = "LayerNormalization", .min_inputs = 2, .max_inputs = 3, .max_outputs = 3, .attrs = attrs_codec<LayerNormAttrs>(), .infer = infer_layer},
+    .info = {.name = "LayerNormalization",
+             .min_inputs = 2,
+             .max_inputs = 3,
+             .max_outputs = 3,
+             .attrs = attrs_codec<LayerNormAttrs>(),
+             .infer = infer_layer},
     .onnx = {"LayerNormalization"},
     .import = import_layer,
 };

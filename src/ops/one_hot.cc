@@ -11,7 +11,8 @@ Status infer(InferContext& c) {
   FOVEA_TRY(c.expect_dtype(0, c.dtype(0) == DType::kInt64, "int64"));
   FOVEA_TRY(c.expect_dtype(1, c.dtype(1) == DType::kInt64, "int64"));
   FOVEA_TRY(refuse_strings(c, 2));
-  if (!product(c.shape(1)).is_const(1)) return c.error(fmt::format("depth: expected one number, found shape {}", to_string(c.shape(1))));
+  if (!product(c.shape(1)).is_const(1))
+    return c.error(fmt::format("depth: expected one number, found shape {}", to_string(c.shape(1))));
   FOVEA_TRY(c.expect_rank(2, 1));
   FOVEA_TRY(same_size(c, c.shape(2)[0], 2, "number of values").status());
   FOVEA_TRY_SET(const int64_t axis, c.axis(c.attrs<AxisAttrs>().axis, c.rank(0) + 1));
@@ -48,7 +49,12 @@ Status import(ImportContext& c) {
 }  // namespace
 
 const OpDef op_OneHot = {
-    .info = {.name = "OneHot", .min_inputs = 3, .max_inputs = 3, .attrs = attrs_codec<AxisAttrs>(), .infer = infer, .reads_values = true},
+    .info = {.name = "OneHot",
+             .min_inputs = 3,
+             .max_inputs = 3,
+             .attrs = attrs_codec<AxisAttrs>(),
+             .infer = infer,
+             .reads_values = true},
     .onnx = {"OneHot"},
     .import = import,
 };

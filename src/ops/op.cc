@@ -29,7 +29,8 @@ size_t edit_distance(std::string_view a, std::string_view b) {
         continue;
       }
       d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
     }
   return d[a.size()][b.size()];
 }
@@ -78,7 +79,8 @@ const AttrValue* ImportContext::find(std::string_view name) const {
 
 namespace {
 template <typename T>
-T typed(const AttrValue* value, T missing, Status& deferred, const ImportContext& c, std::string_view name, std::string_view want) {
+T typed(const AttrValue* value, T missing, Status& deferred, const ImportContext& c, std::string_view name,
+        std::string_view want) {
   if (!value) return missing;
   if (auto* v = std::get_if<T>(value)) return *v;
   deferred = c.error(fmt::format("attribute '{}': expected {}", name, want));
@@ -86,8 +88,12 @@ T typed(const AttrValue* value, T missing, Status& deferred, const ImportContext
 }
 }  // namespace
 
-int64_t ImportContext::int_attr(std::string_view name, int64_t missing) { return typed(find(name), missing, deferred_, *this, name, "an integer"); }
-double ImportContext::float_attr(std::string_view name, double missing) { return typed(find(name), missing, deferred_, *this, name, "a number"); }
+int64_t ImportContext::int_attr(std::string_view name, int64_t missing) {
+  return typed(find(name), missing, deferred_, *this, name, "an integer");
+}
+double ImportContext::float_attr(std::string_view name, double missing) {
+  return typed(find(name), missing, deferred_, *this, name, "a number");
+}
 std::string ImportContext::string_attr(std::string_view name, std::string missing) {
   return typed(find(name), std::move(missing), deferred_, *this, name, "a string");
 }
@@ -97,7 +103,9 @@ std::vector<int64_t> ImportContext::ints_attr(std::string_view name, std::vector
 std::vector<double> ImportContext::floats_attr(std::string_view name, std::vector<double> missing) {
   return typed(find(name), std::move(missing), deferred_, *this, name, "a list of numbers");
 }
-TensorPtr ImportContext::tensor_attr(std::string_view name) { return typed(find(name), TensorPtr(), deferred_, *this, name, "a tensor"); }
+TensorPtr ImportContext::tensor_attr(std::string_view name) {
+  return typed(find(name), TensorPtr(), deferred_, *this, name, "a tensor");
+}
 
 Value* ImportContext::ints(const std::vector<int64_t>& values) {
   return constant(Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, std::span<const int64_t>(values)));
@@ -114,19 +122,25 @@ Result<Node*> ImportContext::emit(const OpDef& op, AttrsPtr attrs, std::vector<V
   for (int i = 0; i < info.min_inputs; ++i)
     if (!inputs[static_cast<size_t>(i)]) return error(fmt::format("input {} is missing", i));
   Node* node = graph_.add_node(&info, std::move(attrs), std::move(inputs), outputs);
-  node->origin.push_back(node_.name.empty() ? fmt::format("{}({})", node_.op_type, node_.outputs.empty() ? "" : node_.outputs[0]) : node_.name);
+  node->origin.push_back(node_.name.empty()
+                             ? fmt::format("{}({})", node_.op_type, node_.outputs.empty() ? "" : node_.outputs[0])
+                             : node_.name);
   FOVEA_TRY(infer_node(graph_, *node));
   return node;
 }
 
 std::string ImportContext::label() const {
-  return fmt::format("{} '{}' (opset {})", node_.op_type, node_.name.empty() && !node_.outputs.empty() ? node_.outputs[0] : node_.name, node_.opset);
+  return fmt::format("{} '{}' (opset {})", node_.op_type,
+                     node_.name.empty() && !node_.outputs.empty() ? node_.outputs[0] : node_.name, node_.opset);
 }
 Status ImportContext::error(std::string_view what) const { return invalid_model("{}: {}", label(), what); }
-Status ImportContext::unsupported(std::string_view what) const { return fovea::core::unsupported("{}: {}", label(), what); }
+Status ImportContext::unsupported(std::string_view what) const {
+  return fovea::core::unsupported("{}: {}", label(), what);
+}
 
 Status import_without_attributes(ImportContext& c) {
-  if (!c.node().attributes.empty()) return c.unsupported(fmt::format("attribute '{}' is not known to fovea", c.node().attributes[0].first));
+  if (!c.node().attributes.empty())
+    return c.unsupported(fmt::format("attribute '{}' is not known to fovea", c.node().attributes[0].first));
   FOVEA_TRY_SET(Node * node, c.emit(nullptr, c.node().inputs, static_cast<int>(c.output_count())));
   for (size_t i = 0; i < c.output_count(); ++i) c.set_output(i, node->outputs[i]);
   return {};

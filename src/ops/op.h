@@ -15,9 +15,9 @@ struct OpDef;
 // One node of an ONNX file as plain data; the reader fills it, import() turns it into canonical nodes.
 struct OnnxNode {
   std::string op_type, domain, name;
-  int64_t opset = 0;  // of the node's domain
-  AttrMap attributes; // ONNX's types: int64_t, double (from float), string, vectors of them, TensorPtr
-  std::vector<Value*> inputs;  // null where absent; trailing ones may be missing
+  int64_t opset = 0;                 // of the node's domain
+  AttrMap attributes;                // ONNX's types: int64_t, double (from float), string, vectors of them, TensorPtr
+  std::vector<Value*> inputs;        // null where absent; trailing ones may be missing
   std::vector<std::string> outputs;  // "" where nobody wants it
   struct Branch {
     std::string attribute;          // "then_branch"
@@ -29,7 +29,8 @@ struct OnnxNode {
 
 class ImportContext {
  public:
-  ImportContext(Graph& graph, OnnxNode& node, const OpDef& def) : graph_(graph), node_(node), def_(def), results_(node.outputs.size()) {}
+  ImportContext(Graph& graph, OnnxNode& node, const OpDef& def)
+      : graph_(graph), node_(node), def_(def), results_(node.outputs.size()) {}
 
   Graph& graph() { return graph_; }
   OnnxNode& node() { return node_; }
@@ -56,9 +57,12 @@ class ImportContext {
 
   Value* constant(TensorPtr tensor) { return graph_.add_constant(std::move(tensor)); }
   Value* ints(const std::vector<int64_t>& values);  // a constant int64 vector
-  // Emits a canonical node and infers it at once: its outputs have types and shapes afterwards. Trailing null inputs are dropped.
+  // Emits a canonical node and infers it at once: its outputs have types and shapes afterwards. Trailing null inputs
+  // are dropped.
   Result<Node*> emit(const OpDef& op, AttrsPtr attrs, std::vector<Value*> inputs, int outputs = 1);
-  Result<Node*> emit(AttrsPtr attrs, std::vector<Value*> inputs, int outputs = 1) { return emit(def_, std::move(attrs), std::move(inputs), outputs); }
+  Result<Node*> emit(AttrsPtr attrs, std::vector<Value*> inputs, int outputs = 1) {
+    return emit(def_, std::move(attrs), std::move(inputs), outputs);
+  }
   // What stands for output i of the ONNX node.
   void set_output(size_t i, Value* value) { results_[i] = value; }
   const std::vector<Value*>& results() const { return results_; }
@@ -84,7 +88,8 @@ struct OpDef {
   Status (*import)(ImportContext& context) = nullptr;
 };
 
-// import() for operators whose inputs are ONNX's in all versions: reads attributes, emits one node, takes all its outputs.
+// import() for operators whose inputs are ONNX's in all versions: reads attributes, emits one node, takes all its
+// outputs.
 template <typename Attrs>
 Status import_as_is(ImportContext& c) {
   FOVEA_TRY_SET(Attrs attrs, c.read<Attrs>());

@@ -13,9 +13,11 @@ Status infer(InferContext& c) {
   FOVEA_TRY(refuse_strings(c, 0));
   FOVEA_TRY(c.expect_dtype(1, c.dtype(1) == DType::kInt64, "int64"));
   FOVEA_TRY(c.expect_rank(1, 1));
-  if (c.has(2)) FOVEA_TRY(c.expect_dtype(2, c.dtype(2) == c.dtype(0), fmt::format("{} as input 0", to_string(c.dtype(0)))));
+  if (c.has(2))
+    FOVEA_TRY(c.expect_dtype(2, c.dtype(2) == c.dtype(0), fmt::format("{} as input 0", to_string(c.dtype(0)))));
   const size_t count = attrs.axes.size();
-  FOVEA_TRY(same_size(c, c.shape(1)[0], static_cast<int64_t>(2 * count), "number of pads and twice that of the axes").status());
+  FOVEA_TRY(same_size(c, c.shape(1)[0], static_cast<int64_t>(2 * count), "number of pads and twice that of the axes")
+                .status());
   SymValuePtr pads = c.known(1);
   const Shape from = c.shape(0);
   Shape shape = from;
@@ -64,7 +66,8 @@ Status import(ImportContext& c) {
   PadAttrs attrs;
   const std::string mode = c.string_attr("mode", "constant");
   const auto found = std::find(kPadModes.begin(), kPadModes.end(), mode);
-  if (found == kPadModes.end()) return c.error(fmt::format("mode '{}' is none of constant, reflect, edge and wrap", mode));
+  if (found == kPadModes.end())
+    return c.error(fmt::format("mode '{}' is none of constant, reflect, edge and wrap", mode));
   attrs.mode = static_cast<PadMode>(found - kPadModes.begin());
   for (int64_t i = 0; i < rank; ++i) attrs.axes.push_back(i);
   Value *pads = nullptr, *value = nullptr;
@@ -76,7 +79,9 @@ Status import(ImportContext& c) {
     value = c.input(2);
     if (Value* axes = c.input(3)) {
       auto given = known_ints(axes);
-      if (!given) return c.unsupported(fmt::format("axes '{}' are computed by the network; they have to be constants", axes->name));
+      if (!given)
+        return c.unsupported(
+            fmt::format("axes '{}' are computed by the network; they have to be constants", axes->name));
       FOVEA_TRY_SET(attrs.axes, normal_axes(c, *std::move(given), rank));
     }
   }
@@ -87,7 +92,12 @@ Status import(ImportContext& c) {
 }  // namespace
 
 const OpDef op_Pad = {
-    .info = {.name = "Pad", .min_inputs = 2, .max_inputs = 3, .attrs = attrs_codec<PadAttrs>(), .infer = infer, .reads_values = true},
+    .info = {.name = "Pad",
+             .min_inputs = 2,
+             .max_inputs = 3,
+             .attrs = attrs_codec<PadAttrs>(),
+             .infer = infer,
+             .reads_values = true},
     .onnx = {"Pad"},
     .import = import,
 };

@@ -9,7 +9,8 @@ namespace {
 Shape kernel_dims(const PoolAttrs& attrs) { return Shape(attrs.kernel_shape.begin(), attrs.kernel_shape.end()); }
 
 Status infer_pool(InferContext& c, const PoolAttrs& attrs) {
-  if (c.rank(0) < 3) return c.error(fmt::format("input 0: expected [n, c, spatial...], found {}", to_string(c.shape(0))));
+  if (c.rank(0) < 3)
+    return c.error(fmt::format("input 0: expected [n, c, spatial...], found {}", to_string(c.shape(0))));
   const size_t spatial = c.shape(0).size() - 2;
   FOVEA_TRY(check_window(attrs, spatial).in(c.node().label()));
   FOVEA_TRY(check_extents("kernel_shape", attrs.kernel_shape, spatial, 1).in(c.node().label()));
@@ -17,7 +18,8 @@ Status infer_pool(InferContext& c, const PoolAttrs& attrs) {
   for (size_t i = 0; i < spatial; ++i) {
     y.push_back(window_output(attrs, attrs.ceil_mode, i, c.shape(0)[i + 2], attrs.kernel_shape[i]));
     if (y.back().hi() < 0 || y.back().is_const(0))
-      return c.error(fmt::format("a window of [{}] does not fit into the input {} along spatial axis {}", fmt::join(attrs.kernel_shape, ","), to_string(c.shape(0)), i));
+      return c.error(fmt::format("a window of [{}] does not fit into the input {} along spatial axis {}",
+                                 fmt::join(attrs.kernel_shape, ","), to_string(c.shape(0)), i));
   }
   c.set_output(0, c.dtype(0), y);
   c.set_output(1, DType::kInt64, std::move(y));
@@ -27,7 +29,8 @@ Status infer_pool(InferContext& c, const PoolAttrs& attrs) {
 Status infer_max(InferContext& c) {
   const auto& attrs = c.attrs<MaxPoolAttrs>();
   FOVEA_TRY(c.expect_dtype(0, is_float(c.dtype(0)) || is_integer(c.dtype(0)), "a number type"));
-  if (attrs.storage_order != 0 && attrs.storage_order != 1) return c.error(fmt::format("attribute 'storage_order': expected 0 or 1, found {}", attrs.storage_order));
+  if (attrs.storage_order != 0 && attrs.storage_order != 1)
+    return c.error(fmt::format("attribute 'storage_order': expected 0 or 1, found {}", attrs.storage_order));
   return infer_pool(c, attrs);
 }
 Status infer_average(InferContext& c) {
@@ -48,7 +51,8 @@ Status import_pool(ImportContext& c) {
   const Shape& x = c.input(0)->shape;
   const size_t spatial = attrs.kernel_shape.size();
   if (spatial == 0 || x.size() != spatial + 2)
-    return c.error(fmt::format("kernel_shape [{}] does not fit the input {}", fmt::join(attrs.kernel_shape, ","), to_string(x)));
+    return c.error(
+        fmt::format("kernel_shape [{}] does not fit the input {}", fmt::join(attrs.kernel_shape, ","), to_string(x)));
   // With auto_pad ONNX's sizes are those of rounding down.
   if (attrs.auto_pad != AutoPad::kNotSet) attrs.ceil_mode = false;
   complete_window(attrs, spatial, std::span(x).subspan(2), kernel_dims(attrs));
@@ -60,7 +64,8 @@ Status import_pool(ImportContext& c) {
 }  // namespace
 
 Result<Windows> pool_windows(const PoolAttrs& attrs, std::span<const int64_t> x) {
-  if (x.size() != attrs.kernel_shape.size() + 2) return internal_error("pool of rank {} with a window of {} axes", x.size(), attrs.kernel_shape.size());
+  if (x.size() != attrs.kernel_shape.size() + 2)
+    return internal_error("pool of rank {} with a window of {} axes", x.size(), attrs.kernel_shape.size());
   Windows windows;
   windows.spatial = static_cast<int>(attrs.kernel_shape.size());
   for (int i = 0; i < windows.spatial; ++i) {

@@ -5,7 +5,8 @@ namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
-  for (size_t i = 0; i < 2; ++i) FOVEA_TRY(c.expect_dtype(i, is_float(c.dtype(i)) || is_integer(c.dtype(i)), "a number type"));
+  for (size_t i = 0; i < 2; ++i)
+    FOVEA_TRY(c.expect_dtype(i, is_float(c.dtype(i)) || is_integer(c.dtype(i)), "a number type"));
   const Shape shapes[] = {c.shape(0), c.shape(1)};
   auto shape = broadcast_shapes(shapes);
   if (!shape.ok()) return c.error(shape.status().message());

@@ -10,10 +10,12 @@ Status infer(InferContext& c) {
   const Shape shapes[] = {c.shape(0), c.shape(1)};
   auto shape = broadcast_shapes(shapes);
   if (!shape.ok() || c.rank(1) > c.rank(0))
-    return c.error(fmt::format("the slope's shape {} cannot be broadcast to {}", to_string(c.shape(1)), to_string(c.shape(0))));
+    return c.error(
+        fmt::format("the slope's shape {} cannot be broadcast to {}", to_string(c.shape(1)), to_string(c.shape(0))));
   for (size_t i = 0; i < shape->size(); ++i)
     if ((*shape)[i].is_const() && c.shape(0)[i].is_const() && !((*shape)[i] == c.shape(0)[i]))
-      return c.error(fmt::format("the slope's shape {} is larger than {}", to_string(c.shape(1)), to_string(c.shape(0))));
+      return c.error(
+          fmt::format("the slope's shape {} is larger than {}", to_string(c.shape(1)), to_string(c.shape(0))));
   c.set_output(0, c.dtype(0), c.shape(0));
   return {};
 }

@@ -2,11 +2,12 @@
 // `layout` says.
 //
 //   1. color: rgb; bgr; or gray, one channel, Pillow's convert("L"): (19595 R + 38470 G + 7471 B + 32768) >> 16
-//   2. resize and padding as base/resize_rule.h says, padding with pad_value. Bilinear with half-pixel centres, in float32:
-//        without antialias as OpenCV's resize(INTER_LINEAR) of a float picture: two taps an axis. OpenCV's form for 8 bits
-//        rounds its weights to 1/2048 and its result to whole numbers; that is not reproduced.
-//        with antialias as Pillow's resize(BILINEAR), torchvision's antialias=True: a triangle as wide as the shrinking
-//        factor. Pillow rounds to 8 bits after each of its two passes; here nothing is rounded.
+//   2. resize and padding as base/resize_rule.h says, padding with pad_value. Bilinear with half-pixel centres, in
+//   float32:
+//        without antialias as OpenCV's resize(INTER_LINEAR) of a float picture: two taps an axis. OpenCV's form for 8
+//        bits rounds its weights to 1/2048 and its result to whole numbers; that is not reproduced. with antialias as
+//        Pillow's resize(BILINEAR), torchvision's antialias=True: a triangle as wide as the shrinking factor. Pillow
+//        rounds to 8 bits after each of its two passes; here nothing is rounded.
 //      A picture that has the size already passes unchanged.
 //   3. (pixel * scale - mean) / std, a channel at a time; padding too
 //
@@ -57,12 +58,14 @@ Status check_channels(InferContext& c, const std::vector<double>& values, std::s
 
 Status check_attributes(InferContext& c) {
   const PreprocessAttrs& a = c.attrs<PreprocessAttrs>();
-  if (!valid_rule(a.resize)) return c.error(fmt::format("resize = {}: a side is not in [1, {}]", to_string(a.resize.mode), kMaxSide));
+  if (!valid_rule(a.resize))
+    return c.error(fmt::format("resize = {}: a side is not in [1, {}]", to_string(a.resize.mode), kMaxSide));
   FOVEA_TRY(check_channels(c, a.pad_value, "pad_value"));
   FOVEA_TRY(check_channels(c, a.mean, "mean"));
   FOVEA_TRY(check_channels(c, a.std, "std"));
   if (std::find(a.std.begin(), a.std.end(), 0.0) != a.std.end()) return c.error("std: expected numbers other than 0");
-  if (!is_float(a.dtype) && !is_integer(a.dtype)) return c.error(fmt::format("dtype: expected a number type, found {}", to_string(a.dtype)));
+  if (!is_float(a.dtype) && !is_integer(a.dtype))
+    return c.error(fmt::format("dtype: expected a number type, found {}", to_string(a.dtype)));
   return {};
 }
 
@@ -71,13 +74,16 @@ Status infer(InferContext& c) {
   FOVEA_TRY(c.expect_dtype(0, c.dtype(0) == DType::kUInt8, "uint8"));
   FOVEA_TRY(c.expect_rank(0, 3));
   const Shape& picture = c.shape(0);
-  if (picture[2].is_const() && !picture[2].is_const(3)) return c.error(fmt::format("expected a picture [H,W,3], found {}", to_string(picture)));
+  if (picture[2].is_const() && !picture[2].is_const(3))
+    return c.error(fmt::format("expected a picture [H,W,3], found {}", to_string(picture)));
   for (size_t i = 0; i < 2; ++i)
     if (picture[i].is_const() && (picture[i].int_value() < 1 || picture[i].int_value() > kMaxPicture))
-      return c.error(fmt::format("expected a picture with sides of 1 to {} pixels, found {}", kMaxPicture, to_string(picture)));
+      return c.error(
+          fmt::format("expected a picture with sides of 1 to {} pixels, found {}", kMaxPicture, to_string(picture)));
   FOVEA_TRY(check_attributes(c));
   const auto [height, width] = output_sides(a.resize, picture[0], picture[1]);
-  const bool first = a.layout == PixelLayout::kNchw || a.layout == PixelLayout::kChw, batch = a.layout == PixelLayout::kNchw || a.layout == PixelLayout::kNhwc;
+  const bool first = a.layout == PixelLayout::kNchw || a.layout == PixelLayout::kChw,
+             batch = a.layout == PixelLayout::kNchw || a.layout == PixelLayout::kNhwc;
   Shape shape = first ? Shape{a.channels(), height, width} : Shape{height, width, a.channels()};
   if (batch) shape.insert(shape.begin(), Dim(1));
   c.set_output(0, a.dtype, std::move(shape));

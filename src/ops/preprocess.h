@@ -27,8 +27,8 @@ struct PreprocessAttrs {
   // One number for all channels or one for each, in the order of `color`; empty: the default.
   std::vector<double> pad_value;  // 0..255, default 0
   double scale = 1;
-  std::vector<double> mean;       // default 0
-  std::vector<double> std;        // default 1
+  std::vector<double> mean;  // default 0
+  std::vector<double> std;   // default 1
   PixelLayout layout = PixelLayout::kNchw;
   DType dtype = DType::kFloat32;  // of the output
 

@@ -4,8 +4,8 @@
 namespace fovea::core {
 namespace {
 
-// max(ceil((limit - start) / delta), 0), or nullopt where delta's sign is not known. Floats: the subtraction in their own
-// type, the division in float64, as the kernel does.
+// max(ceil((limit - start) / delta), 0), or nullopt where delta's sign is not known. Floats: the subtraction in their
+// own type, the division in float64, as the kernel does.
 std::optional<Dim> length(const Expr& start, const Expr& limit, const Expr& delta) {
   if (delta.dtype() == DType::kInt64) {
     if (delta.lo() > 0) return max(ceil_div(limit - start, delta), 0);
@@ -19,12 +19,13 @@ std::optional<Dim> length(const Expr& start, const Expr& limit, const Expr& delt
 
 std::optional<Expr> element(int64_t i, const Expr& start, const Expr& delta) {
   if (delta.dtype() == DType::kInt64) return start + Expr(i) * delta;
-  return float_op(ExprOp::kAdd, {start, float_op(ExprOp::kMul, {Expr::floating(delta.dtype(), static_cast<double>(i)), delta})});
+  return float_op(ExprOp::kAdd,
+                  {start, float_op(ExprOp::kMul, {Expr::floating(delta.dtype(), static_cast<double>(i)), delta})});
 }
 
 bool range_type(DType t) {
-  return t == DType::kInt16 || t == DType::kInt32 || t == DType::kInt64 || t == DType::kFloat32 || t == DType::kFloat64 ||
-         t == DType::kFloat16 || t == DType::kBFloat16;
+  return t == DType::kInt16 || t == DType::kInt32 || t == DType::kInt64 || t == DType::kFloat32 ||
+         t == DType::kFloat64 || t == DType::kFloat16 || t == DType::kBFloat16;
 }
 
 Status infer(InferContext& c) {
@@ -32,7 +33,8 @@ Status infer(InferContext& c) {
   for (size_t i = 0; i < 3; ++i) {
     FOVEA_TRY(c.expect_dtype(i, range_type(c.dtype(i)), "int16, int32, int64 or a floating-point type"));
     FOVEA_TRY(c.expect_dtype(i, c.dtype(i) == c.dtype(0), fmt::format("{} as input 0", to_string(c.dtype(0)))));
-    if (!product(c.shape(i)).is_const(1)) return c.error(fmt::format("input {}: expected one number, found shape {}", i, to_string(c.shape(i))));
+    if (!product(c.shape(i)).is_const(1))
+      return c.error(fmt::format("input {}: expected one number, found shape {}", i, to_string(c.shape(i))));
     if (SymValuePtr k = c.known(i)) given[i] = (*k)[0];
   }
   const auto& [start, limit, delta] = given;

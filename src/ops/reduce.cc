@@ -70,8 +70,12 @@ Status infer_number(InferContext& c) {
 }
 
 // Sums and products of floats round once in the kernel: their expressions would round at every step.
-std::optional<Expr> add(const Expr& a, const Expr& b) { return a.dtype() == DType::kInt64 ? std::optional(a + b) : std::nullopt; }
-std::optional<Expr> multiply(const Expr& a, const Expr& b) { return a.dtype() == DType::kInt64 ? std::optional(a * b) : std::nullopt; }
+std::optional<Expr> add(const Expr& a, const Expr& b) {
+  return a.dtype() == DType::kInt64 ? std::optional(a + b) : std::nullopt;
+}
+std::optional<Expr> multiply(const Expr& a, const Expr& b) {
+  return a.dtype() == DType::kInt64 ? std::optional(a * b) : std::nullopt;
+}
 std::optional<Expr> larger(const Expr& a, const Expr& b) {
   if (a.dtype() == DType::kBool) return logical_or(a, b);
   return a.dtype() == DType::kInt64 ? max(a, b) : float_op(ExprOp::kFMax, {a, b});
@@ -177,8 +181,10 @@ const OpDef op_ReduceSumSquare = {
     .import = import,
 };
 
-const OpDef op_GlobalAveragePool = {.info = {.name = "GlobalAveragePool"}, .onnx = {"GlobalAveragePool"}, .import = import_global_average};
+const OpDef op_GlobalAveragePool = {
+    .info = {.name = "GlobalAveragePool"}, .onnx = {"GlobalAveragePool"}, .import = import_global_average};
 const OpDef op_GlobalLpPool = {.info = {.name = "GlobalLpPool"}, .onnx = {"GlobalLpPool"}, .import = import_global_lp};
-const OpDef op_GlobalMaxPool = {.info = {.name = "GlobalMaxPool"}, .onnx = {"GlobalMaxPool"}, .import = import_global_max};
+const OpDef op_GlobalMaxPool = {
+    .info = {.name = "GlobalMaxPool"}, .onnx = {"GlobalMaxPool"}, .import = import_global_max};
 
 }  // namespace fovea::core

@@ -1,7 +1,7 @@
 // Reshape: the same elements in row-major order under another shape; a size -1 is what is left, 0 the input's own size
 // at that place unless allowzero is set (ONNX 14).
-#include "ops/op.h"
 #include "ops/reshape.h"
+#include "ops/op.h"
 
 namespace fovea::core {
 namespace {
@@ -10,7 +10,8 @@ Status infer(InferContext& c) {
   const ReshapeAttrs& attrs = c.attrs<ReshapeAttrs>();
   FOVEA_TRY(c.expect_dtype(1, c.dtype(1) == DType::kInt64, "int64"));
   FOVEA_TRY(c.expect_rank(1, 1));
-  if (!c.shape(1)[0].is_const()) return unsupported("{}: the length of the shape input is not known: rank must be static", c.node().label());
+  if (!c.shape(1)[0].is_const())
+    return unsupported("{}: the length of the shape input is not known: rank must be static", c.node().label());
   const auto rank = static_cast<size_t>(c.shape(1)[0].int_value());
   if (rank > kMaxRank) return unsupported("{}: rank {} is above {}", c.node().label(), rank, kMaxRank);
   const Dim total = product(c.shape(0));
@@ -23,7 +24,9 @@ Status infer(InferContext& c) {
   for (size_t i = 0; i < rank; ++i) {
     std::optional<Expr> e = known && i < known->size() ? (*known)[i] : std::nullopt;
     if (e && e->is_const(0) && !attrs.allowzero) {
-      if (i >= c.shape(0).size()) return c.error(fmt::format("size 0 at {} copies a dimension that input {} does not have", i, to_string(c.shape(0))));
+      if (i >= c.shape(0).size())
+        return c.error(
+            fmt::format("size 0 at {} copies a dimension that input {} does not have", i, to_string(c.shape(0))));
       e = c.shape(0)[i];
     }
     if (e && e->is_const(-1)) {
@@ -67,7 +70,12 @@ Status import(ImportContext& c) {
 }  // namespace
 
 const OpDef op_Reshape = {
-    .info = {.name = "Reshape", .min_inputs = 2, .max_inputs = 2, .attrs = attrs_codec<ReshapeAttrs>(), .infer = infer, .reads_values = true},
+    .info = {.name = "Reshape",
+             .min_inputs = 2,
+             .max_inputs = 2,
+             .attrs = attrs_codec<ReshapeAttrs>(),
+             .infer = infer,
+             .reads_values = true},
     .onnx = {"Reshape"},
     .import = import,
 };

@@ -1,7 +1,7 @@
 // Resize: samples the input on another grid along some axes. Upsample is its predecessor.
 //
-// Sizes and coordinates are computed in float32, as ONNX Runtime does: in exact arithmetic one in a thousand of the sizes
-// that scales give would be another.
+// Sizes and coordinates are computed in float32, as ONNX Runtime does: in exact arithmetic one in a thousand of the
+// sizes that scales give would be another.
 #include "ops/resize.h"
 
 #include <cmath>
@@ -22,17 +22,21 @@ Dim scaled_size(const Dim& size, const Expr& scale) {
     const double s = scale.float_value();
     if (s == 1) return size;
     const bool exact = size.hi() <= (int64_t{1} << 24);  // a float32 holds every size and product
-    if (exact && s > 1 && s == std::floor(s) && static_cast<double>(size.hi()) * s <= (1 << 24)) return size * Dim(static_cast<int64_t>(s));
+    if (exact && s > 1 && s == std::floor(s) && static_cast<double>(size.hi()) * s <= (1 << 24))
+      return size * Dim(static_cast<int64_t>(s));
     int exponent = 0;
-    if (exact && s < 1 && s > 1e-6 && std::frexp(s, &exponent) == 0.5) return floor_div(size, Dim(int64_t{1} << (1 - exponent)));
+    if (exact && s < 1 && s > 1e-6 && std::frexp(s, &exponent) == 0.5)
+      return floor_div(size, Dim(int64_t{1} << (1 - exponent)));
   }
   const Dim scaled = cast(float_op(ExprOp::kFloor, {float_op(ExprOp::kMul, {scale, cast(size, kF32)})}), DType::kInt64);
   // Floating-point expressions carry no bounds; the plan needs some.
-  const double most = scale.is_const() ? scale.float_value() * static_cast<double>(size.hi()) * 1.000001 + 1 : static_cast<double>(kUnbounded);
+  const double most = scale.is_const() ? scale.float_value() * static_cast<double>(size.hi()) * 1.000001 + 1
+                                       : static_cast<double>(kUnbounded);
   return min(max(scaled, 0), static_cast<int64_t>(std::min(most, static_cast<double>(kUnbounded))));
 }
 
-// Sizes under a policy that keeps the aspect ratio: round(scale * in), the scale being the least or the largest of all axes.
+// Sizes under a policy that keeps the aspect ratio: round(scale * in), the scale being the least or the largest of all
+// axes.
 std::vector<Dim> keep_aspect(const std::vector<Dim>& sizes, const std::vector<Dim>& in, ResizeAspect policy) {
   const ExprOp choose = policy == ResizeAspect::kNotLarger ? ExprOp::kFMin : ExprOp::kFMax;
   std::optional<Expr> scale;
@@ -42,7 +46,8 @@ std::vector<Dim> keep_aspect(const std::vector<Dim>& sizes, const std::vector<Di
   }
   std::vector<Dim> out;
   for (size_t i = 0; i < sizes.size(); ++i) {
-    const Expr exact = float_op(ExprOp::kAdd, {float_op(ExprOp::kMul, {*scale, cast(in[i], kF32)}), Expr::floating(kF32, 0.5)});
+    const Expr exact =
+        float_op(ExprOp::kAdd, {float_op(ExprOp::kMul, {*scale, cast(in[i], kF32)}), Expr::floating(kF32, 0.5)});
     const Dim rounded = max(cast(float_op(ExprOp::kFloor, {exact}), DType::kInt64), 0);
     out.push_back(policy == ResizeAspect::kNotLarger ? min(rounded, sizes[i]) : rounded);
   }
@@ -53,7 +58,8 @@ Status check_numbers(InferContext& c, size_t i, DType type, size_t count) {
   FOVEA_TRY(c.expect_dtype(i, c.dtype(i) == type, to_string(type)));
   FOVEA_TRY(c.expect_rank(i, 1));
   const Dim& size = c.shape(i)[0];
-  if (size.is_const() && size.int_value() != static_cast<int64_t>(count)) return c.error(fmt::format("input {}: expected {} values, found {}", i, count, size.str()));
+  if (size.is_const() && size.int_value() != static_cast<int64_t>(count))
+    return c.error(fmt::format("input {}: expected {} values, found {}", i, count, size.str()));
   return {};
 }
 
@@ -104,7 +110,8 @@ Status infer(InferContext& c) {
         FOVEA_TRY_SET(at(i), as_size(c, e, "a size"));
         continue;
       }
-      if (e.is_const() && !(e.float_value() > 0 && e.float_value() < 1e9)) return c.error(fmt::format("a scale of {}", e.str()));
+      if (e.is_const() && !(e.float_value() > 0 && e.float_value() < 1e9))
+        return c.error(fmt::format("a scale of {}", e.str()));
       at(i) = scaled_size(at(i), e);
     }
   }
@@ -133,7 +140,8 @@ Status import(ImportContext& c) {
     attrs.nearest_mode = ResizeNearest::kFloor;
     return emit_one(c, op_Resize, make_attrs(std::move(attrs)), {x, nullptr, c.input(1)});
   }
-  Value* roi = attrs.coordinate_transformation_mode == ResizeCoordinates::kTfCropAndResize ? unless_empty(c.input(1)) : nullptr;
+  Value* roi =
+      attrs.coordinate_transformation_mode == ResizeCoordinates::kTfCropAndResize ? unless_empty(c.input(1)) : nullptr;
   Value *scales = unless_empty(c.input(2)), *sizes = unless_empty(c.input(3));
   if (sizes) scales = nullptr;
   return emit_one(c, op_Resize, make_attrs(std::move(attrs)), {x, roi, scales, sizes});
@@ -143,9 +151,12 @@ Status import_upsample(ImportContext& c) {
   FOVEA_TRY(only_attributes(c, {"mode", "scales"}));
   Value* x = c.input(0);
   if (!x) return c.error("input 0 is missing");
-  ResizeAttrs attrs{.coordinate_transformation_mode = ResizeCoordinates::kAsymmetric, .nearest_mode = ResizeNearest::kFloor, .axes = all_axes(x)};
+  ResizeAttrs attrs{.coordinate_transformation_mode = ResizeCoordinates::kAsymmetric,
+                    .nearest_mode = ResizeNearest::kFloor,
+                    .axes = all_axes(x)};
   const std::string mode = c.string_attr("mode", "nearest");
-  if (mode != "nearest" && mode != "linear") return c.error(fmt::format("attribute 'mode': expected nearest or linear, found '{}'", mode));
+  if (mode != "nearest" && mode != "linear")
+    return c.error(fmt::format("attribute 'mode': expected nearest or linear, found '{}'", mode));
   if (mode == "linear") attrs.mode = ResizeInterpolation::kLinear;
   Value* scales = c.input(1);
   if (!scales && c.has("scales")) {
@@ -158,7 +169,8 @@ Status import_upsample(ImportContext& c) {
 }
 
 // The output's size for given sizes and scales.
-bool set_sizes(const ResizeAttrs& attrs, std::span<const float> scales, std::span<const int64_t> sizes, std::span<ResizeAxis> axes) {
+bool set_sizes(const ResizeAttrs& attrs, std::span<const float> scales, std::span<const int64_t> sizes,
+               std::span<ResizeAxis> axes) {
   const size_t count = attrs.axes.size();
   auto axis = [&](size_t i) -> ResizeAxis& { return axes[static_cast<size_t>(attrs.axes[i])]; };
   if (!scales.empty()) {
@@ -176,7 +188,9 @@ bool set_sizes(const ResizeAttrs& attrs, std::span<const float> scales, std::spa
     if (sizes[i] < 0 || sizes[i] > kMaxSize || (a.in == 0 && sizes[i] != 0)) return false;
     a.out = sizes[i];
     a.scale = a.in == 0 ? 1 : static_cast<float>(a.out) / static_cast<float>(a.in);
-    common = !common ? a.scale : attrs.keep_aspect_ratio_policy == ResizeAspect::kNotLarger ? std::min(*common, a.scale) : std::max(*common, a.scale);
+    common = !common                                                      ? a.scale
+             : attrs.keep_aspect_ratio_policy == ResizeAspect::kNotLarger ? std::min(*common, a.scale)
+                                                                          : std::max(*common, a.scale);
   }
   if (attrs.keep_aspect_ratio_policy == ResizeAspect::kStretch) return true;
   for (size_t i = 0; i < count; ++i) {
@@ -192,8 +206,8 @@ bool set_sizes(const ResizeAttrs& attrs, std::span<const float> scales, std::spa
 
 }  // namespace
 
-bool resize_axes(const ResizeAttrs& attrs, std::span<const int64_t> x, std::span<const float> roi, std::span<const float> scales,
-                 std::span<const int64_t> sizes, std::span<ResizeAxis> axes) {
+bool resize_axes(const ResizeAttrs& attrs, std::span<const int64_t> x, std::span<const float> roi,
+                 std::span<const float> scales, std::span<const int64_t> sizes, std::span<ResizeAxis> axes) {
   if (axes.size() != x.size() || scales.size() + sizes.size() != attrs.axes.size()) return false;
   for (size_t i = 0; i < x.size(); ++i) axes[i] = {.in = x[i], .out = x[i]};
   const size_t count = attrs.axes.size();
@@ -208,7 +222,12 @@ bool resize_axes(const ResizeAttrs& attrs, std::span<const int64_t> x, std::span
 }
 
 const OpDef op_Resize = {
-    .info = {.name = "Resize", .min_inputs = 1, .max_inputs = 4, .attrs = attrs_codec<ResizeAttrs>(), .infer = infer, .reads_values = true},
+    .info = {.name = "Resize",
+             .min_inputs = 1,
+             .max_inputs = 4,
+             .attrs = attrs_codec<ResizeAttrs>(),
+             .infer = infer,
+             .reads_values = true},
     .onnx = {"Resize"},
     .import = import,
 };

@@ -16,18 +16,26 @@ inline std::span<const std::string_view> enum_names(ResizeInterpolation) {
 
 // How a place of the output becomes a place of the input.
 enum class ResizeCoordinates : uint8_t {
-  kHalfPixel, kHalfPixelSymmetric, kPytorchHalfPixel, kAlignCorners, kAsymmetric, kTfCropAndResize, kTfHalfPixelForNn,
+  kHalfPixel,
+  kHalfPixelSymmetric,
+  kPytorchHalfPixel,
+  kAlignCorners,
+  kAsymmetric,
+  kTfCropAndResize,
+  kTfHalfPixelForNn,
 };
 inline std::span<const std::string_view> enum_names(ResizeCoordinates) {
   static constexpr std::array<std::string_view, 7> kNames = {
-      "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize", "tf_half_pixel_for_nn",
+      "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel",   "align_corners",
+      "asymmetric", "tf_crop_and_resize",   "tf_half_pixel_for_nn",
   };
   return kNames;
 }
 
 enum class ResizeNearest : uint8_t { kRoundPreferFloor, kRoundPreferCeil, kFloor, kCeil };
 inline std::span<const std::string_view> enum_names(ResizeNearest) {
-  static constexpr std::array<std::string_view, 4> kNames = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"};
+  static constexpr std::array<std::string_view, 4> kNames = {"round_prefer_floor", "round_prefer_ceil", "floor",
+                                                             "ceil"};
   return kNames;
 }
 
@@ -37,7 +45,8 @@ inline std::span<const std::string_view> enum_names(ResizeAspect) {
   return kNames;
 }
 
-// Inputs: x, roi (float, begins then ends; crop only), scales (float32) or sizes (int64), each with one value for each of `axes`.
+// Inputs: x, roi (float, begins then ends; crop only), scales (float32) or sizes (int64), each with one value for each
+// of `axes`.
 struct ResizeAttrs {
   ResizeInterpolation mode = ResizeInterpolation::kNearest;
   ResizeCoordinates coordinate_transformation_mode = ResizeCoordinates::kHalfPixel;
@@ -64,13 +73,13 @@ struct ResizeAttrs {
 // One axis in numbers.
 struct ResizeAxis {
   int64_t in = 1, out = 1;
-  float scale = 1;               // as given, or out / in in float32, as ONNX Runtime computes it
+  float scale = 1;  // as given, or out / in in float32, as ONNX Runtime computes it
   float roi_begin = 0, roi_end = 1;
   bool identity() const { return in == out && scale == 1 && roi_begin == 0 && roi_end == 1; }
 };
-// x: the input's sizes; roi, scales and sizes: the inputs' elements, empty where absent; axes: one for each dimension of x.
-// False where they do not belong together.
-bool resize_axes(const ResizeAttrs& attrs, std::span<const int64_t> x, std::span<const float> roi, std::span<const float> scales,
-                 std::span<const int64_t> sizes, std::span<ResizeAxis> axes);
+// x: the input's sizes; roi, scales and sizes: the inputs' elements, empty where absent; axes: one for each dimension
+// of x. False where they do not belong together.
+bool resize_axes(const ResizeAttrs& attrs, std::span<const int64_t> x, std::span<const float> roi,
+                 std::span<const float> scales, std::span<const int64_t> sizes, std::span<ResizeAxis> axes);
 
 }  // namespace fovea::core

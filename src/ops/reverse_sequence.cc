@@ -14,7 +14,8 @@ Status infer(InferContext& c) {
   if (c.rank(0) < 2) return c.error(fmt::format("expected at least 2 dimensions, found {}", to_string(c.shape(0))));
   if (attrs.batch_axis + attrs.time_axis != 1 || attrs.batch_axis * attrs.time_axis != 0)
     return c.error(fmt::format("batch_axis {} and time_axis {}: expected 0 and 1", attrs.batch_axis, attrs.time_axis));
-  FOVEA_TRY(same_size(c, c.shape(1)[0], c.shape(0)[static_cast<size_t>(attrs.batch_axis)], "number of lengths").status());
+  FOVEA_TRY(
+      same_size(c, c.shape(1)[0], c.shape(0)[static_cast<size_t>(attrs.batch_axis)], "number of lengths").status());
   c.set_output(0, c.dtype(0), c.shape(0));
   return {};
 }
@@ -22,7 +23,11 @@ Status infer(InferContext& c) {
 }  // namespace
 
 const OpDef op_ReverseSequence = {
-    .info = {.name = "ReverseSequence", .min_inputs = 2, .max_inputs = 2, .attrs = attrs_codec<ReverseSequenceAttrs>(), .infer = infer},
+    .info = {.name = "ReverseSequence",
+             .min_inputs = 2,
+             .max_inputs = 2,
+             .attrs = attrs_codec<ReverseSequenceAttrs>(),
+             .infer = infer},
     .onnx = {"ReverseSequence"},
     .import = import_as_is<ReverseSequenceAttrs>,
 };

@@ -7,7 +7,9 @@ namespace {
 
 void propagate_updates(InferContext& c, size_t axis) {
   KnownTensor x = known_tensor(c, 0), index = known_tensor(c, 1), updates = known_tensor(c, 2);
-  if (!x || !index || !updates || index.dims != updates.dims || c.attrs<ScatterElementsAttrs>().reduction != ScatterReduction::kNone) return;
+  if (!x || !index || !updates || index.dims != updates.dims ||
+      c.attrs<ScatterElementsAttrs>().reduction != ScatterReduction::kNone)
+    return;
   SymValue out = *x.values;
   for (size_t i = 0; i < index.values->size(); ++i) {
     auto rest = static_cast<int64_t>(i);
@@ -37,9 +39,11 @@ Status infer(InferContext& c) {
   FOVEA_TRY(c.expect_rank(1, c.rank(0)));
   FOVEA_TRY(c.expect_rank(2, c.rank(0)));
   for (size_t d = 0; d < c.shape(0).size(); ++d) {
-    FOVEA_TRY(same_size(c, c.shape(2)[d], c.shape(1)[d], fmt::format("dimension {} of updates and indices", d)).status());
+    FOVEA_TRY(
+        same_size(c, c.shape(2)[d], c.shape(1)[d], fmt::format("dimension {} of updates and indices", d)).status());
     if (d != static_cast<size_t>(axis) && c.shape(1)[d].lo() > c.shape(0)[d].hi())
-      return c.error(fmt::format("dimension {}: {} indices for data of size {}", d, c.shape(1)[d].str(), c.shape(0)[d].str()));
+      return c.error(
+          fmt::format("dimension {}: {} indices for data of size {}", d, c.shape(1)[d].str(), c.shape(0)[d].str()));
   }
   c.set_output(0, c.dtype(0), c.shape(0));
   propagate_updates(c, static_cast<size_t>(axis));
@@ -57,7 +61,11 @@ Status import(ImportContext& c) {
 }  // namespace
 
 const OpDef op_ScatterElements = {
-    .info = {.name = "ScatterElements", .min_inputs = 3, .max_inputs = 3, .attrs = attrs_codec<ScatterElementsAttrs>(), .infer = infer},
+    .info = {.name = "ScatterElements",
+             .min_inputs = 3,
+             .max_inputs = 3,
+             .attrs = attrs_codec<ScatterElementsAttrs>(),
+             .infer = infer},
     .onnx = {"ScatterElements", "Scatter"},
     .import = import,
 };

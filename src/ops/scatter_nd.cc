@@ -24,7 +24,8 @@ void propagate_updates(InferContext& c, int64_t tuple) {
       first = first * size + (e->int_value() < 0 ? e->int_value() + size : e->int_value());
     }
     for (int64_t k = 0; k < slice; ++k)
-      out[static_cast<size_t>(first * slice + k)] = updates ? (*updates.values)[static_cast<size_t>(t * slice + k)] : std::nullopt;
+      out[static_cast<size_t>(first * slice + k)] =
+          updates ? (*updates.values)[static_cast<size_t>(t * slice + k)] : std::nullopt;
   }
   c.set_known(0, std::move(out));
 }
@@ -35,9 +36,12 @@ Status infer(InferContext& c) {
   FOVEA_TRY(c.expect_dtype(2, c.dtype(2) == c.dtype(0), fmt::format("{} as input 0", to_string(c.dtype(0)))));
   const Shape data = c.shape(0), indices = c.shape(1), updates = c.shape(2);
   if (indices.empty() || data.empty()) return c.error("data and indices need at least one dimension");
-  if (!indices.back().is_const()) return unsupported("{}: the length of an index tuple, the last size of {}, is not known", c.node().label(), to_string(indices));
+  if (!indices.back().is_const())
+    return unsupported("{}: the length of an index tuple, the last size of {}, is not known", c.node().label(),
+                       to_string(indices));
   const int64_t tuple = indices.back().int_value();
-  if (tuple < 1 || tuple > c.rank(0)) return c.error(fmt::format("tuples of {} do not index {}", tuple, to_string(data)));
+  if (tuple < 1 || tuple > c.rank(0))
+    return c.error(fmt::format("tuples of {} do not index {}", tuple, to_string(data)));
   Shape expected(indices.begin(), indices.end() - 1);
   expected.insert(expected.end(), data.begin() + tuple, data.end());
   FOVEA_TRY(c.expect_rank(2, static_cast<int64_t>(expected.size())));
@@ -51,7 +55,8 @@ Status infer(InferContext& c) {
 }  // namespace
 
 const OpDef op_ScatterND = {
-    .info = {.name = "ScatterND", .min_inputs = 3, .max_inputs = 3, .attrs = attrs_codec<ScatterNDAttrs>(), .infer = infer},
+    .info =
+        {.name = "ScatterND", .min_inputs = 3, .max_inputs = 3, .attrs = attrs_codec<ScatterNDAttrs>(), .infer = infer},
     .onnx = {"ScatterND"},
     .import = import_as_is<ScatterNDAttrs>,
 };

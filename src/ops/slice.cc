@@ -34,7 +34,9 @@ Expr forward_length(const Expr& start, const Expr& end, const Expr& size, const 
 
 // An index clamped to [lowest, size - 1], for negative steps. lowest is 0 (start) or -1 (end).
 Expr backward_index(const Expr& index, const Expr& size, int64_t lowest) {
-  auto from_front = [&] { return index.is_const() && index.int_value() >= kUnbounded ? size - 1 : min(index, size - 1); };
+  auto from_front = [&] {
+    return index.is_const() && index.int_value() >= kUnbounded ? size - 1 : min(index, size - 1);
+  };
   auto from_back = [&] {
     if (index.is_const(-1)) return size - 1;
     Expr clamped = index.is_const() && index.int_value() <= -kUnbounded ? Expr(lowest) : max(index + size, lowest);
@@ -48,9 +50,7 @@ Expr backward_index(const Expr& index, const Expr& size, int64_t lowest) {
 // Its magnitude; beyond every size that memory can hold all steps are alike, and sums with them must stay clear of the
 // bound at which expressions count as unbounded.
 constexpr int64_t kLongestStep = int64_t{1} << 44;
-Expr step_size(int64_t step) {
-  return step < 0 ? -std::max(step, -kLongestStep) : std::min(step, kLongestStep);
-}
+Expr step_size(int64_t step) { return step < 0 ? -std::max(step, -kLongestStep) : std::min(step, kLongestStep); }
 
 Status infer(InferContext& c) {
   FOVEA_TRY(refuse_strings(c, 0));
@@ -88,7 +88,8 @@ Status infer(InferContext& c) {
     if (step && step->is_const(0)) return c.error(fmt::format("the step of axis {} is 0", axis));
     stride[a] = step ? step->constant() : std::nullopt;
     first[a] = std::nullopt;
-    if (start && stride[a] && start->is_const() && size.is_const()) first[a] = slice_start(start->int_value(), *stride[a], size.int_value());
+    if (start && stride[a] && start->is_const() && size.is_const())
+      first[a] = slice_start(start->int_value(), *stride[a], size.int_value());
     const Expr magnitude = step_size(stride[a].value_or(1));
     if (stride[a] && *stride[a] > 0 && start && end) {
       shape[a] = forward_length(*start, forward_end(*end, size), size, magnitude);
@@ -97,7 +98,8 @@ Status infer(InferContext& c) {
     } else {
       // One bound alone still bounds the count.
       Dim most = size;
-      if (stride[a] && *stride[a] > 0) most = forward_length(start.value_or(Expr(0)), end ? forward_end(*end, size) : size, size, magnitude);
+      if (stride[a] && *stride[a] > 0)
+        most = forward_length(start.value_or(Expr(0)), end ? forward_end(*end, size) : size, size, magnitude);
       if (most.lo() < 0) most = size;
       shape[a] = c.data_dependent_size(0, static_cast<int>(axis), 0, most);
     }
@@ -127,7 +129,8 @@ Status import(ImportContext& c) {
   }
   FOVEA_TRY(only_attributes(c, {"starts", "ends", "axes"}));
   return emit_one(c, op_Slice, nullptr,
-                  {c.input(0), c.ints(c.ints_attr("starts")), c.ints(c.ints_attr("ends")), c.has("axes") ? c.ints(c.ints_attr("axes")) : nullptr});
+                  {c.input(0), c.ints(c.ints_attr("starts")), c.ints(c.ints_attr("ends")),
+                   c.has("axes") ? c.ints(c.ints_attr("axes")) : nullptr});
 }
 
 }  // namespace

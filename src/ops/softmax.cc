@@ -1,5 +1,5 @@
-// Softmax and LogSoftmax along one axis: exp(x) / sum of exp(x), and its logarithm. Before ONNX 13 the axis and all after
-// it were one: those imports flatten.
+// Softmax and LogSoftmax along one axis: exp(x) / sum of exp(x), and its logarithm. Before ONNX 13 the axis and all
+// after it were one: those imports flatten.
 #include "ops/softmax.h"
 
 #include "ops/layout.h"
@@ -25,7 +25,8 @@ Status import_flattened(ImportContext& c, size_t axis) {
   if (before.is_const()) target[0] = before.int_value();
   else if (axis == 1) target[0] = 0;  // as it is
   if (after.is_const()) target[1] = after.int_value();
-  if (target[0] == -1 && target[1] == -1) return c.unsupported(fmt::format("the flattened shape of {} along axis {}", to_string(shape), axis));
+  if (target[0] == -1 && target[1] == -1)
+    return c.unsupported(fmt::format("the flattened shape of {} along axis {}", to_string(shape), axis));
   FOVEA_TRY_SET(Node * original, c.emit(op_Shape, make_attrs(ShapeAttrs{}), {x}));
   FOVEA_TRY_SET(Node * flat, c.emit(op_Reshape, make_attrs(ReshapeAttrs{.allowzero = axis != 1}), {x, c.ints(target)}));
   FOVEA_TRY_SET(Node * node, c.emit(make_attrs(SoftmaxAttrs{.axis = 1}), {flat->output()}));

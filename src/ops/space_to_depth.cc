@@ -12,7 +12,8 @@ Status infer(InferContext& c) {
   if (block < 1 || block > 1 << 15) return c.error(fmt::format("blocksize is {}", block));
   const Shape& x = c.shape(0);
   for (size_t d : {2, 3})
-    if (floor_mod(x[d], block).lo() > 0) return c.error(fmt::format("size {} of dimension {} is no multiple of {}", x[d].str(), d, block));
+    if (floor_mod(x[d], block).lo() > 0)
+      return c.error(fmt::format("size {} of dimension {} is no multiple of {}", x[d].str(), d, block));
   c.set_output(0, c.dtype(0), {x[0], x[1] * Dim(block * block), floor_div(x[2], block), floor_div(x[3], block)});
   return {};
 }

@@ -9,7 +9,8 @@ namespace {
 Result<std::vector<Dim>> given_sizes(InferContext& c, size_t axis, std::vector<std::optional<int64_t>>& offsets) {
   FOVEA_TRY(c.expect_dtype(1, c.dtype(1) == DType::kInt64, "int64"));
   FOVEA_TRY(c.expect_rank(1, 1));
-  FOVEA_TRY(same_size(c, c.shape(1)[0], static_cast<int64_t>(c.output_count()), "number of sizes and of outputs").status());
+  FOVEA_TRY(
+      same_size(c, c.shape(1)[0], static_cast<int64_t>(c.output_count()), "number of sizes and of outputs").status());
   const Dim total = c.shape(0)[axis];
   SymValuePtr known = c.known(1);
   std::vector<Dim> sizes;
@@ -94,7 +95,13 @@ Status import(ImportContext& c) {
 }  // namespace
 
 const OpDef op_Split = {
-    .info = {.name = "Split", .min_inputs = 1, .max_inputs = 2, .max_outputs = 1 << 16, .attrs = attrs_codec<AxisAttrs>(), .infer = infer, .reads_values = true},
+    .info = {.name = "Split",
+             .min_inputs = 1,
+             .max_inputs = 2,
+             .max_outputs = 1 << 16,
+             .attrs = attrs_codec<AxisAttrs>(),
+             .infer = infer,
+             .reads_values = true},
     .onnx = {"Split"},
     .import = import,
 };

@@ -12,7 +12,8 @@ Status infer(InferContext& c) {
   for (int64_t axis : c.attrs<AxesAttrs>().axes) {
     FOVEA_TRY_SET(axis, c.axis(axis, c.rank(0)));
     const auto a = static_cast<size_t>(axis);
-    if (from[a].lo() > 1 || from[a].hi() < 1) return c.error(fmt::format("dimension {} of {} is not 1", axis, to_string(from)));
+    if (from[a].lo() > 1 || from[a].hi() < 1)
+      return c.error(fmt::format("dimension {} of {} is not 1", axis, to_string(from)));
     gone[a] = true;
   }
   Shape shape;
@@ -29,7 +30,9 @@ Result<std::vector<int64_t>> all_ones(ImportContext& c, const Shape& shape) {
   for (size_t i = 0; i < shape.size(); ++i) {
     if (shape[i].is_const(1)) axes.push_back(static_cast<int64_t>(i));
     else if (shape[i].lo() <= 1 && shape[i].hi() >= 1)
-      return c.unsupported(fmt::format("no axes are given, and whether dimension {} of {} is 1 is not known: the rank must be static", i, to_string(shape)));
+      return c.unsupported(
+          fmt::format("no axes are given, and whether dimension {} of {} is 1 is not known: the rank must be static", i,
+                      to_string(shape)));
   }
   return axes;
 }

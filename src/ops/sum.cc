@@ -10,7 +10,8 @@ Status import_sum(ImportContext& c) { return import_chain(c, op_Add); }
 Status import_mean(ImportContext& c) {
   FOVEA_TRY(import_chain(c, op_Add));
   Value* sum = c.results()[0];
-  if (!is_float(sum->dtype)) return c.error(fmt::format("expected a floating-point type, found {}", to_string(sum->dtype)));
+  if (!is_float(sum->dtype))
+    return c.error(fmt::format("expected a floating-point type, found {}", to_string(sum->dtype)));
   if (c.input_count() == 1) return {};
   TensorPtr count = scalar_tensor(sum->dtype, static_cast<double>(c.input_count()));
   if (!count) return c.unsupported(fmt::format("mean of {}", to_string(sum->dtype)));

@@ -11,13 +11,15 @@ Status infer(InferContext& c) {
   FOVEA_TRY(c.expect_dtype(0, is_float(c.dtype(0)) || is_integer(c.dtype(0)), "a number type"));
   FOVEA_TRY(c.expect_dtype(1, c.dtype(1) == DType::kInt64, "int64"));
   FOVEA_TRY_SET(const int64_t axis, c.axis(c.attrs<TopKAttrs>().axis, c.rank(0)));
-  if (!product(c.shape(1)).is_const(1)) return c.error(fmt::format("k: expected one number, found shape {}", to_string(c.shape(1))));
+  if (!product(c.shape(1)).is_const(1))
+    return c.error(fmt::format("k: expected one number, found shape {}", to_string(c.shape(1))));
   Shape shape = c.shape(0);
   Dim& size = shape[static_cast<size_t>(axis)];
   SymValuePtr k = c.known(1);
   if (k && (*k)[0]) {
     FOVEA_TRY_SET(Dim wanted, as_size(c, *(*k)[0], "k"));
-    if (less(size, wanted) == Expr::boolean(true)) return c.error(fmt::format("k = {} of {} elements", wanted.str(), size.str()));
+    if (less(size, wanted) == Expr::boolean(true))
+      return c.error(fmt::format("k = {} of {} elements", wanted.str(), size.str()));
     size = wanted;
   } else {
     size = c.data_dependent_size(c.node().output(0) ? 0 : 1, static_cast<int>(axis), 0, size);
@@ -41,7 +43,14 @@ Status import(ImportContext& c) {
 }  // namespace
 
 const OpDef op_TopK = {
-    .info = {.name = "TopK", .min_inputs = 2, .max_inputs = 2, .min_outputs = 2, .max_outputs = 2, .attrs = attrs_codec<TopKAttrs>(), .infer = infer, .reads_values = true},
+    .info = {.name = "TopK",
+             .min_inputs = 2,
+             .max_inputs = 2,
+             .min_outputs = 2,
+             .max_outputs = 2,
+             .attrs = attrs_codec<TopKAttrs>(),
+             .infer = infer,
+             .reads_values = true},
     .onnx = {"TopK"},
     .import = import,
 };

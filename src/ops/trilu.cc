@@ -11,7 +11,8 @@ Status infer(InferContext& c) {
   if (c.rank(0) < 2) return c.error(fmt::format("expected at least 2 dimensions, found {}", to_string(c.shape(0))));
   if (c.has(1)) {
     FOVEA_TRY(c.expect_dtype(1, c.dtype(1) == DType::kInt64, "int64"));
-    if (!product(c.shape(1)).is_const(1)) return c.error(fmt::format("k: expected one number, found shape {}", to_string(c.shape(1))));
+    if (!product(c.shape(1)).is_const(1))
+      return c.error(fmt::format("k: expected one number, found shape {}", to_string(c.shape(1))));
   }
   c.set_output(0, c.dtype(0), c.shape(0));
   return {};

@@ -9,7 +9,8 @@ namespace fovea::core {
 namespace {
 
 Status infer(InferContext& c) {
-  FOVEA_TRY(c.expect_dtype(0, is_float(c.dtype(0)) || is_integer(c.dtype(0)) || c.dtype(0) == DType::kBool, "a number type or bool"));
+  FOVEA_TRY(c.expect_dtype(0, is_float(c.dtype(0)) || is_integer(c.dtype(0)) || c.dtype(0) == DType::kBool,
+                           "a number type or bool"));
   FOVEA_TRY_SET(const int64_t axis, c.axis(c.attrs<UniqueAttrs>().axis, c.rank(0)));
   const Shape from = c.shape(0);
   const Dim& size = from[static_cast<size_t>(axis)];

@@ -22,7 +22,8 @@ Status infer(InferContext& c) {
   SymValue out;
   for (size_t i = 0; i < picks.size(); ++i) {
     if (picks[i] && picks[i]->is_const()) out.push_back(picks[i]->int_value() ? xs[i] : ys[i]);
-    else if (xs[i] && ys[i] && (picks[i] || *xs[i] == *ys[i])) out.push_back(picks[i] ? select(*picks[i], *xs[i], *ys[i]) : *xs[i]);
+    else if (xs[i] && ys[i] && (picks[i] || *xs[i] == *ys[i]))
+      out.push_back(picks[i] ? select(*picks[i], *xs[i], *ys[i]) : *xs[i]);
     else out.emplace_back();
   }
   c.set_known(0, std::move(out));

@@ -5,7 +5,8 @@
 namespace fovea::core {
 namespace {
 
-constexpr int64_t kMaxExtent = int64_t{1} << 24;  // products with each other and with any size that fits into memory do not overflow
+constexpr int64_t kMaxExtent =
+    int64_t{1} << 24;  // products with each other and with any size that fits into memory do not overflow
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -18,7 +19,9 @@ int64_t same_padding(const Window& w) {
 // The total padding of SAME along axis i, if it is the same for every input size the model may get.
 std::optional<int64_t> constant_same_padding(const WindowAttrs& attrs, size_t i, const Dim& in, const Dim& kernel) {
   auto in_range = [](int64_t v) { return v >= 1 && v <= kMaxExtent; };
-  if (!kernel.is_const() || !in_range(kernel.int_value()) || !in_range(attrs.dilations[i]) || !in_range(attrs.strides[i])) return std::nullopt;
+  if (!kernel.is_const() || !in_range(kernel.int_value()) || !in_range(attrs.dilations[i]) ||
+      !in_range(attrs.strides[i]))
+    return std::nullopt;
   Window w{.kernel = kernel.int_value(), .stride = attrs.strides[i], .dilation = attrs.dilations[i]};
   if (w.stride == 1) return w.extent() - 1;
   if (!in.is_const() || in.int_value() > (int64_t{1} << 40)) return std::nullopt;
@@ -36,18 +39,22 @@ void split_padding(int64_t total, bool more_at_end, int64_t& begin, int64_t& end
 
 Status check_extents(std::string_view name, std::span<const int64_t> values, size_t spatial, int64_t least) {
   if (values.size() != spatial)
-    return invalid_model("attribute '{}': expected {} values for {} spatial axes, found {}", name, spatial, spatial, values.size());
+    return invalid_model("attribute '{}': expected {} values for {} spatial axes, found {}", name, spatial, spatial,
+                         values.size());
   for (int64_t v : values)
-    if (v < least || v > kMaxExtent) return invalid_model("attribute '{}': expected values in [{}, {}], found {}", name, least, kMaxExtent, v);
+    if (v < least || v > kMaxExtent)
+      return invalid_model("attribute '{}': expected values in [{}, {}], found {}", name, least, kMaxExtent, v);
   return {};
 }
 
 Status check_window(const WindowAttrs& attrs, size_t spatial) {
-  if (spatial < 1 || spatial > kMaxSpatial) return unsupported("{} spatial axes; 1 to {} are supported", spatial, kMaxSpatial);
+  if (spatial < 1 || spatial > kMaxSpatial)
+    return unsupported("{} spatial axes; 1 to {} are supported", spatial, kMaxSpatial);
   FOVEA_TRY(check_extents("strides", attrs.strides, spatial, 1));
   FOVEA_TRY(check_extents("dilations", attrs.dilations, spatial, 1));
   if (attrs.pads.size() != 2 * spatial)
-    return invalid_model("attribute 'pads': expected {} values for {} spatial axes, found {}", 2 * spatial, spatial, attrs.pads.size());
+    return invalid_model("attribute 'pads': expected {} values for {} spatial axes, found {}", 2 * spatial, spatial,
+                         attrs.pads.size());
   return check_extents("pads", attrs.pads, 2 * spatial, 0);
 }
 
@@ -85,7 +92,8 @@ Status place_windows(const WindowAttrs& attrs, bool ceil_mode, Windows& windows)
   const auto spatial = static_cast<size_t>(windows.spatial);
   for (size_t i = 0; i < spatial; ++i) {
     Window& w = windows.axis(static_cast<int>(i));
-    if (w.kernel < 1 || w.kernel > kMaxExtent) return invalid_argument("a window of size {} along spatial axis {}", w.kernel, i);
+    if (w.kernel < 1 || w.kernel > kMaxExtent)
+      return invalid_argument("a window of size {} along spatial axis {}", w.kernel, i);
     w.stride = attrs.strides[i], w.dilation = attrs.dilations[i];
     w.pad_begin = attrs.pads[i], w.pad_end = attrs.pads[i + spatial];
     if (is_same(attrs.auto_pad)) {
@@ -95,8 +103,9 @@ Status place_windows(const WindowAttrs& attrs, bool ceil_mode, Windows& windows)
     }
     const int64_t rest = w.in + w.pad_begin + w.pad_end - w.extent();
     if (rest < 0)
-      return invalid_argument("a window of extent {} does not fit into {} inputs with padding {} and {} along spatial axis {}", w.extent(), w.in,
-                              w.pad_begin, w.pad_end, i);
+      return invalid_argument(
+          "a window of extent {} does not fit into {} inputs with padding {} and {} along spatial axis {}", w.extent(),
+          w.in, w.pad_begin, w.pad_end, i);
     w.out = (ceil_mode ? ceil_div(rest, w.stride) : rest / w.stride) + 1;
     if (ceil_mode && (w.out - 1) * w.stride >= w.in + w.pad_begin) --w.out;
   }

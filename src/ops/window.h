@@ -1,5 +1,6 @@
-// Windows that slide over up to three spatial axes: what convolutions and pools share. The sizes here are the only place
-// where padding, dilation and rounding become numbers; inference, reference kernels and libraries' kernels all ask it.
+// Windows that slide over up to three spatial axes: what convolutions and pools share. The sizes here are the only
+// place where padding, dilation and rounding become numbers; inference, reference kernels and libraries' kernels all
+// ask it.
 #pragma once
 
 #include <array>
@@ -14,8 +15,8 @@ namespace fovea::core {
 
 inline constexpr int kMaxSpatial = 3;
 
-// ONNX's auto_pad. Imports turn it into explicit pads where those do not depend on the input's size, so what kernels see
-// is kNotSet, or kSameUpper or kSameLower where a symbolic size decides.
+// ONNX's auto_pad. Imports turn it into explicit pads where those do not depend on the input's size, so what kernels
+// see is kNotSet, or kSameUpper or kSameLower where a symbolic size decides.
 enum class AutoPad : uint8_t { kNotSet, kSameUpper, kSameLower, kValid };
 inline std::span<const std::string_view> enum_names(AutoPad) {
   static constexpr std::array<std::string_view, 4> kNames = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"};
@@ -57,7 +58,8 @@ void split_padding(int64_t total, bool more_at_end, int64_t& begin, int64_t& end
 // From in, kernel, and the attributes: everything else. Fails where no window fits.
 Status place_windows(const WindowAttrs& attrs, bool ceil_mode, Windows& windows);
 
-// Defaults for `spatial` axes, and VALID and SAME as explicit pads where that is possible. kernel: constant or symbolic.
+// Defaults for `spatial` axes, and VALID and SAME as explicit pads where that is possible. kernel: constant or
+// symbolic.
 void complete_window(WindowAttrs& attrs, size_t spatial, std::span<const Dim> in, std::span<const Dim> kernel);
 // Are all vectors of the right length and in range? What is wrong, or nothing.
 Status check_window(const WindowAttrs& attrs, size_t spatial);

@@ -1,5 +1,5 @@
-// Scales and shifts of single channels behind a convolution or matrix product move into its weights: frozen batch norms,
-// exported as one node or as Mul and Add, and the 1/sqrt(d) behind a projection.
+// Scales and shifts of single channels behind a convolution or matrix product move into its weights: frozen batch
+// norms, exported as one node or as Mul and Add, and the 1/sqrt(d) behind a projection.
 //   BatchNormalization(y) == y * s + (b - mean * s), s = scale / sqrt(var + epsilon)
 //   Conv(x, w, b) * s + t == Conv(x, w * s, b * s + t)              s, t: a number or one an output channel
 //   Gemm(x, w, c) * s + t == Gemm(x, w * s, beta * c * s + t)
@@ -115,7 +115,8 @@ TensorPtr scaled(const Tensor& w, const Affine& a, F&& channel) {
     auto* to = reinterpret_cast<T*>((*t)->mutable_data());
     for (size_t i = 0; i < from.size(); ++i) {
       const double s = a.scale[channel(i)];
-      if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) to[i] = T(static_cast<float>(static_cast<double>(static_cast<float>(from[i])) * s));
+      if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>)
+        to[i] = T(static_cast<float>(static_cast<double>(static_cast<float>(from[i])) * s));
       else to[i] = static_cast<T>(static_cast<double>(from[i]) * s);
     }
   });
@@ -125,13 +126,14 @@ TensorPtr scaled(const Tensor& w, const Affine& a, F&& channel) {
 // Where the output channels lie in the weights.
 struct Layout {
   int64_t channels = 0;
-  size_t axis = 1;  // of the output
+  size_t axis = 1;                        // of the output
   std::function<size_t(size_t)> channel;  // of weight element i
 };
 
 std::optional<Layout> layout_of(const Node& node) {
   const Value *w = node.input(1), *y = node.output();
-  if (!w || !w->constant || !y || !is_float(w->dtype) || dtype_bits(w->dtype) < 16 || w->constant->count() == 0) return std::nullopt;
+  if (!w || !w->constant || !y || !is_float(w->dtype) || dtype_bits(w->dtype) < 16 || w->constant->count() == 0)
+    return std::nullopt;
   const Dims& d = w->constant->dims();
   auto size = [&](size_t i) { return static_cast<size_t>(d[i]); };
   const size_t count = static_cast<size_t>(w->constant->count());

@@ -1,4 +1,5 @@
-// Control flow that is decided: constants sink into branches, and an If whose condition is known is one of its branches.
+// Control flow that is decided: constants sink into branches, and an If whose condition is known is one of its
+// branches.
 #include "passes/pass.h"
 #include "passes/rewrite.h"
 
@@ -23,7 +24,9 @@ Result<bool> inline_if(Graph& g, Node& node) {
   const std::vector<Value*> captures(node.inputs.begin() + node.own_inputs, node.inputs.end());
   const std::vector<Value*> results = g.inline_region(*node.regions[*taken ? 0 : 1], captures, &node);
   for (size_t i = 0; i < results.size(); ++i)
-    if (node.outputs[i]) replace(g, node.outputs[i], results[i], results[i]->producer && results[i]->uses.empty() && !g.is_output(results[i]));
+    if (node.outputs[i])
+      replace(g, node.outputs[i], results[i],
+              results[i]->producer && results[i]->uses.empty() && !g.is_output(results[i]));
   g.erase_node(&node);
   return true;
 }

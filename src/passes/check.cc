@@ -39,8 +39,11 @@ bool both_nan_or_equal(double a, double b) { return a == b || (std::isnan(a) && 
 }  // namespace
 
 std::string difference(const Tensor& expected, const Tensor& found, double tolerance) {
-  if (expected.dtype() != found.dtype()) return fmt::format("expected {}, found {}", to_string(expected.dtype()), to_string(found.dtype()));
-  if (expected.dims() != found.dims()) return fmt::format("expected shape [{}], found [{}]", fmt::join(expected.dims(), ","), fmt::join(found.dims(), ","));
+  if (expected.dtype() != found.dtype())
+    return fmt::format("expected {}, found {}", to_string(expected.dtype()), to_string(found.dtype()));
+  if (expected.dims() != found.dims())
+    return fmt::format("expected shape [{}], found [{}]", fmt::join(expected.dims(), ","),
+                       fmt::join(found.dims(), ","));
   if (expected.same_as(found)) return "";
   const std::vector<double> a = expected.to_doubles(), b = found.to_doubles();
   if (a.empty()) return "the elements differ";
@@ -48,7 +51,8 @@ std::string difference(const Tensor& expected, const Tensor& found, double toler
   size_t finite = 0;
   for (double v : a)
     if (std::isfinite(v)) squares += v * v, ++finite;
-  const double allowed = is_float(expected.dtype()) && finite ? tolerance * std::sqrt(squares / static_cast<double>(finite)) : 0;
+  const double allowed =
+      is_float(expected.dtype()) && finite ? tolerance * std::sqrt(squares / static_cast<double>(finite)) : 0;
   size_t worst = a.size();
   double most = allowed;
   for (size_t i = 0; i < a.size(); ++i) {
@@ -60,11 +64,12 @@ std::string difference(const Tensor& expected, const Tensor& found, double toler
     most = d;
   }
   if (worst == a.size()) return "";
-  return fmt::format("element {}: expected {}, found {} (root mean square {:.3g}, {:.3g} allowed)", worst, a[worst], b[worst],
-                     finite ? std::sqrt(squares / static_cast<double>(finite)) : 0.0, allowed);
+  return fmt::format("element {}: expected {}, found {} (root mean square {:.3g}, {:.3g} allowed)", worst, a[worst],
+                     b[worst], finite ? std::sqrt(squares / static_cast<double>(finite)) : 0.0, allowed);
 }
 
-Result<std::unique_ptr<Checker>> Checker::create(const Graph& graph, std::vector<TensorPtr> inputs, const CheckOptions& options) {
+Result<std::unique_ptr<Checker>> Checker::create(const Graph& graph, std::vector<TensorPtr> inputs,
+                                                 const CheckOptions& options) {
   std::unique_ptr<Checker> c(new Checker(options));
   GraphOptions evaluate;
   evaluate.keep_all = true, evaluate.threads = options.threads;
@@ -131,21 +136,23 @@ Status Checker::node(const Pass& pass, const Node& node) {
 }
 
 // Old and new meet where the name was there before; what was there stays, so that rounding does not add up over passes.
-Status Checker::compare(const Pass& pass, const Node& node, std::span<const TensorPtr> inputs, const Value& value, TensorPtr result) {
+Status Checker::compare(const Pass& pass, const Node& node, std::span<const TensorPtr> inputs, const Value& value,
+                        TensorPtr result) {
   auto [it, fresh] = values_.emplace(value.name, result);
   if (fresh) return {};
   ++compared_;
   const std::string d = difference(*it->second, *result, options_.tolerance);
   if (d.empty()) return {};
-  return internal_error("--verify: pass '{}' changed the value '{}' of {}: {}{}", pass.name, value.name, node.label(), d,
-                        write_repro(node, inputs, *it->second));
+  return internal_error("--verify: pass '{}' changed the value '{}' of {}: {}{}", pass.name, value.name, node.label(),
+                        d, write_repro(node, inputs, *it->second));
 }
 
 Status Checker::outputs(const Pass& pass, const Graph& graph) {
   for (size_t i = 0; i < graph.outputs.size(); ++i) {
     auto before = outputs_.find(graph.output_names[i]);
     TensorPtr now = kept(graph.outputs[i]);
-    if (before == outputs_.end() || !now) return internal_error("--verify: pass '{}' lost the output '{}'", pass.name, graph.output_names[i]);
+    if (before == outputs_.end() || !now)
+      return internal_error("--verify: pass '{}' lost the output '{}'", pass.name, graph.output_names[i]);
     if (std::string d = difference(*before->second, *now, options_.tolerance); !d.empty())
       return internal_error("--verify: pass '{}' changed the output '{}': {}", pass.name, graph.output_names[i], d);
   }
@@ -157,7 +164,8 @@ std::string Checker::write_repro(const Node& node, std::span<const TensorPtr> in
   if (options_.repro.empty() || !node.regions.empty()) return "";
   Graph g("repro");
   std::vector<Value*> in;
-  for (size_t i = 0; i < inputs.size(); ++i) in.push_back(inputs[i] ? g.add_constant(inputs[i], node.inputs[i]->name) : nullptr);
+  for (size_t i = 0; i < inputs.size(); ++i)
+    in.push_back(inputs[i] ? g.add_constant(inputs[i], node.inputs[i]->name) : nullptr);
   Node* copy = g.add_node(node.op, node.attrs, std::move(in), 0);
   copy->origin = node.origin;
   for (const Value* v : node.outputs) {
@@ -174,7 +182,8 @@ std::string Checker::write_repro(const Node& node, std::span<const TensorPtr> in
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
     std::string line = text.substr(at, end - at);
-    if (line.find(" = constant ") == std::string::npos && line.find("graph @") == std::string::npos) line = line.substr(0, line.find(" : "));
+    if (line.find(" = constant ") == std::string::npos && line.find("graph @") == std::string::npos)
+      line = line.substr(0, line.find(" : "));
     lean += line + "\n";
     at = end + 1;
   }

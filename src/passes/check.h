@@ -1,7 +1,7 @@
-// --verify: holds every pass to the numbers of the graph before it. The imported graph is evaluated once with the reference
-// kernels and every value is kept; after a pass only the nodes that changed are evaluated, from kept inputs, and where a
-// value of the same name was there before, old and new are compared. The first pass that changes the answer is named,
-// with the node, and a repro file is written.
+// --verify: holds every pass to the numbers of the graph before it. The imported graph is evaluated once with the
+// reference kernels and every value is kept; after a pass only the nodes that changed are evaluated, from kept inputs,
+// and where a value of the same name was there before, old and new are compared. The first pass that changes the answer
+// is named, with the node, and a repro file is written.
 #pragma once
 
 #include <memory>
@@ -25,7 +25,8 @@ struct CheckOptions {
 class Checker {
  public:
   // Evaluates `graph` on `inputs` and keeps every value.
-  static Result<std::unique_ptr<Checker>> create(const Graph& graph, std::vector<TensorPtr> inputs, const CheckOptions& options = {});
+  static Result<std::unique_ptr<Checker>> create(const Graph& graph, std::vector<TensorPtr> inputs,
+                                                 const CheckOptions& options = {});
 
   // For PassOptions::after_pass. An Internal error if the pass changed what the graph computes.
   Status after_pass(const Pass& pass, const Graph& graph);
@@ -35,7 +36,8 @@ class Checker {
  private:
   explicit Checker(const CheckOptions& options) : options_(options) {}
   Status node(const Pass& pass, const Node& node);
-  Status compare(const Pass& pass, const Node& node, std::span<const TensorPtr> inputs, const Value& value, TensorPtr result);
+  Status compare(const Pass& pass, const Node& node, std::span<const TensorPtr> inputs, const Value& value,
+                 TensorPtr result);
   Status outputs(const Pass& pass, const Graph& graph);
   std::string write_repro(const Node& node, std::span<const TensorPtr> inputs, const Tensor& before) const;
   TensorPtr kept(const Value* value) const;
@@ -44,7 +46,7 @@ class Checker {
   std::unordered_map<std::string, TensorPtr> values_;        // by name: what it was when it first appeared
   std::unordered_map<std::string, std::string> signatures_;  // by name: the node that made it
   std::vector<TensorPtr> inputs_;
-  std::unordered_map<std::string, TensorPtr> outputs_;       // by the name users know
+  std::unordered_map<std::string, TensorPtr> outputs_;  // by the name users know
   int64_t evaluated_ = 0, compared_ = 0;
 };
 

@@ -9,7 +9,8 @@ namespace {
 
 // Operators behind which numbers are features whatever they become: reading on past them would class the whole network.
 bool ends_class(const Node& node) {
-  constexpr std::string_view kNames[] = {"Conv", "ConvTranspose", "MatMul", "Gemm", "Relu", "BatchNormalization", "MaxPool", "AveragePool", "RoiAlign"};
+  constexpr std::string_view kNames[] = {"Conv",    "ConvTranspose", "MatMul",  "Gemm", "Relu", "BatchNormalization",
+                                         "MaxPool", "AveragePool",   "RoiAlign"};
   return std::find(std::begin(kNames), std::end(kNames), node.op->name) != std::end(kNames);
 }
 
@@ -76,7 +77,8 @@ class Classifier {
   // What an output is made of: inputs, or what the regions give.
   static void into(Node& node, int output, Graph* g, std::vector<std::pair<Graph*, Value*>>& work) {
     for (const auto& region : node.regions)
-      if (static_cast<size_t>(output) < region->outputs.size()) work.emplace_back(region.get(), region->outputs[static_cast<size_t>(output)]);
+      if (static_cast<size_t>(output) < region->outputs.size())
+        work.emplace_back(region.get(), region->outputs[static_cast<size_t>(output)]);
     for (size_t i = 0; i < node.inputs.size() && node.regions.empty(); ++i)
       if (node.inputs[i] && carries(node, i)) work.emplace_back(g, node.inputs[i]);
   }
@@ -86,7 +88,8 @@ class Classifier {
     auto it = std::find_if(graphs_.begin(), graphs_.end(), [&](const auto& entry) { return entry.first == region; });
     Node* node = it == graphs_.end() ? nullptr : it->second;
     if (!node) return {nullptr, nullptr};
-    const auto index = static_cast<size_t>(std::find(region->inputs.begin(), region->inputs.end(), input) - region->inputs.begin());
+    const auto index =
+        static_cast<size_t>(std::find(region->inputs.begin(), region->inputs.end(), input) - region->inputs.begin());
     const size_t from_end = region->inputs.size() - index;
     if (from_end > node->inputs.size() - static_cast<size_t>(node->own_inputs)) return {nullptr, nullptr};
     return {region->parent(), node->inputs[node->inputs.size() - from_end]};

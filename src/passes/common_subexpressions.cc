@@ -25,7 +25,8 @@ std::string key_of(const Node& node) {
   for (const Value* v : node.inputs) append(key, v);
   for (const Value* v : node.outputs) key += v ? 'o' : '_';
   if (node.op->attrs.to_map && node.attrs)
-    for (const auto& [name, value] : node.op->attrs.to_map(node.attrs.get())) key += text_detail::attr_text(value) + ";";
+    for (const auto& [name, value] : node.op->attrs.to_map(node.attrs.get()))
+      key += text_detail::attr_text(value) + ";";
   return key;
 }
 
@@ -52,7 +53,8 @@ bool merge_constants(Graph& g) {
     constexpr size_t kGlance = 64;
     key.append(reinterpret_cast<const char*>(bytes.data()), std::min(kGlance, bytes.size()));
     std::vector<Value*>& bucket = buckets[key];
-    auto same = std::find_if(bucket.begin(), bucket.end(), [&](const Value* o) { return same_storage(o, v) && o->constant->same_as(*v->constant); });
+    auto same = std::find_if(bucket.begin(), bucket.end(),
+                             [&](const Value* o) { return same_storage(o, v) && o->constant->same_as(*v->constant); });
     if (same == bucket.end()) {
       bucket.push_back(v);
     } else if (g.used(v)) {

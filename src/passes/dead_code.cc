@@ -1,7 +1,7 @@
 // Removes nodes whose outputs nobody uses, outputs that are optional and unused, captures that no branch reads, and
 // constants without a reader.
-#include "passes/rewrite.h"
 #include "passes/pass.h"
+#include "passes/rewrite.h"
 
 namespace fovea::core {
 namespace {

@@ -19,7 +19,8 @@ class Driver {
     for (int round = 0; round < (stage.repeat ? options_.max_rounds : 1); ++round) {
       bool changed = false;
       for (const Pass& pass : stage.passes) {
-        if (std::find(options_.disabled.begin(), options_.disabled.end(), pass.name) != options_.disabled.end()) continue;
+        if (std::find(options_.disabled.begin(), options_.disabled.end(), pass.name) != options_.disabled.end())
+          continue;
         FOVEA_TRY_SET(bool here, run(pass));
         changed |= here;
       }

@@ -1,6 +1,6 @@
 // Computes what depends on no input: nodes whose inputs are all constants, by their reference kernels, and values whose
-// every element inference already knows. A small tensor that would become a large one (ConstantOfShape, Expand, Tile) stays
-// a computation: the engine file should not carry it.
+// every element inference already knows. A small tensor that would become a large one (ConstantOfShape, Expand, Tile)
+// stays a computation: the engine file should not carry it.
 #include "interpreter/interpreter.h"
 #include "passes/pass.h"
 #include "passes/rewrite.h"
@@ -22,7 +22,8 @@ TensorPtr tensor_of_known(const Value& v) {
     auto* to = reinterpret_cast<T*>((*t)->mutable_data());
     for (size_t i = 0; i < known->size(); ++i) {
       const Expr& e = *(*known)[i];
-      if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) to[i] = T(static_cast<float>(e.float_value()));
+      if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>)
+        to[i] = T(static_cast<float>(e.float_value()));
       else if constexpr (std::is_floating_point_v<T>) to[i] = static_cast<T>(e.float_value());
       else to[i] = static_cast<T>(e.int_value());
     }

@@ -67,7 +67,8 @@ Value* settled_where(const Node& node) {
 bool holds_all_of(DType to, DType from) {
   if (from == DType::kBool) return is_integer(to) || is_float(to);
   if (is_integer(from) && is_integer(to)) {
-    const bool from_signed = from == DType::kInt8 || from == DType::kInt16 || from == DType::kInt32 || from == DType::kInt64;
+    const bool from_signed =
+        from == DType::kInt8 || from == DType::kInt16 || from == DType::kInt32 || from == DType::kInt64;
     const bool to_signed = to == DType::kInt8 || to == DType::kInt16 || to == DType::kInt32 || to == DType::kInt64;
     if (dtype_bits(from) < 8 || dtype_bits(to) < 8) return false;
     return dtype_bits(to) > dtype_bits(from) && (to_signed || !from_signed);

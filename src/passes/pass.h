@@ -1,5 +1,6 @@
-// Passes: Graph -> Graph, one a file. A pass is a function that says whether it changed anything; its header comment says
-// why it exists. The driver names, times and verifies passes, infers anew after a change and can leave any of them out.
+// Passes: Graph -> Graph, one a file. A pass is a function that says whether it changed anything; its header comment
+// says why it exists. The driver names, times and verifies passes, infers anew after a change and can leave any of them
+// out.
 #pragma once
 
 #include <functional>
@@ -22,7 +23,7 @@ struct PassContext {
 using PassFunction = Result<bool> (*)(Graph& graph, PassContext& context);  // did it change the graph?
 
 struct Pass {
-  std::string_view name;    // for --print-ir-after, --disable-pass and reports
+  std::string_view name;  // for --print-ir-after, --disable-pass and reports
   PassFunction run = nullptr;
   std::string_view reason;  // one line: what later stages gain
 };

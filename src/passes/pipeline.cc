@@ -1,5 +1,5 @@
-// The story of the compiler between reader and tactics: an exported graph goes in, a small one of the same meaning comes
-// out. What is fused and how it is stored is decided later, by device.
+// The story of the compiler between reader and tactics: an exported graph goes in, a small one of the same meaning
+// comes out. What is fused and how it is stored is decided later, by device.
 #include "passes/pass.h"
 
 namespace fovea::core {
@@ -11,16 +11,19 @@ constexpr Pass kBegin[] = {
     {"dead_code", remove_dead, "what no output needs is not worth a look"},
 };
 
-// Exported graphs are mostly arithmetic on sizes. Each of these makes work for the others, so they run until none has any.
+// Exported graphs are mostly arithmetic on sizes. Each of these makes work for the others, so they run until none has
+// any.
 constexpr Pass kSimplify[] = {
     {"sink_constants", sink_constants, "branches see constants of the graph around them as their own"},
     {"fold_constants", fold_constants, "what depends on no input is computed now, with the reference kernels"},
     {"inline_branches", inline_branches, "an If whose condition is known is one of its branches"},
     {"no_ops", remove_no_ops, "Cast to the same type, Slice of everything, x * 1 and their like go"},
-    {"reshapes", simplify_reshapes, "chains of views are one Reshape to a constant shape, so that shape arithmetic dies"},
+    {"reshapes", simplify_reshapes,
+     "chains of views are one Reshape to a constant shape, so that shape arithmetic dies"},
     {"slices", simplify_slices, "a slice of a Concat is a slice of one part"},
     {"transposes", simplify_transposes, "transposes meet and cancel, through element-wise operators too"},
-    {"common_subexpressions", merge_equal, "the same computation twice is one; four NonZero of a mask agree on their size"},
+    {"common_subexpressions", merge_equal,
+     "the same computation twice is one; four NonZero of a mask agree on their size"},
     {"dead_code", remove_dead, "what the passes before left without use"},
 };
 
@@ -42,7 +45,7 @@ std::vector<Stage> pipeline(std::span<const Pass> patterns) {
       {"begin", kBegin},
       {"simplify", kSimplify, true},
       {"weights", kWeights},
-      {"patterns", patterns, true},      // exported subgraphs become detection's own operators
+      {"patterns", patterns, true},         // exported subgraphs become detection's own operators
       {"simplify again", kSimplify, true},  // of what weights and patterns left
       {"end", kEnd},
   };

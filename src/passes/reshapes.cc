@@ -1,5 +1,5 @@
-// One view where the exporter wrote several, to a shape that is a constant: then the Shape, Gather and Concat nodes that
-// computed it die.
+// One view where the exporter wrote several, to a shape that is a constant: then the Shape, Gather and Concat nodes
+// that computed it die.
 //   Reshape(Squeeze(Unsqueeze(Reshape(x)))) == Reshape(x, [-1, 4, 5776])
 //   Expand(x, [n, 1, 4]) == Expand(x, [1, 1, 4])    where x has n there already
 // In a constant shape -1 stands for one size that is no number, and 0 for one that x has at the same place.
@@ -50,7 +50,8 @@ Result<bool> reshape_from(Graph& g, Node& node, Value* x) {
   auto target = constant_target(x->shape, node.output()->shape, allowzero);
   if (!target) return false;
   if (node.is("Reshape") && node.inputs[0] == x && constant_ints(node.inputs[1]) == target) return false;
-  FOVEA_TRY_SET(Value * fresh, insert(g, op_Reshape, make_attrs(ReshapeAttrs{allowzero}), {x, int64_constant(g, *target)}, node));
+  FOVEA_TRY_SET(Value * fresh,
+                insert(g, op_Reshape, make_attrs(ReshapeAttrs{allowzero}), {x, int64_constant(g, *target)}, node));
   for (const Node* n = node.inputs[0]->producer; is_view(n) && node.inputs[0] != x; n = n->inputs[0]->producer) {
     add_origin(*fresh->producer, *n);
     if (n->inputs[0] == x) break;

@@ -19,8 +19,8 @@ Result<bool> for_each_node(Graph& graph, const std::function<Result<bool>(Graph&
 Result<Value*> insert(Graph& graph, const OpDef& op, AttrsPtr attrs, std::vector<Value*> inputs, Node& before);
 Value* int64_constant(Graph& graph, std::span<const int64_t> values);
 
-// `fresh` takes the place of `old`, which is left without uses. If `fresh` is new it takes the name too: in --verify and
-// in messages a name means the same numbers before and after a pass.
+// `fresh` takes the place of `old`, which is left without uses. If `fresh` is new it takes the name too: in --verify
+// and in messages a name means the same numbers before and after a pass.
 void replace(Graph& graph, Value* old, Value* fresh, bool is_new);
 // What `node` stands for, added to what `to` stands for.
 void add_origin(Node& to, const Node& node);

@@ -49,8 +49,10 @@ std::optional<Ranges> ranges_of(const Node& slice) {
   return r;
 }
 
-Result<Value*> insert_slice(Graph& g, Value* x, std::span<const int64_t> starts, std::span<const int64_t> ends, std::span<const int64_t> axes, Node& before) {
-  return insert(g, op_Slice, nullptr, {x, int64_constant(g, starts), int64_constant(g, ends), int64_constant(g, axes)}, before);
+Result<Value*> insert_slice(Graph& g, Value* x, std::span<const int64_t> starts, std::span<const int64_t> ends,
+                            std::span<const int64_t> axes, Node& before) {
+  return insert(g, op_Slice, nullptr, {x, int64_constant(g, starts), int64_constant(g, ends), int64_constant(g, axes)},
+                before);
 }
 
 // Ends that are the size itself, or surely past it, become INT64_MAX: constants, where the rest is constant.
@@ -90,7 +92,9 @@ std::optional<Range> range_along(const Ranges& r, int64_t axis, const Dim& size)
 // The same ranges with another one along `axis`, of `x`. Along a whole axis nothing needs to be said.
 Result<Value*> slice_with(Graph& g, Value* x, const Ranges& r, int64_t axis, Range range, Node& before) {
   std::vector<int64_t> starts, ends, axes;
-  auto add = [&](int64_t a, int64_t start, int64_t end) { axes.push_back(a), starts.push_back(start), ends.push_back(end); };
+  auto add = [&](int64_t a, int64_t start, int64_t end) {
+    axes.push_back(a), starts.push_back(start), ends.push_back(end);
+  };
   if (range.start != 0 || !x->shape[static_cast<size_t>(axis)].is_const(range.end)) add(axis, range.start, range.end);
   for (size_t i = 0; i < r.axes.size(); ++i)
     if (r.axes[i] != axis) add(r.axes[i], r.starts[i].int_value(), r.ends[i].int_value());
@@ -132,7 +136,8 @@ Result<bool> slice_of_concat(Graph& g, Node& slice, const Ranges& r) {
   // Parts that are needed whole stay; if nothing is left out, nothing is gained.
   if (pieces.size() == concat->inputs.size()) return false;
   // A Concat that stays is there to be looked into: a second one of some of its parts would copy them.
-  if (pieces.size() > 1 && !single_use(g, concat->output()) && !only_concatenated(g, slice.output(), axis)) return false;
+  if (pieces.size() > 1 && !single_use(g, concat->output()) && !only_concatenated(g, slice.output(), axis))
+    return false;
   std::vector<Value*> parts;
   for (const Piece& p : pieces) {
     FOVEA_TRY_SET(Value * part, slice_with(g, p.value, r, axis, p.range, slice));
@@ -168,7 +173,8 @@ Result<bool> slice_of_slice(Graph& g, Node& slice, const Ranges& outer) {
     both.ends[k] = first->start + std::max(second->start, second->end);
   }
   std::vector<int64_t> starts, ends;
-  for (size_t i = 0; i < both.axes.size(); ++i) starts.push_back(both.starts[i].int_value()), ends.push_back(both.ends[i].int_value());
+  for (size_t i = 0; i < both.axes.size(); ++i)
+    starts.push_back(both.starts[i].int_value()), ends.push_back(both.ends[i].int_value());
   FOVEA_TRY_SET(Value * fresh, insert_slice(g, node->inputs[0], starts, ends, both.axes, slice));
   add_origin(*fresh->producer, *node);
   replace(g, slice.output(), fresh, true);

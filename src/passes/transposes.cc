@@ -28,11 +28,52 @@ bool is_identity(const Perm& p) {
 
 // Element by element, so that the order of the elements does not matter.
 bool is_elementwise(const Node& node) {
-  static constexpr std::string_view kNames[] = {
-      "Abs", "Add", "And", "Cast", "Ceil", "Celu", "Clip", "Cos", "Div", "Elu", "Equal", "Erf", "Exp", "Floor", "Gelu", "Greater",
-      "GreaterOrEqual", "HardSigmoid", "HardSwish", "LeakyRelu", "Less", "LessOrEqual", "Log", "Max", "Min", "Mish", "Mul", "Neg", "Not",
-      "Or", "Pow", "Reciprocal", "Relu", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Softplus", "Softsign", "Sqrt", "Sub", "Swish",
-      "Tanh", "Where", "Xor"};
+  static constexpr std::string_view kNames[] = {"Abs",
+                                                "Add",
+                                                "And",
+                                                "Cast",
+                                                "Ceil",
+                                                "Celu",
+                                                "Clip",
+                                                "Cos",
+                                                "Div",
+                                                "Elu",
+                                                "Equal",
+                                                "Erf",
+                                                "Exp",
+                                                "Floor",
+                                                "Gelu",
+                                                "Greater",
+                                                "GreaterOrEqual",
+                                                "HardSigmoid",
+                                                "HardSwish",
+                                                "LeakyRelu",
+                                                "Less",
+                                                "LessOrEqual",
+                                                "Log",
+                                                "Max",
+                                                "Min",
+                                                "Mish",
+                                                "Mul",
+                                                "Neg",
+                                                "Not",
+                                                "Or",
+                                                "Pow",
+                                                "Reciprocal",
+                                                "Relu",
+                                                "Round",
+                                                "Selu",
+                                                "Sigmoid",
+                                                "Sign",
+                                                "Sin",
+                                                "Softplus",
+                                                "Softsign",
+                                                "Sqrt",
+                                                "Sub",
+                                                "Swish",
+                                                "Tanh",
+                                                "Where",
+                                                "Xor"};
   return std::find(std::begin(kNames), std::end(kNames), node.op->name) != std::end(kNames);
 }
 
@@ -41,7 +82,9 @@ bool cancels(const Graph& g, const Value* v, const Perm& q, std::vector<Node*>& 
   constexpr int kDepth = 16;
   if (v->shape.empty() || (v->is_constant() && v->constant->count() == 1)) return true;
   if (const Perm* p = perm_of(v)) return is_identity(compose(*p, q));
-  if (depth > kDepth || !v->producer || !is_elementwise(*v->producer) || !single_use(g, v) || v->producer->outputs.size() != 1) return false;
+  if (depth > kDepth || !v->producer || !is_elementwise(*v->producer) || !single_use(g, v) ||
+      v->producer->outputs.size() != 1)
+    return false;
   for (const Value* in : v->producer->inputs)
     if (in && (in->shape.size() != v->shape.size() && product(in->shape) != Dim(1))) return false;
   for (const Value* in : v->producer->inputs)

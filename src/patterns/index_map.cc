@@ -28,7 +28,8 @@ std::optional<AffineIndex> of_constant(const Tensor& t) {
   for (int64_t value : values) {
     int64_t expected = a.base, part;
     for (size_t d = 0; d < dims.size(); ++d)
-      if (__builtin_mul_overflow(a.strides[d], at[d], &part) || __builtin_add_overflow(expected, part, &expected)) return std::nullopt;
+      if (__builtin_mul_overflow(a.strides[d], at[d], &part) || __builtin_add_overflow(expected, part, &expected))
+        return std::nullopt;
     if (value != expected) return std::nullopt;
     for (size_t d = dims.size(); d-- > 0 && ++at[d] == dims[d];) at[d] = 0;
   }
@@ -88,7 +89,9 @@ std::optional<AffineIndex> of_sum(const Node& node, int64_t sign, int depth) {
     if (!operands[i]) return std::nullopt;
   }
   AffineIndex sum = *operands[0];
-  auto add = [&](int64_t& x, int64_t y) { return !__builtin_mul_overflow(y, sign, &y) && !__builtin_add_overflow(x, y, &x); };
+  auto add = [&](int64_t& x, int64_t y) {
+    return !__builtin_mul_overflow(y, sign, &y) && !__builtin_add_overflow(x, y, &x);
+  };
   if (!add(sum.base, operands[1]->base)) return std::nullopt;
   for (size_t d = 0; d < to.size(); ++d)
     if (!add(sum.strides[d], operands[1]->strides[d])) return std::nullopt;

@@ -1,7 +1,7 @@
 // x[..., a:b, ...] = y, which exporters write as ScatterND with a tensor of all the indices that the slice covers.
 //   ScatterND(x, grid, y) == Concat(x[..., :a, ...], y, x[..., b:, ...])     where grid[i, j, ...] == (i, j + a, ...)
-// The grid is the Concat of one component an axis, each a range along its own dimension. At most one axis may be covered
-// in part; where all are covered whole, the result is y.
+// The grid is the Concat of one component an axis, each a range along its own dimension. At most one axis may be
+// covered in part; where all are covered whole, the result is y.
 #include "ops/axis.h"
 #include "ops/scatter.h"
 #include "passes/rewrite.h"
@@ -22,7 +22,8 @@ std::vector<const Value*> components(const Value* indices, size_t tuple) {
   const Node* concat = indices->producer;
   const auto last = static_cast<int64_t>(indices->shape.size()) - 1;
   if (tuple == 1) return {indices};
-  if (!concat || !concat->is("Concat") || concat->as<AxisAttrs>().axis != last || concat->inputs.size() != tuple) return {};
+  if (!concat || !concat->is("Concat") || concat->as<AxisAttrs>().axis != last || concat->inputs.size() != tuple)
+    return {};
   std::vector<const Value*> parts(concat->inputs.begin(), concat->inputs.end());
   for (const Value* p : parts)
     if (!p->shape.back().is_const(1)) return {};
@@ -69,7 +70,8 @@ std::optional<Assigned> match(const Node& node) {
 
 Result<Value*> slice(Graph& g, Value* x, size_t axis, int64_t start, int64_t end, Node& before) {
   const int64_t starts[] = {start}, ends[] = {end}, axes[] = {static_cast<int64_t>(axis)};
-  return insert(g, op_Slice, nullptr, {x, int64_constant(g, starts), int64_constant(g, ends), int64_constant(g, axes)}, before);
+  return insert(g, op_Slice, nullptr, {x, int64_constant(g, starts), int64_constant(g, ends), int64_constant(g, axes)},
+                before);
 }
 
 Result<bool> raise(Graph& g, Node& node) {

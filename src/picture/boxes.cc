@@ -8,14 +8,10 @@ using Corners = std::array<double, 4>;  // x0, y0, x1, y1
 Corners corners_of(const std::array<float, 4>& box, BoxFormat format) {
   const double a = box[0], b = box[1], c = box[2], d = box[3];
   switch (format) {
-    case BoxFormat::kXyxy:
-      return {a, b, c, d};
-    case BoxFormat::kYxyx:
-      return {b, a, d, c};
-    case BoxFormat::kCxcywh:
-      return {a - c / 2, b - d / 2, a + c / 2, b + d / 2};
-    case BoxFormat::kXywh:
-      return {a, b, a + c, b + d};
+    case BoxFormat::kXyxy: return {a, b, c, d};
+    case BoxFormat::kYxyx: return {b, a, d, c};
+    case BoxFormat::kCxcywh: return {a - c / 2, b - d / 2, a + c / 2, b + d / 2};
+    case BoxFormat::kXywh: return {a, b, a + c, b + d};
   }
   return {};
 }

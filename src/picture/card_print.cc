@@ -11,10 +11,8 @@ std::string quoted(std::string_view s) {
   std::string out = "\"";
   for (char c : s) {
     if (c == '"' || c == '\\') out += '\\';
-    if (static_cast<uint8_t>(c) < 0x20 || c == 0x7f)
-      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    else
-      out += c;
+    if (static_cast<uint8_t>(c) < 0x20 || c == 0x7f) out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    else out += c;
   }
   return out + '"';
 }
@@ -82,12 +80,10 @@ void print_input(Printer& out, const InputCard& input) {
   out.string("name", input.name);
   out.word("role", input.role);
   switch (input.role) {
-    case InputRole::kPaddingMask:
-      return out.word("true_is", input.true_is);
+    case InputRole::kPaddingMask: return out.word("true_is", input.true_is);
     case InputRole::kConstant:
       return input.value.size() == 1 ? out.real("value", input.value[0]) : out.reals("value", input.value);
-    default:
-      return out.word("order", input.order);
+    default: return out.word("order", input.order);
   }
 }
 

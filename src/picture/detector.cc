@@ -9,7 +9,9 @@
 namespace fovea::core {
 namespace {
 
-double now_ms() { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now_ms() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 // The elements of an output as doubles, whatever its type.
 std::vector<double> numbers(const TensorRef& t) {
@@ -20,7 +22,8 @@ std::vector<double> numbers(const TensorRef& t) {
   return {p, p + t.count()};
 }
 
-void store_numbers(DType type, std::span<const int64_t> shape, std::vector<std::byte>& memory, std::span<const double> values) {
+void store_numbers(DType type, std::span<const int64_t> shape, std::vector<std::byte>& memory,
+                   std::span<const double> values) {
   KernelContext c;
   store(c, TensorRef::dense_of(type, shape, memory.data()), values.data());
 }
@@ -36,13 +39,18 @@ Result<std::unique_ptr<Detector>> Detector::make(std::shared_ptr<LoadedEngine> e
 
 Status Detector::set_up() {
   if (engine_->data().card.empty() || !engine_->preprocess())
-    return invalid_argument("the engine holds no model card, so it cannot take pictures: compile with --card, or run it on tensors");
+    return invalid_argument(
+        "the engine holds no model card, so it cannot take pictures: compile with --card, or run it on tensors");
   FOVEA_TRY_SET(card_, parse_card(engine_->data().card, "the engine's card"));
   const Graph& g = engine_->main().graph();
-  for (picture_input_ = 0; picture_input_ < g.inputs.size() && g.inputs[picture_input_]->name != card_.picture.input;) ++picture_input_;
-  if (picture_input_ == g.inputs.size()) return invalid_model("the engine has no input '{}', which its card names for the picture", card_.picture.input);
-  for (const std::string* name : {&card_.outputs.boxes, &card_.outputs.scores, &card_.outputs.labels, &card_.outputs.image_index, &card_.outputs.count})
-    if (!name->empty() && output(*name) < 0) return invalid_model("the engine has no output '{}', which its card names", *name);
+  for (picture_input_ = 0; picture_input_ < g.inputs.size() && g.inputs[picture_input_]->name != card_.picture.input;)
+    ++picture_input_;
+  if (picture_input_ == g.inputs.size())
+    return invalid_model("the engine has no input '{}', which its card names for the picture", card_.picture.input);
+  for (const std::string* name : {&card_.outputs.boxes, &card_.outputs.scores, &card_.outputs.labels,
+                                  &card_.outputs.image_index, &card_.outputs.count})
+    if (!name->empty() && output(*name) < 0)
+      return invalid_model("the engine has no output '{}', which its card names", *name);
   has_batch_ = card_.picture.layout == PictureLayout::kNchw || card_.picture.layout == PictureLayout::kNhwc;
   const Value& input = *g.inputs[picture_input_];
   if (has_batch_ && !input.shape.empty()) {
@@ -66,12 +74,14 @@ Result<std::vector<std::vector<Detection>>> Detector::detect(std::span<const Ima
   batch = std::clamp<int64_t>(batch, 1, max_batch_);
   if (fixed_batch_ > 0) batch = fixed_batch_;
   auto same_input = [&](const Image& a, const Image& b) {
-    const ResizeGeometry x = resize_geometry(card_.picture.resize, a.height, a.width), y = resize_geometry(card_.picture.resize, b.height, b.width);
+    const ResizeGeometry x = resize_geometry(card_.picture.resize, a.height, a.width),
+                         y = resize_geometry(card_.picture.resize, b.height, b.width);
     return x.input_h == y.input_h && x.input_w == y.input_w;
   };
   for (size_t at = 0; at < pictures.size();) {
     size_t end = at + 1;
-    while (end < pictures.size() && end - at < static_cast<size_t>(batch) && same_input(*pictures[at], *pictures[end])) ++end;
+    while (end < pictures.size() && end - at < static_cast<size_t>(batch) && same_input(*pictures[at], *pictures[end]))
+      ++end;
     FOVEA_TRY(run_batch(pictures.subspan(at, end - at), std::span(out).subspan(at, end - at)));
     at = end;
   }
@@ -95,7 +105,8 @@ Status Detector::run_batch(std::span<const Image* const> pictures, std::span<std
   network_.check_finite = check_finite;
   FOVEA_TRY(network_.bind(spec));
   std::vector<TensorRef> in, result(g.outputs.size());
-  for (size_t i = 0; i < g.inputs.size(); ++i) in.push_back(TensorRef::dense_of(g.inputs[i]->dtype, input_shapes_[i], inputs_[i].data()));
+  for (size_t i = 0; i < g.inputs.size(); ++i)
+    in.push_back(TensorRef::dense_of(g.inputs[i]->dtype, input_shapes_[i], inputs_[i].data()));
   FOVEA_TRY(network_.run(in, result));
   const double ran = now_ms();
   FOVEA_TRY(collect(result, geometry, out));
@@ -132,22 +143,30 @@ Status Detector::fill_others(std::span<const ResizeGeometry> geometry) {
     const InputCard* card = nullptr;
     for (const InputCard& c : card_.inputs)
       if (c.name == input.name) card = &c;
-    if (!card) return invalid_argument("the engine's card does not say what input '{}' holds: add an [[inputs]] section", input.name);
+    if (!card)
+      return invalid_argument("the engine's card does not say what input '{}' holds: add an [[inputs]] section",
+                              input.name);
     // Sizes that the model leaves open: the batch first, then the padding mask's sides.
     std::vector<int64_t> shape;
     for (size_t d = 0; d < input.shape.size(); ++d) {
       const bool side = card->role == InputRole::kPaddingMask && d + 2 >= input.shape.size();
-      const int64_t open = side ? (d + 1 == input.shape.size() ? geometry[0].input_w : geometry[0].input_h) : d == 0 ? rows : 1;
+      const int64_t open = side     ? (d + 1 == input.shape.size() ? geometry[0].input_w : geometry[0].input_h)
+                           : d == 0 ? rows
+                                    : 1;
       shape.push_back(input.shape[d].is_const() ? input.shape[d].int_value() : open);
     }
     const int64_t count = element_count(shape).value_or(0), row_elements = count / std::max<int64_t>(rows, 1);
     std::vector<double> values;
     for (int64_t e = 0; e < count; ++e) {
-      const ResizeGeometry& r = geometry[static_cast<size_t>(row_elements > 0 ? std::min(e / row_elements, rows - 1) : 0)];
+      const ResizeGeometry& r =
+          geometry[static_cast<size_t>(row_elements > 0 ? std::min(e / row_elements, rows - 1) : 0)];
       const int64_t k = row_elements > 0 ? e % row_elements : 0;
       const bool first = (k % 2 == 0) == (card->order == SizeOrder::kHeightWidth);  // is this the height?
       switch (card->role) {
-        case InputRole::kConstant: values.push_back(card->value.size() == 1 ? card->value[0] : card->value[static_cast<size_t>(e) % card->value.size()]); break;
+        case InputRole::kConstant:
+          values.push_back(card->value.size() == 1 ? card->value[0]
+                                                   : card->value[static_cast<size_t>(e) % card->value.size()]);
+          break;
         case InputRole::kOriginalSize: values.push_back(static_cast<double>(first ? r.picture_h : r.picture_w)); break;
         case InputRole::kResizedSize: values.push_back(static_cast<double>(first ? r.resized_h : r.resized_w)); break;
         case InputRole::kScale: values.push_back(row_elements == 1 || first ? r.scale_y : r.scale_x); break;
@@ -167,15 +186,21 @@ Status Detector::fill_others(std::span<const ResizeGeometry> geometry) {
 }
 
 // Rows of boxes, scores and labels, either one list with image indices or one table a picture.
-Status Detector::collect(std::span<const TensorRef> outputs, std::span<const ResizeGeometry> geometry, std::span<std::vector<Detection>> out) const {
-  auto get = [&](const std::string& name) { return name.empty() ? std::vector<double>() : numbers(outputs[static_cast<size_t>(output(name))]); };
+Status Detector::collect(std::span<const TensorRef> outputs, std::span<const ResizeGeometry> geometry,
+                         std::span<std::vector<Detection>> out) const {
+  auto get = [&](const std::string& name) {
+    return name.empty() ? std::vector<double>() : numbers(outputs[static_cast<size_t>(output(name))]);
+  };
   const TensorRef& table = outputs[static_cast<size_t>(output(card_.outputs.boxes))];
-  const std::vector<double> boxes = get(card_.outputs.boxes), scores = get(card_.outputs.scores), labels = get(card_.outputs.labels);
+  const std::vector<double> boxes = get(card_.outputs.boxes), scores = get(card_.outputs.scores),
+                            labels = get(card_.outputs.labels);
   const std::vector<double> index = get(card_.outputs.image_index), count = get(card_.outputs.count);
   const size_t rows = scores.size();
-  if (boxes.size() != rows * 4 || (!card_.outputs.labels.empty() && labels.size() != rows) || (!card_.outputs.image_index.empty() && index.size() != rows))
-    return invalid_model("the outputs that the card names do not belong together: {} numbers in '{}', {} in '{}', {} in '{}'", boxes.size(), card_.outputs.boxes, rows,
-                         card_.outputs.scores, labels.size(), card_.outputs.labels);
+  if (boxes.size() != rows * 4 || (!card_.outputs.labels.empty() && labels.size() != rows) ||
+      (!card_.outputs.image_index.empty() && index.size() != rows))
+    return invalid_model(
+        "the outputs that the card names do not belong together: {} numbers in '{}', {} in '{}', {} in '{}'",
+        boxes.size(), card_.outputs.boxes, rows, card_.outputs.scores, labels.size(), card_.outputs.labels);
   const size_t per_picture = table.rank == 3 ? static_cast<size_t>(table.dims[1]) : rows;
   for (size_t r = 0; r < rows; ++r) {
     size_t picture = table.rank == 3 && per_picture > 0 ? r / per_picture : 0;
@@ -191,7 +216,9 @@ Status Detector::collect(std::span<const TensorRef> outputs, std::span<const Res
     d.label = (labels.empty() ? 0 : static_cast<int64_t>(labels[r])) + card_.outputs.label_offset;
     out[picture].push_back(d);
   }
-  for (auto& list : out) std::stable_sort(list.begin(), list.end(), [](const Detection& a, const Detection& b) { return a.score > b.score; });
+  for (auto& list : out)
+    std::stable_sort(list.begin(), list.end(),
+                     [](const Detection& a, const Detection& b) { return a.score > b.score; });
   return {};
 }
 

@@ -36,7 +36,8 @@ class Detector {
   Status run_batch(std::span<const Image* const> pictures, std::span<std::vector<Detection>> out);
   Status fill_picture(const Image& image, size_t row, size_t rows);
   Status fill_others(std::span<const ResizeGeometry> geometry);
-  Status collect(std::span<const TensorRef> outputs, std::span<const ResizeGeometry> geometry, std::span<std::vector<Detection>> out) const;
+  Status collect(std::span<const TensorRef> outputs, std::span<const ResizeGeometry> geometry,
+                 std::span<std::vector<Detection>> out) const;
   int output(const std::string& name) const;
 
   std::shared_ptr<LoadedEngine> engine_;
@@ -45,7 +46,7 @@ class Detector {
   bool has_batch_ = true;
   int64_t max_batch_ = 1, fixed_batch_ = 0;
   Executor network_, preprocess_;
-  std::vector<std::vector<std::byte>> inputs_;       // memory of each input
+  std::vector<std::vector<std::byte>> inputs_;  // memory of each input
   std::vector<std::vector<int64_t>> input_shapes_;
   Timing timing_;
 };

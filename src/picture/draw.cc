@@ -175,12 +175,9 @@ bool is_utf8(const std::string& text) {
     if (byte == 0) return false;
     const bool follows = (byte & 0xc0) == 0x80;
     if (follows != (continuation > 0)) return false;
-    if (follows)
-      --continuation;
-    else if (byte >= 0xf8)
-      return false;
-    else
-      continuation = byte >= 0xf0 ? 3 : byte >= 0xe0 ? 2 : byte >= 0xc0 ? 1 : 0;
+    if (follows) --continuation;
+    else if (byte >= 0xf8) return false;
+    else continuation = byte >= 0xf0 ? 3 : byte >= 0xe0 ? 2 : byte >= 0xc0 ? 1 : 0;
   }
   return continuation == 0;
 }

@@ -209,8 +209,7 @@ Result<NpyArray> parse(Bytes file, std::string_view name) {
   NpyArray array{dtype, std::move(header->shape), {}};
   if (header->fortran && array.shape.size() > 1)
     array.data = to_c_order(data, array.shape, static_cast<size_t>(dtype_bits(dtype) / 8));
-  else
-    array.data.assign(data.begin(), data.end());
+  else array.data.assign(data.begin(), data.end());
   return array;
 }
 

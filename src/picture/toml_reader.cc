@@ -109,12 +109,9 @@ void TomlReader::integer(std::string_view key, int64_t& value, int64_t lowest, i
 }
 
 bool TomlReader::to_number(std::string_view key, const TomlNode& node, std::string_view expected, double& value) {
-  if (const auto* i = std::get_if<int64_t>(&node.value))
-    value = static_cast<double>(*i);
-  else if (const auto* d = std::get_if<double>(&node.value); d && std::isfinite(*d))
-    value = *d;
-  else
-    return wrong(key, expected, node), false;
+  if (const auto* i = std::get_if<int64_t>(&node.value)) value = static_cast<double>(*i);
+  else if (const auto* d = std::get_if<double>(&node.value); d && std::isfinite(*d)) value = *d;
+  else return wrong(key, expected, node), false;
   return true;
 }
 

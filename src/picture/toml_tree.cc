@@ -53,18 +53,12 @@ TomlTable convert_table(const toml::table& table) {
 TomlNode convert(const toml::node& node) {
   TomlNode out;
   if (node.source().begin.line) out.line = node.source().begin.line;
-  if (auto* s = node.as_string())
-    out.value = s->get();
-  else if (auto* i = node.as_integer())
-    out.value = i->get();
-  else if (auto* f = node.as_floating_point())
-    out.value = f->get();
-  else if (auto* b = node.as_boolean())
-    out.value = b->get();
-  else if (auto* a = node.as_array())
-    out.value = convert_array(*a);
-  else if (auto* t = node.as_table())
-    out.value = convert_table(*t);
+  if (auto* s = node.as_string()) out.value = s->get();
+  else if (auto* i = node.as_integer()) out.value = i->get();
+  else if (auto* f = node.as_floating_point()) out.value = f->get();
+  else if (auto* b = node.as_boolean()) out.value = b->get();
+  else if (auto* a = node.as_array()) out.value = convert_array(*a);
+  else if (auto* t = node.as_table()) out.value = convert_table(*t);
   return out;
 }
 

@@ -153,8 +153,8 @@ class Builder {
       const Phase phase = phases_.of(n);
       if (phase == Phase::kNever || inner_.contains(&n)) continue;
       auto& list = phase == Phase::kShape ? plan_.shape_steps : steps;
-      Status s = is_reshape(n)          ? reshape(n, list)
-                 : !n.regions.empty()   ? branch(n, list)
+      Status s = is_reshape(n)            ? reshape(n, list)
+                 : !n.regions.empty()     ? branch(n, list)
                  : phase == Phase::kShape ? reference(n, list)
                                           : group(n, list);
       FOVEA_TRY(s);
@@ -210,7 +210,8 @@ class Builder {
     int to = add_tensor(n.outputs[0], Layout::kPlain);
     const PlanTensor source = plan_.tensors[idx(from)];
     PlanTensor& t = plan_.tensors[idx(to)];
-    t.home = source.home, t.input = source.input, t.buffer = source.buffer, t.offset = source.offset, t.reshape_of = from;
+    t.home = source.home, t.input = source.input, t.buffer = source.buffer, t.offset = source.offset,
+    t.reshape_of = from;
     // Where data decides the source's size, the view is looked at anew in every run, even if its own shape is fixed.
     t.dynamic |= source.dynamic;
     if (source.home == PlanTensor::Home::kConstant) view_of_constant_[to] = from;
@@ -233,7 +234,9 @@ class Builder {
     auto source_tensor = tensor(in, Layout::kPlain, steps);
     if (!source_tensor.ok()) return false;
     const PlanTensor source = plan_.tensors[idx(*source_tensor)];
-    if (source.home != PlanTensor::Home::kBuffer || dtype_bits(in->dtype) < 8 || !source.strides.empty() || source.offset >= 0) return false;
+    if (source.home != PlanTensor::Home::kBuffer || dtype_bits(in->dtype) < 8 || !source.strides.empty() ||
+        source.offset >= 0)
+      return false;
     const size_t rank = in->shape.size();
     Shape step(rank, Dim(1)), pitch(rank, Dim(1));
     for (size_t i = rank - 1; i-- > 0;) pitch[i] = pitch[i + 1] * in->shape[i + 1];
@@ -316,7 +319,8 @@ class Builder {
       plan_.tensors[idx(view)].input = root;
     }
     for (PlanTensor& t : plan_.tensors)
-      if (t.home == PlanTensor::Home::kConstant && t.input < 0 && t.value->is_constant()) t.input = static_cast<int>(&t - plan_.tensors.data());
+      if (t.home == PlanTensor::Home::kConstant && t.input < 0 && t.value->is_constant())
+        t.input = static_cast<int>(&t - plan_.tensors.data());
     lifetimes();
     take_over();
     lifetimes();
@@ -352,16 +356,23 @@ class Builder {
 
   bool merge(int from, int to, const Step& s) {
     const PlanTensor &a = plan_.tensors[idx(from)], &b = plan_.tensors[idx(to)];
-    if (a.home != PlanTensor::Home::kBuffer || b.home != PlanTensor::Home::kBuffer || a.buffer == b.buffer) return false;
-    if (!a.strides.empty() || a.offset >= 0 || a.layout != b.layout || a.value->dtype != b.value->dtype || a.shape != b.shape) return false;
+    if (a.home != PlanTensor::Home::kBuffer || b.home != PlanTensor::Home::kBuffer || a.buffer == b.buffer)
+      return false;
+    if (!a.strides.empty() || a.offset >= 0 || a.layout != b.layout || a.value->dtype != b.value->dtype ||
+        a.shape != b.shape)
+      return false;
     PlanBuffer &x = plan_.buffers[idx(a.buffer)], &y = plan_.buffers[idx(b.buffer)];
     if (x.shape_phase || x.last != s.position || y.first != s.position) return false;
     // The step must read the buffer once only: conv(x) + x cannot have its sum in x.
     int reads = 0;
-    for (int t : s.inputs) reads += t >= 0 && plan_.tensors[idx(t)].home == PlanTensor::Home::kBuffer && plan_.tensors[idx(t)].buffer == a.buffer;
+    for (int t : s.inputs)
+      reads +=
+          t >= 0 && plan_.tensors[idx(t)].home == PlanTensor::Home::kBuffer && plan_.tensors[idx(t)].buffer == a.buffer;
     if (reads != 1) return false;
     // The buffer keeps the size it was made for; a view of another size does not count.
-    if (plan_.tensors[idx(x.tensor)].shape != a.shape && product(plan_.tensors[idx(x.tensor)].shape) != product(a.shape)) return false;
+    if (plan_.tensors[idx(x.tensor)].shape != a.shape &&
+        product(plan_.tensors[idx(x.tensor)].shape) != product(a.shape))
+      return false;
     const int old = b.buffer, kept = a.buffer;
     x.last = std::max(x.last, y.last);
     y.last = -1;
@@ -381,7 +392,9 @@ class Builder {
 
 }  // namespace
 
-Result<Plan> build_plan(const Graph& graph, Assignment assignment) { return Builder(graph, std::move(assignment)).run(); }
+Result<Plan> build_plan(const Graph& graph, Assignment assignment) {
+  return Builder(graph, std::move(assignment)).run();
+}
 
 namespace {
 
@@ -389,8 +402,11 @@ void print_steps(const Plan& plan, const std::vector<Step>& steps, int indent, s
   auto tensor = [&](int t) {
     if (t < 0) return std::string("-");
     const PlanTensor& p = plan.tensors[static_cast<size_t>(t)];
-    std::string where = p.home == PlanTensor::Home::kBuffer ? "b" + std::to_string(p.buffer) : p.home == PlanTensor::Home::kInput ? "in" : "const";
-    return fmt::format("%{}:{}{}@{}{}", p.value->name, to_string(p.layout), to_string(p.shape), where, p.strides.empty() ? "" : "(view)");
+    std::string where = p.home == PlanTensor::Home::kBuffer  ? "b" + std::to_string(p.buffer)
+                        : p.home == PlanTensor::Home::kInput ? "in"
+                                                             : "const";
+    return fmt::format("%{}:{}{}@{}{}", p.value->name, to_string(p.layout), to_string(p.shape), where,
+                       p.strides.empty() ? "" : "(view)");
   };
   for (const Step& s : steps) {
     constexpr std::string_view kKinds[] = {"", "reformat", "copy", "materialise", "if"};

@@ -9,7 +9,8 @@ namespace fovea::core {
 int64_t place(std::vector<Interval>& intervals) {
   std::vector<size_t> order(intervals.size()), placed;
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return intervals[a].bytes > intervals[b].bytes; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return intervals[a].bytes > intervals[b].bytes; });
   int64_t total = 0;
   for (size_t i : order) {
     Interval& mine = intervals[i];
@@ -17,7 +18,8 @@ int64_t place(std::vector<Interval>& intervals) {
     std::vector<std::pair<int64_t, int64_t>> taken;  // [begin, end) of those alive together with this one
     for (size_t k : placed) {
       const Interval& o = intervals[k];
-      if (o.first <= mine.last && mine.first <= o.last) taken.emplace_back(o.offset, o.offset + (o.bytes + 63) / 64 * 64);
+      if (o.first <= mine.last && mine.first <= o.last)
+        taken.emplace_back(o.offset, o.offset + (o.bytes + 63) / 64 * 64);
     }
     std::sort(taken.begin(), taken.end());
     int64_t at = 0, best = -1, best_gap = INT64_MAX;

@@ -14,8 +14,8 @@ struct PlanTensor {
   const Value* value = nullptr;
   Layout layout = Layout::kPlain;
   enum class Home : uint8_t { kConstant, kInput, kBuffer } home = Home::kBuffer;
-  int input = -1;    // kInput: which of the graph's
-  int buffer = -1;   // kBuffer
+  int input = -1;   // kInput: which of the graph's
+  int buffer = -1;  // kBuffer
   Shape shape;
   std::vector<int> dims;     // slots of the shape
   std::vector<int> strides;  // slots, in elements; empty: dense
@@ -25,21 +25,21 @@ struct PlanTensor {
 };
 
 struct PlanBuffer {
-  int tensor = -1;            // the one whose storage it is; others are views of it or as large
+  int tensor = -1;                 // the one whose storage it is; others are views of it or as large
   int first = 1 << 30, last = -1;  // positions of the first and last step that touch it
-  bool shape_phase = false;   // filled at specialisation, read-only afterwards
+  bool shape_phase = false;        // filled at specialisation, read-only afterwards
 };
 
 struct Step {
   enum class Kind : uint8_t { kGroup, kReformat, kCopy, kMaterialise, kIf };
   Kind kind = Kind::kGroup;
-  int choice = -1;             // kGroup: index into Plan::assignment.groups; -1 in the shape phase: the reference kernel
-  const Node* node = nullptr;  // whose outputs it makes; for labels, attributes, data-dependent sizes
+  int choice = -1;  // kGroup: index into Plan::assignment.groups; -1 in the shape phase: the reference kernel
+  const Node* node = nullptr;        // whose outputs it makes; for labels, attributes, data-dependent sizes
   std::vector<int> inputs, outputs;  // tensors; -1 where absent
-  bool copy_residual = false;  // the residual must be copied into the output first: others still need it
-  bool dynamic = false;        // some tensor's shape depends on data
-  std::vector<int> elements;   // kMaterialise: slots of the elements
-  std::vector<Step> branches[2];  // kIf: then, else
+  bool copy_residual = false;        // the residual must be copied into the output first: others still need it
+  bool dynamic = false;              // some tensor's shape depends on data
+  std::vector<int> elements;         // kMaterialise: slots of the elements
+  std::vector<Step> branches[2];     // kIf: then, else
   int position = 0;
   int index = 0;  // of all steps, shape phase first, depth first; prepared kernels are kept by it
 };

@@ -101,7 +101,8 @@ graph @main(%x: float32[n,4,6]) -> (y = %y, z = %z) {
   %flat = Reshape(%r, %to)
   %y = Softmax(%flat) {axis=1}
   %z = Reshape(%x, %to)
-})", {{"n", 2}});
+})",
+            {{"n", 2}});
   EXPECT_EQ(p.of("flat").buffer, p.of("r").buffer);
   EXPECT_EQ(p.of("z").home, PlanTensor::Home::kInput);
   EXPECT_EQ(p.plan.views, 2);
@@ -123,7 +124,8 @@ graph @main(%x: float32[n,8], %y: float32[m,8]) -> (a = %a, c = %c2, d = %d2) {
   %c2 = Relu(%c)
   %d = Slice(%q, %two, %end, %zero)
   %d2 = Relu(%d)
-})", {{"n", 5}, {"m", 5}});
+})",
+            {{"n", 5}, {"m", 5}});
   const PlanTensor& a = p.of("a");
   EXPECT_EQ(a.buffer, p.of("r").buffer);  // the first tensor of the value is the view; the output is its dense copy
   EXPECT_FALSE(a.strides.empty());
@@ -147,12 +149,14 @@ graph @main(%x: float32[n,16,12,12]) -> (y = %out) {{
 // The residual that nobody needs any more becomes the output; one that is needed is copied first.
 TEST(BuildPlan, ResidualsAreTakenOverOrCopied) {
   const SymbolValues one{{"n", 1}};
-  Planned last(fmt::format(kResidual, "%a", "Relu(%c)"), one), needed(fmt::format(kResidual, "%a", "Concat(%c, %a) {axis=1}"), one);
+  Planned last(fmt::format(kResidual, "%a", "Relu(%c)"), one),
+      needed(fmt::format(kResidual, "%a", "Concat(%c, %a) {axis=1}"), one);
   Planned own(fmt::format(kResidual, "%b", "Relu(%c)"), one);  // conv(b) + b reads b while it would be written
   auto residuals = [](const Planned& p, bool copied) {
     int n = 0;
     for (const Step& s : p.plan.run_steps)
-      n += s.choice >= 0 && p.plan.assignment.groups[static_cast<size_t>(s.choice)].group.residual >= 0 && s.copy_residual == copied;
+      n += s.choice >= 0 && p.plan.assignment.groups[static_cast<size_t>(s.choice)].group.residual >= 0 &&
+           s.copy_residual == copied;
     return n;
   };
   ASSERT_EQ(residuals(last, false) + residuals(last, true), 1) << last.text;
@@ -169,7 +173,8 @@ graph @main(%x: float32[n,4]) -> (s = %s, y = %y) {
   %one = constant float32[1] {1.0}
   %e = Expand(%one, %s)
   %y = Add(%x, %e)
-})", {{"n", 2}});
+})",
+            {{"n", 2}});
   EXPECT_THAT(p.text, HasSubstr("materialise -> %s:"));
   EXPECT_EQ(p.plan.run_steps.size(), 1u) << p.text;  // Expand depends on sizes alone: once for each shape
   EXPECT_TRUE(p.plan.buffers[static_cast<size_t>(p.of("e").buffer)].shape_phase);
@@ -185,7 +190,8 @@ graph @main(%x: float32[n,4], %c: bool[]) -> (y = %y) {
     }
     region @else(%a: float32[n,4], %b: float32[n,4]) -> (%b) {
     }
-})", {{"n", 2}});
+})",
+            {{"n", 2}});
   ASSERT_EQ(p.steps(Step::Kind::kIf), 1);
   EXPECT_EQ(p.steps(Step::Kind::kCopy), 2);
   EXPECT_THAT(p.text, HasSubstr("branch\n"));
@@ -199,7 +205,8 @@ TEST(BuildPlan, NothingRunsForWhatNobodyNeeds) {
   %k = constant float32[1] {1.0}
   %r = Relu(%x)
   %l = Log(%r)
-})", {});
+})",
+            {});
   EXPECT_TRUE(p.plan.run_steps.empty()) << p.text;
   EXPECT_EQ(p.plan.outputs.size(), 2u);
 }

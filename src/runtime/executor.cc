@@ -20,7 +20,8 @@ std::byte* take(int64_t bytes) {
 void give(std::byte* p) { ::operator delete(p, std::align_val_t(64)); }
 
 int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 std::string_view step_kernel(const Plan& plan, const Step& step) {
@@ -73,7 +74,9 @@ void* Executor::address(int tensor) const {
   const PlanTensor& t = spec_->plan().tensors[idx(tensor)];
   const auto& place = spec_->place(tensor);
   const int64_t shift = place.element_offset * std::max(1, dtype_bits(t.value->dtype) / 8);
-  if (t.home == PlanTensor::Home::kInput) return idx(t.input) < user_inputs_.size() ? static_cast<std::byte*>(user_inputs_[idx(t.input)].data) + shift : nullptr;
+  if (t.home == PlanTensor::Home::kInput)
+    return idx(t.input) < user_inputs_.size() ? static_cast<std::byte*>(user_inputs_[idx(t.input)].data) + shift
+                                              : nullptr;
   if (place.arena >= 0) return arena_ + place.arena;
   if (place.pool) return pools_[idx(t.buffer)].data;
   return place.ref.data;
@@ -92,7 +95,8 @@ Status Executor::refresh(int tensor) {
       int64_t count = 1;
       for (int slot : source.dims) count *= values_[idx(slot)];
       if (count != r.count())
-        return invalid_argument("{}: {} elements, as this run's data made them, cannot be reshaped to {}", t.value->producer ? t.value->producer->label() : t.value->name, count,
+        return invalid_argument("{}: {} elements, as this run's data made them, cannot be reshaped to {}",
+                                t.value->producer ? t.value->producer->label() : t.value->name, count,
                                 to_string(t.shape));
     }
   }
@@ -124,7 +128,8 @@ Status Executor::refresh_output(int tensor) {
 
 Status Executor::resize_output(void* owner, size_t index, TensorRef& output, std::span<const int64_t> shape) {
   Executor& self = *static_cast<Executor*>(owner);
-  const int tensor = index == static_cast<size_t>(-1) ? static_cast<int>(&output - self.refs_.data()) : self.current_->outputs[index];
+  const int tensor =
+      index == static_cast<size_t>(-1) ? static_cast<int>(&output - self.refs_.data()) : self.current_->outputs[index];
   const auto& place = self.spec_->place(tensor);
   auto count = element_count(shape);
   auto bytes = count ? dtype_bytes(output.dtype, *count) : std::nullopt;
@@ -160,7 +165,8 @@ Status Executor::run(std::span<const TensorRef> inputs, std::span<TensorRef> out
   try {
     status = run_steps(plan.run_steps);
   } catch (const std::bad_alloc&) {
-    status = system_error("out of memory while running {}", current_ && current_->node ? current_->node->label() : "a step");
+    status =
+        system_error("out of memory while running {}", current_ && current_->node ? current_->node->label() : "a step");
   }
   if (!status.ok()) return status;
   for (size_t i = 0; i < plan.outputs.size(); ++i) {
@@ -213,7 +219,8 @@ Status Executor::run_group(const Step& step) {
   Status status;
   switch (step.kind) {
     case Step::Kind::kReformat:
-      status = reformat(in_[0], spec_->plan().tensors[idx(step.inputs[0])].layout, out_[0], spec_->plan().tensors[idx(step.outputs[0])].layout, c.threads);
+      status = reformat(in_[0], spec_->plan().tensors[idx(step.inputs[0])].layout, out_[0],
+                        spec_->plan().tensors[idx(step.outputs[0])].layout, c.threads);
       break;
     case Step::Kind::kCopy:
       if (step.node && !step.node->regions.empty()) FOVEA_TRY(c.set_output_shape(0, in_[0].shape()));
@@ -232,7 +239,8 @@ Status Executor::run_group(const Step& step) {
       if (step.copy_residual) {
         const TensorRef& from = in_[idx(choice.group.residual)];
         const TensorDesc storage{from.dtype, {}, choice.layouts.outputs[0], nullptr};
-        std::memcpy(out_[0].data, from.data, static_cast<size_t>(*dtype_bytes(from.dtype, storage_elements(storage.layout, from.shape()))));
+        std::memcpy(out_[0].data, from.data,
+                    static_cast<size_t>(*dtype_bytes(from.dtype, storage_elements(storage.layout, from.shape()))));
         in_[idx(choice.group.residual)].data = out_[0].data;
       }
       if (const PreparedKernel* kernel = spec_->kernel(step)) {
@@ -280,7 +288,8 @@ Status Executor::check_inputs() const {
     if (r.dtype != DType::kFloat32) continue;
     for (int64_t k = 0; k < r.count(); ++k)
       if (std::isnan(static_cast<const float*>(r.data)[k]))
-        return invalid_argument("input '{}' holds NaN (element {} of {})", spec_->plan().graph->inputs[i]->name, k, r.count());
+        return invalid_argument("input '{}' holds NaN (element {} of {})", spec_->plan().graph->inputs[i]->name, k,
+                                r.count());
   }
   return {};
 }
@@ -299,8 +308,8 @@ Status Executor::check_outputs(const Step& step) const {
       if (group)
         for (const Node* node : group->nodes) nodes += (nodes.empty() ? "" : " + ") + node->label();
       else if (step.node) nodes = step.node->label();
-      return invalid_argument("{} gave {} in '{}' (element {} of {}): look at the input, or at this node's weights", nodes,
-                              std::isnan(v) ? "NaN" : "infinity", t.value->name, i, n);
+      return invalid_argument("{} gave {} in '{}' (element {} of {}): look at the input, or at this node's weights",
+                              nodes, std::isnan(v) ? "NaN" : "infinity", t.value->name, i, n);
     }
   }
   return {};

@@ -11,9 +11,9 @@ namespace fovea::core {
 // What an observer hears of each step of a run. Times in nanoseconds of a steady clock.
 struct StepEvent {
   int index = 0;
-  std::string_view kernel;         // row's name, "reference:Add", "reformat", "copy"
-  const Node* node = nullptr;      // may be null for reformats of inputs
-  const Group* group = nullptr;    // null where it is no group
+  std::string_view kernel;       // row's name, "reference:Add", "reformat", "copy"
+  const Node* node = nullptr;    // may be null for reformats of inputs
+  const Group* group = nullptr;  // null where it is no group
   int64_t begin_ns = 0, end_ns = 0;
   std::span<const TensorRef> outputs;
 };

@@ -34,7 +34,8 @@ namespace {
 void* counted(std::size_t size, std::size_t alignment) {
   ++allocations;
   void* p = nullptr;
-  if (::posix_memalign(&p, std::max(alignment, sizeof(void*)), std::max<std::size_t>(size, 1)) != 0) throw std::bad_alloc();
+  if (::posix_memalign(&p, std::max(alignment, sizeof(void*)), std::max<std::size_t>(size, 1)) != 0)
+    throw std::bad_alloc();
   return p;
 }
 }  // namespace
@@ -42,10 +43,18 @@ void* operator new(std::size_t size) { return counted(size, alignof(std::max_ali
 void* operator new[](std::size_t size) { return counted(size, alignof(std::max_align_t)); }
 void* operator new(std::size_t size, std::align_val_t a) { return counted(size, static_cast<std::size_t>(a)); }
 void* operator new[](std::size_t size, std::align_val_t a) { return counted(size, static_cast<std::size_t>(a)); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return counted(size, alignof(std::max_align_t)); }
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return counted(size, alignof(std::max_align_t)); }
-void* operator new(std::size_t size, std::align_val_t a, const std::nothrow_t&) noexcept { return counted(size, static_cast<std::size_t>(a)); }
-void* operator new[](std::size_t size, std::align_val_t a, const std::nothrow_t&) noexcept { return counted(size, static_cast<std::size_t>(a)); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return counted(size, alignof(std::max_align_t));
+}
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+  return counted(size, alignof(std::max_align_t));
+}
+void* operator new(std::size_t size, std::align_val_t a, const std::nothrow_t&) noexcept {
+  return counted(size, static_cast<std::size_t>(a));
+}
+void* operator new[](std::size_t size, std::align_val_t a, const std::nothrow_t&) noexcept {
+  return counted(size, static_cast<std::size_t>(a));
+}
 void operator delete(void* p) noexcept { std::free(p); }
 void operator delete[](void* p) noexcept { std::free(p); }
 void operator delete(void* p, std::size_t) noexcept { std::free(p); }
@@ -93,10 +102,12 @@ void expect_same(const TensorRef& found, const Tensor& want, int64_t operators, 
   }
   double squares = 0;
   for (float v : want.as<float>()) squares += static_cast<double>(v) * v;
-  const double tolerance = 1e-5 * static_cast<double>(operators) * std::sqrt(squares / static_cast<double>(want.count())) + 1e-30;
+  const double tolerance =
+      1e-5 * static_cast<double>(operators) * std::sqrt(squares / static_cast<double>(want.count())) + 1e-30;
   for (int64_t i = 0; i < want.count(); ++i) {
     const float a = found.as<float>()[i], b = want.as<float>()[static_cast<size_t>(i)];
-    ASSERT_LE(std::fabs(static_cast<double>(a) - b), tolerance) << where << ", element " << i << ": " << a << " for " << b;
+    ASSERT_LE(std::fabs(static_cast<double>(a) - b), tolerance)
+        << where << ", element " << i << ": " << a << " for " << b;
   }
 }
 
@@ -111,7 +122,8 @@ struct Rig {
   std::mt19937 rng{20240607};
 
   explicit Rig(const std::string& text, CacheLimits limits = {}) : graph(parsed(text)) {
-    planned = std::make_unique<PlannedGraph>(*graph, std::vector<Recipe>{}, TimingCache{}, limits, [this](LogLevel, std::string_view line) { log.emplace_back(line); });
+    planned = std::make_unique<PlannedGraph>(*graph, std::vector<Recipe>{}, TimingCache{}, limits,
+                                             [this](LogLevel, std::string_view line) { log.emplace_back(line); });
   }
 
   Shapes shapes_of(std::span<const TensorPtr> inputs) {
@@ -142,7 +154,8 @@ struct Rig {
     auto found = run(inputs);
     ASSERT_TRUE(found.ok()) << found.status().message();
     for (size_t i = 0; i < want->outputs.size(); ++i)
-      expect_same((*found)[i], *want->outputs[i], graph->node_count(), fmt::format("output {} {} of shapes {}", graph->output_names[i], what, shapes_text(inputs)));
+      expect_same((*found)[i], *want->outputs[i], graph->node_count(),
+                  fmt::format("output {} {} of shapes {}", graph->output_names[i], what, shapes_text(inputs)));
   }
   void check_shapes(const Shapes& shapes) {
     for (int again = 0; again < 2; ++again) check(random_inputs(shapes));
@@ -337,7 +350,9 @@ graph @main(%m: bool[n]) -> (y = %y) {
   %to = constant int64[2] {2, 2}
   %y = Reshape(%nz, %to) from "view"
 })");
-  auto t = [](std::initializer_list<bool> v) { return std::vector<TensorPtr>{Tensor::of<bool>({static_cast<int64_t>(v.size())}, v)}; };
+  auto t = [](std::initializer_list<bool> v) {
+    return std::vector<TensorPtr>{Tensor::of<bool>({static_cast<int64_t>(v.size())}, v)};
+  };
   rig.check(t({true, true, true, true}));
   for (auto in : {t({true, false, true, true}), t({true})}) {
     auto r = rig.run(in);
@@ -426,7 +441,8 @@ TEST(PlannedGraph, RecipesOfAnotherProfileServe) {
   Rig rig(kTrunk);
   const Recipe recipe = to_recipe(*graph, profile, *assignment);
   EXPECT_FALSE(recipe.groups.empty());
-  rig.planned = std::make_unique<PlannedGraph>(*rig.graph, std::vector<Recipe>{recipe}, TimingCache{}, CacheLimits{}, nullptr);
+  rig.planned =
+      std::make_unique<PlannedGraph>(*rig.graph, std::vector<Recipe>{recipe}, TimingCache{}, CacheLimits{}, nullptr);
   for (int64_t n : {8, 1, 5}) rig.check_shapes({{n, 3, 16, 16}});
 }
 
@@ -445,7 +461,8 @@ TEST(Executor, TwoAtOnceOnOneSpecialisation) {
     const auto refs = Rig::refs(in[i]);
     for (int k = 0; k < 50; ++k) {
       ASSERT_TRUE(e.run(refs, out).ok());
-      for (size_t o = 0; o < out.size(); ++o) expect_same(out[o], *want[i][o], rig.graph->node_count(), fmt::format("thread {} run {}", i, k));
+      for (size_t o = 0; o < out.size(); ++o)
+        expect_same(out[o], *want[i][o], rig.graph->node_count(), fmt::format("thread {} run {}", i, k));
     }
   };
   std::thread other(work, 1);
@@ -560,7 +577,8 @@ EngineData engine_data() {
   const SymbolValues profile{{"n", 1}};
   auto assignment = choose(*data.graph, profile, timer, weights, {});
   EXPECT_TRUE(assignment.ok());
-  data.targets.push_back({here.build, here.libraries, here.device, here.features, 1, {to_recipe(*data.graph, profile, *assignment)}});
+  data.targets.push_back(
+      {here.build, here.libraries, here.device, here.features, 1, {to_recipe(*data.graph, profile, *assignment)}});
   return data;
 }
 
@@ -597,7 +615,8 @@ TEST(LoadedEngine, APlantedRecipeIsNotUsedAndSaidSo) {
       {[](EngineTarget& t) { t.features += ",amx"; }, "amx"},
       {[](EngineTarget& t) { t.libraries = "oneDNN 9.9"; }, "its recipe was made with oneDNN 9.9"},
       {[](EngineTarget& t) { t.build = "0.0.1 (abc)"; }, "its recipe was made by fovea 0.0.1 (abc)"},
-      {[](EngineTarget& t) { t.recipes[0].groups[0].kernel = "no_such_kernel"; }, "kernel 'no_such_kernel' does not exist in this build"},
+      {[](EngineTarget& t) { t.recipes[0].groups[0].kernel = "no_such_kernel"; },
+       "kernel 'no_such_kernel' does not exist in this build"},
       {[](EngineTarget& t) { t.recipes[0].groups[0].revision += 1; }, "revision"},
       {[](EngineTarget& t) { t.recipes[0].groups[0].nodes = {100000}; }, "names a node that the graph does not have"},
       {[](EngineTarget& t) { t.recipes[0].groups[0].layouts.inputs.clear(); }, "as the recipe has it"},
@@ -615,7 +634,8 @@ TEST(LoadedEngine, APlantedRecipeIsNotUsedAndSaidSo) {
     EXPECT_THAT((*e)->replanned(), HasSubstr(c.why));
     EXPECT_THAT(log, HasSubstr("planning anew for this machine"));
     const auto found = outputs_of(**e, in);
-    for (size_t o = 0; o < want.size(); ++o) EXPECT_THAT(found[o], testing::Pointwise(testing::FloatNear(1e-3f), want[o])) << c.why;
+    for (size_t o = 0; o < want.size(); ++o)
+      EXPECT_THAT(found[o], testing::Pointwise(testing::FloatNear(1e-3f), want[o])) << c.why;
   }
 }
 

@@ -10,9 +10,13 @@ std::vector<Recipe> fitting_recipes(const EngineData& data, const Graph& graph, 
   const CpuTarget here = cpu_target();
   if (data.targets.empty()) why = "the engine holds no recipe";
   for (const EngineTarget& t : data.targets) {
-    if (t.device != here.device || t.features != here.features) why = fmt::format("its recipe was made on '{}' ({}), this is '{}' ({})", t.device, t.features, here.device, here.features);
-    else if (t.libraries != here.libraries) why = fmt::format("its recipe was made with {}, here is {}", t.libraries, here.libraries);
-    else if (t.build != here.build) why = fmt::format("its recipe was made by fovea {}, this is {}", t.build, here.build);
+    if (t.device != here.device || t.features != here.features)
+      why = fmt::format("its recipe was made on '{}' ({}), this is '{}' ({})", t.device, t.features, here.device,
+                        here.features);
+    else if (t.libraries != here.libraries)
+      why = fmt::format("its recipe was made with {}, here is {}", t.libraries, here.libraries);
+    else if (t.build != here.build)
+      why = fmt::format("its recipe was made by fovea {}, this is {}", t.build, here.build);
     else {
       for (const Recipe& r : t.recipes)
         if (auto a = from_recipe(graph, r); !a.ok()) {
@@ -40,11 +44,15 @@ Result<std::shared_ptr<LoadedEngine>> LoadedEngine::from(EngineData data, const 
   TimingCache timings;
   if (!options.timing_cache.empty()) FOVEA_TRY(timings.load(options.timing_cache));
   std::vector<Recipe> recipes = fitting_recipes(e->data_, *e->data_.graph, e->replanned_);
-  if (!e->replanned_.empty() && options.log) options.log(LogLevel::kWarning, fmt::format("planning anew for this machine: {}", e->replanned_));
+  if (!e->replanned_.empty() && options.log)
+    options.log(LogLevel::kWarning, fmt::format("planning anew for this machine: {}", e->replanned_));
   std::function<void()> release;
   if (e->data_.file) release = [file = e->data_.file] { file->release_pages(); };
-  e->main_ = std::make_unique<PlannedGraph>(*e->data_.graph, std::move(recipes), timings, options.limits, options.log, std::move(release));
-  if (e->data_.preprocess) e->preprocess_ = std::make_unique<PlannedGraph>(*e->data_.preprocess, std::vector<Recipe>{}, std::move(timings), options.limits, options.log);
+  e->main_ = std::make_unique<PlannedGraph>(*e->data_.graph, std::move(recipes), timings, options.limits, options.log,
+                                            std::move(release));
+  if (e->data_.preprocess)
+    e->preprocess_ = std::make_unique<PlannedGraph>(*e->data_.preprocess, std::vector<Recipe>{}, std::move(timings),
+                                                    options.limits, options.log);
   return e;
 }
 

@@ -8,8 +8,8 @@
 namespace fovea::core {
 
 struct LoadOptions {
-  int threads = 0;              // 0: as many as the process may use
-  std::string timing_cache;     // read for planning again, if given
+  int threads = 0;           // 0: as many as the process may use
+  std::string timing_cache;  // read for planning again, if given
   CacheLimits limits;
   LogSink log;
 };

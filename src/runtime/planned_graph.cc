@@ -4,11 +4,20 @@
 
 namespace fovea::core {
 
-PlannedGraph::PlannedGraph(const Graph& graph, std::vector<Recipe> recipes, TimingCache timings, CacheLimits limits, LogSink log, std::function<void()> release_masters)
-    : graph_(graph), recipes_(std::move(recipes)), timings_(std::move(timings)), limits_(limits), log_(std::move(log)), release_masters_(release_masters), weights_(std::move(release_masters)) {}
+PlannedGraph::PlannedGraph(const Graph& graph, std::vector<Recipe> recipes, TimingCache timings, CacheLimits limits,
+                           LogSink log, std::function<void()> release_masters)
+    : graph_(graph),
+      recipes_(std::move(recipes)),
+      timings_(std::move(timings)),
+      limits_(limits),
+      log_(std::move(log)),
+      release_masters_(release_masters),
+      weights_(std::move(release_masters)) {}
 
-Result<std::shared_ptr<const Specialisation>> PlannedGraph::specialise(std::span<const std::vector<int64_t>> shapes, int threads) {
-  if (shapes.size() != graph_.inputs.size()) return invalid_argument("the model has {} inputs, {} shapes were given", graph_.inputs.size(), shapes.size());
+Result<std::shared_ptr<const Specialisation>> PlannedGraph::specialise(std::span<const std::vector<int64_t>> shapes,
+                                                                       int threads) {
+  if (shapes.size() != graph_.inputs.size())
+    return invalid_argument("the model has {} inputs, {} shapes were given", graph_.inputs.size(), shapes.size());
   FOVEA_TRY_SET(SymbolValues symbols, bind_inputs(graph_, shapes));
   return specialise(symbols, threads);
 }
@@ -51,7 +60,9 @@ const Recipe* PlannedGraph::nearest(const SymbolValues& symbols) const {
   for (const Recipe& r : recipes_) {
     double distance = 0;
     for (const auto& [name, value] : symbols)
-      if (auto it = r.profile.find(name); it != r.profile.end()) distance += std::fabs(std::log(static_cast<double>(value) / static_cast<double>(std::max<int64_t>(it->second, 1))));
+      if (auto it = r.profile.find(name); it != r.profile.end())
+        distance +=
+            std::fabs(std::log(static_cast<double>(value) / static_cast<double>(std::max<int64_t>(it->second, 1))));
     if (!best || distance < best_distance) best = &r, best_distance = distance;
   }
   return best;

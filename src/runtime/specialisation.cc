@@ -8,13 +8,17 @@
 namespace fovea::core {
 
 constexpr int64_t kArenaLimit = int64_t{1} << 46;  // more than any machine has, and far from overflow when summed
-constexpr int64_t kPoolAbove = int64_t{1} << 40;  // a bound past this is no bound: such memory is taken when its size is known
+constexpr int64_t kPoolAbove = int64_t{1}
+                               << 40;  // a bound past this is no bound: such memory is taken when its size is known
 
-std::vector<int64_t> Specialisation::capacity(int tensor) const { return sizes_->upper(plan_->tensors[static_cast<size_t>(tensor)].shape); }
+std::vector<int64_t> Specialisation::capacity(int tensor) const {
+  return sizes_->upper(plan_->tensors[static_cast<size_t>(tensor)].shape);
+}
 
 class Specialiser {
  public:
-  Specialiser(Specialisation& s, PackedWeights& weights, Specialisation::Refusal& refusal) : s_(s), plan_(*s.plan_), weights_(weights), refusal_(refusal) {}
+  Specialiser(Specialisation& s, PackedWeights& weights, Specialisation::Refusal& refusal)
+      : s_(s), plan_(*s.plan_), weights_(weights), refusal_(refusal) {}
 
   Status run(const SymbolValues& symbols) {
     FOVEA_TRY_SET(Sizes sizes, Sizes::make(*plan_.graph, symbols));
@@ -42,7 +46,9 @@ class Specialiser {
     for (Value* v : concrete->inputs)
       for (Dim& d : v->shape) d = Dim(s_.sizes_->upper(d));
     if (Status s = infer_graph(*concrete); !s.ok())
-      return s.kind() == ErrorKind::kInvalidModel ? invalid_argument("the model cannot take these sizes: {}", s.message()) : s;
+      return s.kind() == ErrorKind::kInvalidModel
+                 ? invalid_argument("the model cannot take these sizes: {}", s.message())
+                 : s;
     return {};
   }
 
@@ -50,7 +56,8 @@ class Specialiser {
     s_.values_.assign(idx(plan_.program.slots()), 0);
     s_.known_.assign(idx(plan_.program.slots()), 0);
     for (const auto& [name, value] : s_.sizes_->values())
-      if (int slot = plan_.program.symbol_slot(name); slot >= 0) s_.values_[idx(slot)] = value, s_.known_[idx(slot)] = 1;
+      if (int slot = plan_.program.symbol_slot(name); slot >= 0)
+        s_.values_[idx(slot)] = value, s_.known_[idx(slot)] = 1;
     return plan_.program.run(s_.values_, s_.known_);
   }
 
@@ -61,11 +68,16 @@ class Specialiser {
       auto& p = s_.places_[i];
       std::vector<int64_t> dims = s_.sizes_->upper(t.shape);
       for (int64_t d : dims)
-        if (d < 0) return invalid_argument("'{}' would have a negative size for these inputs: {}", t.value->name, to_string(t.shape));
+        if (d < 0)
+          return invalid_argument("'{}' would have a negative size for these inputs: {}", t.value->name,
+                                  to_string(t.shape));
       auto count = element_count(dims);
-      auto bytes = count ? dtype_bytes(t.value->dtype, t.layout == Layout::kPlain ? *count : storage_elements(t.layout, dims)) : std::nullopt;
+      auto bytes =
+          count ? dtype_bytes(t.value->dtype, t.layout == Layout::kPlain ? *count : storage_elements(t.layout, dims))
+                : std::nullopt;
       p.pool = t.dynamic && (!bytes || *bytes > kPoolAbove);
-      if (!p.pool && !bytes) return invalid_argument("'{}' of shape {} is too large", t.value->name, to_string(t.shape));
+      if (!p.pool && !bytes)
+        return invalid_argument("'{}' of shape {} is too large", t.value->name, to_string(t.shape));
       if (p.pool) std::fill(dims.begin(), dims.end(), 0);
       p.ref = TensorRef::dense_of(t.value->dtype, dims, nullptr);
       for (size_t d = 0; d < t.strides.size(); ++d) p.ref.strides[d] = s_.values_[idx(t.strides[d])];
@@ -122,7 +134,8 @@ class Specialiser {
     switch (step.kind) {
       case Step::Kind::kGroup: return find_reference(step.node->op->name)(c);
       case Step::Kind::kReformat:
-        return reformat(c.in(0), plan_.tensors[idx(step.inputs[0])].layout, c.out(), plan_.tensors[idx(step.outputs[0])].layout, s_.threads_);
+        return reformat(c.in(0), plan_.tensors[idx(step.inputs[0])].layout, c.out(),
+                        plan_.tensors[idx(step.outputs[0])].layout, s_.threads_);
       case Step::Kind::kCopy: finish_elements(c, c.out(), load_elements(c, c.in(0))); return {};
       case Step::Kind::kMaterialise: return materialise(step, c.out());
       case Step::Kind::kIf: break;
@@ -159,7 +172,8 @@ class Specialiser {
       auto kernel = choice.row->prepare(context);
       if (!kernel.ok()) {
         if (kernel.status().kind() == ErrorKind::kUnsupported)
-          refusal_ = {node_positions(*plan_.graph).at(choice.group.nodes.back()), std::string(choice.row->name), kernel.status().message()};
+          refusal_ = {node_positions(*plan_.graph).at(choice.group.nodes.back()), std::string(choice.row->name),
+                      kernel.status().message()};
         return kernel.status().in(fmt::format("{} with {}", label(step), choice.row->name));
       }
       s_.kernels_[idx(step.index)] = *std::move(kernel);
@@ -167,7 +181,8 @@ class Specialiser {
     return {};
   }
 
-  void collect_workspaces(std::span<const Step> steps, std::vector<Interval>& intervals, std::vector<std::pair<bool, int>>& owner) {
+  void collect_workspaces(std::span<const Step> steps, std::vector<Interval>& intervals,
+                          std::vector<std::pair<bool, int>>& owner) {
     for (const Step& step : steps) {
       for (const auto& b : step.branches) collect_workspaces(b, intervals, owner);
       const auto& kernel = s_.kernels_[idx(step.index)];
@@ -192,8 +207,10 @@ class Specialiser {
     collect_workspaces(plan_.run_steps, intervals, owner);
     for (size_t i = 0; i < intervals.size(); ++i)
       if (intervals[i].bytes > kArenaLimit)
-        return invalid_argument("these sizes need {} bytes for {} alone", intervals[i].bytes,
-                                owner[i].first ? "'" + plan_.tensors[idx(plan_.buffers[idx(owner[i].second)].tensor)].value->name + "'" : "a kernel's workspace");
+        return invalid_argument(
+            "these sizes need {} bytes for {} alone", intervals[i].bytes,
+            owner[i].first ? "'" + plan_.tensors[idx(plan_.buffers[idx(owner[i].second)].tensor)].value->name + "'"
+                           : "a kernel's workspace");
     s_.arena_bytes_ = ::fovea::core::place(intervals);
     std::vector<int64_t> offset(plan_.buffers.size(), -1);
     for (size_t i = 0; i < intervals.size(); ++i) {
@@ -208,7 +225,8 @@ class Specialiser {
       p.pool = s_.places_[idx(buffer.tensor)].pool;
       const int64_t shift = p.element_offset * std::max(1, dtype_bits(t.value->dtype) / 8);
       if (buffer.shape_phase) {
-        if (const auto& memory = s_.shape_tensors_.empty() ? nullptr : s_.shape_tensors_[idx(t.buffer)]) p.ref.data = memory->mutable_data() + shift;
+        if (const auto& memory = s_.shape_tensors_.empty() ? nullptr : s_.shape_tensors_[idx(t.buffer)])
+          p.ref.data = memory->mutable_data() + shift;
       } else if (!p.pool) {
         p.arena = offset[idx(t.buffer)] + shift;
       }
@@ -220,7 +238,8 @@ class Specialiser {
     for (const Step& step : steps) {
       for (const auto& b : step.branches) used_by(b, used);
       for (int t : step.inputs)
-        if (t >= 0 && plan_.tensors[idx(t)].home == PlanTensor::Home::kBuffer) used[idx(plan_.tensors[idx(t)].buffer)] = 1;
+        if (t >= 0 && plan_.tensors[idx(t)].home == PlanTensor::Home::kBuffer)
+          used[idx(plan_.tensors[idx(t)].buffer)] = 1;
     }
   }
 
@@ -243,7 +262,8 @@ class Specialiser {
   Scratch scratch_;
 };
 
-Result<std::shared_ptr<const Specialisation>> Specialisation::make(std::shared_ptr<const Plan> plan, const SymbolValues& symbols, int threads,
+Result<std::shared_ptr<const Specialisation>> Specialisation::make(std::shared_ptr<const Plan> plan,
+                                                                   const SymbolValues& symbols, int threads,
                                                                    PackedWeights& weights, Refusal& refusal) {
   std::shared_ptr<Specialisation> s(new Specialisation);
   s->plan_ = std::move(plan), s->threads_ = threads;

@@ -14,7 +14,8 @@ class Specialisation {
     std::string kernel, reason;
   };
   // `refusal` is set when the failure is a kernel's kUnsupported: the caller plans again without that kernel.
-  static Result<std::shared_ptr<const Specialisation>> make(std::shared_ptr<const Plan> plan, const SymbolValues& symbols, int threads,
+  static Result<std::shared_ptr<const Specialisation>> make(std::shared_ptr<const Plan> plan,
+                                                            const SymbolValues& symbols, int threads,
                                                             PackedWeights& weights, Refusal& refusal);
 
   const Plan& plan() const { return *plan_; }
@@ -27,15 +28,18 @@ class Specialisation {
   std::span<const uint8_t> known() const { return known_; }
 
   struct TensorPlace {
-    TensorRef ref;           // dims and strides as far as known (capacity where data decides); data for constants and shape results
-    int64_t arena = -1;      // byte offset of the tensor's first element, for buffers in the arena
+    TensorRef
+        ref;  // dims and strides as far as known (capacity where data decides); data for constants and shape results
+    int64_t arena = -1;  // byte offset of the tensor's first element, for buffers in the arena
     int64_t element_offset = 0;
-    bool pool = false;       // no bound is known: memory comes from the context's pool
+    bool pool = false;  // no bound is known: memory comes from the context's pool
   };
   const TensorPlace& place(int tensor) const { return places_[static_cast<size_t>(tensor)]; }
   std::vector<int64_t> capacity(int tensor) const;
   const PreparedKernel* kernel(const Step& step) const { return kernels_[static_cast<size_t>(step.index)].get(); }
-  int64_t workspace(const Step& step) const { return workspaces_[static_cast<size_t>(step.index)]; }  // arena offset, -1 none
+  int64_t workspace(const Step& step) const {
+    return workspaces_[static_cast<size_t>(step.index)];
+  }  // arena offset, -1 none
 
  private:
   friend class Specialiser;

@@ -20,7 +20,7 @@ struct GroupChoice {
   Group group;
   const KernelRow* row = nullptr;  // null: the reference kernel, on one node
   LayoutChoice layouts;
-  double ms = -1;                  // what it was measured to take in the profile; -1 unknown
+  double ms = -1;  // what it was measured to take in the profile; -1 unknown
   std::vector<CandidateNote> candidates;
 };
 
@@ -30,7 +30,8 @@ struct Assignment {
   double reformat_ms = 0;  // estimated
 };
 
-// A recipe's form of an assignment: nodes by their position in the engine's graph, depth first. Reference groups are left out.
+// A recipe's form of an assignment: nodes by their position in the engine's graph, depth first. Reference groups are
+// left out.
 struct RecipeGroup {
   std::vector<int> nodes;
   std::string kernel;
@@ -55,10 +56,12 @@ struct ChooseOptions {
 };
 
 // Chooses for one profile. The reference kernel is always a candidate, the last one.
-Result<Assignment> choose(const Graph& graph, const SymbolValues& profile, Timer& timer, PackedWeights& weights, const ChooseOptions& options);
+Result<Assignment> choose(const Graph& graph, const SymbolValues& profile, Timer& timer, PackedWeights& weights,
+                          const ChooseOptions& options);
 
 Recipe to_recipe(const Graph& graph, const SymbolValues& profile, const Assignment& assignment);
-// The assignment a recipe tells of, or kUnsupported with what does not fit (kernel gone, another revision, other nodes).
+// The assignment a recipe tells of, or kUnsupported with what does not fit (kernel gone, another revision, other
+// nodes).
 Result<Assignment> from_recipe(const Graph& graph, const Recipe& recipe);
 
 // Position of every node, depth first, regions after their node.

@@ -25,7 +25,8 @@ struct Site {  // a group that is certain, with the ways to run it
 };
 
 LayoutChoice all_plain(const Group& group) {
-  return {std::vector<Layout>(group.inputs.size(), Layout::kPlain), std::vector<Layout>(group.outputs.size(), Layout::kPlain)};
+  return {std::vector<Layout>(group.inputs.size(), Layout::kPlain),
+          std::vector<Layout>(group.outputs.size(), Layout::kPlain)};
 }
 
 std::string layouts_text(const LayoutChoice& choice) {
@@ -51,11 +52,13 @@ class Chooser {
     }
     for (Site& s : sites_) {
       const Candidate& c = s.candidates[static_cast<size_t>(s.chosen)];
-      out.groups.push_back({std::move(s.group), c.row, c.layouts, c.row && timer_.enabled() ? c.ms : -1, std::move(s.notes)});
+      out.groups.push_back(
+          {std::move(s.group), c.row, c.layouts, c.row && timer_.enabled() ? c.ms : -1, std::move(s.notes)});
     }
     for (const auto& node : graph.nodes())
       if (phases_.of(*node) == Phase::kRun)
-        for (const auto& region : node->regions) FOVEA_TRY(Chooser(sizes_, phases_, timer_, weights_, options_, positions_).run(*region, out));
+        for (const auto& region : node->regions)
+          FOVEA_TRY(Chooser(sizes_, phases_, timer_, weights_, options_, positions_).run(*region, out));
     return {};
   }
 
@@ -69,7 +72,8 @@ class Chooser {
       if (phases_.of(n) != Phase::kRun || is_reshape(n) || !n.regions.empty() || covered_.contains(&n)) continue;
       FOVEA_TRY(cover_from(graph, n));
     }
-    std::stable_sort(sites_.begin(), sites_.end(), [](const Site& a, const Site& b) { return a.position < b.position; });
+    std::stable_sort(sites_.begin(), sites_.end(),
+                     [](const Site& a, const Site& b) { return a.position < b.position; });
     return {};
   }
 
@@ -93,7 +97,8 @@ class Chooser {
         else notes.push_back({std::string(row->name), "", -1, std::move(refusal)});
       }
     }
-    std::stable_sort(offers.begin(), offers.end(), [](const Offer& a, const Offer& b) { return a.group.nodes.size() > b.group.nodes.size(); });
+    std::stable_sort(offers.begin(), offers.end(),
+                     [](const Offer& a, const Offer& b) { return a.group.nodes.size() > b.group.nodes.size(); });
     Site site;
     for (size_t i = 0; i < offers.size() && site.candidates.empty();) {
       size_t end = i;  // offers of one extent compete
@@ -113,7 +118,8 @@ class Chooser {
   }
 
   std::string refuse(const KernelRow& row, const Group& group) const {
-    if (options_.banned.contains({positions_.at(group.nodes.back()), std::string(row.name)})) return "refused these sizes";
+    if (options_.banned.contains({positions_.at(group.nodes.back()), std::string(row.name)}))
+      return "refused these sizes";
     for (const Node* n : group.nodes) {
       if (covered_.contains(n)) return fmt::format("{} is in another group", n->label());
       if (phases_.of(*n) != Phase::kRun) return fmt::format("{} does not run in every run", n->label());
@@ -126,9 +132,13 @@ class Chooser {
     std::vector<LayoutChoice> choices = row.layouts ? row.layouts(group) : std::vector<LayoutChoice>{all_plain(group)};
     for (LayoutChoice& layouts : choices) {
       PrepareContext context = describe_group(group, sizes_, options_.threads, weights_);
-      auto ms = preferred(row, group, layouts) ? Result<double>(0.0) : row.dynamic_shapes ? Result<double>(rough_ms(context) / row.preference) : timer_.kernel(row, context, layouts);
-      if (!ms.ok() && ms.status().kind() != ErrorKind::kUnsupported) return ms.status().in(fmt::format("{} on {}", row.name, group.nodes[0]->label()));
-      notes.push_back({std::string(row.name), layouts_text(layouts), ms.ok() ? *ms : -1, ms.ok() ? "" : ms.status().message()});
+      auto ms = preferred(row, group, layouts) ? Result<double>(0.0)
+                : row.dynamic_shapes           ? Result<double>(rough_ms(context) / row.preference)
+                                               : timer_.kernel(row, context, layouts);
+      if (!ms.ok() && ms.status().kind() != ErrorKind::kUnsupported)
+        return ms.status().in(fmt::format("{} on {}", row.name, group.nodes[0]->label()));
+      notes.push_back(
+          {std::string(row.name), layouts_text(layouts), ms.ok() ? *ms : -1, ms.ok() ? "" : ms.status().message()});
       if (ms.ok()) site.candidates.push_back({&row, std::move(layouts), *ms});
     }
     return {};
@@ -138,7 +148,8 @@ class Chooser {
     if (!options_.prefer) return false;
     for (const RecipeGroup& r : options_.prefer->groups) {
       if (r.nodes.size() != group.nodes.size() || r.nodes.back() != positions_.at(group.nodes.back())) continue;
-      return r.kernel == row.name && r.revision == row.revision && r.layouts.inputs == layouts.inputs && r.layouts.outputs == layouts.outputs;
+      return r.kernel == row.name && r.revision == row.revision && r.layouts.inputs == layouts.inputs &&
+             r.layouts.outputs == layouts.outputs;
     }
     return false;
   }
@@ -153,7 +164,8 @@ class Chooser {
       for (size_t i = 0; i < sites_[s].group.inputs.size(); ++i) {
         const Value* v = sites_[s].group.inputs[i];
         auto it = v ? producer_.find(v) : producer_.end();
-        if (it != producer_.end()) consumers_[static_cast<size_t>(it->second.first)].push_back({static_cast<int>(s), static_cast<int>(i)});
+        if (it != producer_.end())
+          consumers_[static_cast<size_t>(it->second.first)].push_back({static_cast<int>(s), static_cast<int>(i)});
       }
   }
 
@@ -165,12 +177,15 @@ class Chooser {
     return it->second;
   }
 
-  static Layout at(const std::vector<Layout>& layouts, size_t i) { return i < layouts.size() ? layouts[i] : Layout::kPlain; }
+  static Layout at(const std::vector<Layout>& layouts, size_t i) {
+    return i < layouts.size() ? layouts[i] : Layout::kPlain;
+  }
 
   // Does somebody who is no site (graph output, view, region, branch) want the value plain?
   bool wanted_plain(const Graph& graph, const Value& v) const {
     if (graph.is_output(&v)) return true;
-    return std::any_of(v.uses.begin(), v.uses.end(), [&](const Use& u) { return !covered_.contains(u.node) && phases_.of(*u.node) == Phase::kRun; });
+    return std::any_of(v.uses.begin(), v.uses.end(),
+                       [&](const Use& u) { return !covered_.contains(u.node) && phases_.of(*u.node) == Phase::kRun; });
   }
 
   void forward(const Graph& graph) {
@@ -221,7 +236,8 @@ class Chooser {
       for (auto [consumer, input] : consumers_[s]) {
         const Site& other = sites_[static_cast<size_t>(consumer)];
         if (other.group.inputs[static_cast<size_t>(input)] == v)
-          wanted.insert(at(other.candidates[static_cast<size_t>(other.chosen)].layouts.inputs, static_cast<size_t>(input)));
+          wanted.insert(
+              at(other.candidates[static_cast<size_t>(other.chosen)].layouts.inputs, static_cast<size_t>(input)));
       }
       if (wanted_plain(graph, *v)) wanted.insert(Layout::kPlain);
       for (Layout to : wanted) total += reformat(*v, from, to);
@@ -244,12 +260,14 @@ class Chooser {
       }
       const auto [p, output] = it->second;
       const Site& from_site = sites_[static_cast<size_t>(p)];
-      const Layout from = at(from_site.candidates[static_cast<size_t>(from_site.chosen)].layouts.outputs, static_cast<size_t>(output));
+      const Layout from =
+          at(from_site.candidates[static_cast<size_t>(from_site.chosen)].layouts.outputs, static_cast<size_t>(output));
       bool shared = to == Layout::kPlain && wanted_plain(graph, *v);
       for (auto [consumer, input] : consumers_[static_cast<size_t>(p)]) {
         const Site& other = sites_[static_cast<size_t>(consumer)];
         if (consumer == static_cast<int>(s) || other.group.inputs[static_cast<size_t>(input)] != v) continue;
-        shared |= at(other.candidates[static_cast<size_t>(other.chosen)].layouts.inputs, static_cast<size_t>(input)) == to;
+        shared |=
+            at(other.candidates[static_cast<size_t>(other.chosen)].layouts.inputs, static_cast<size_t>(input)) == to;
       }
       if (!shared) total += reformat(*v, from, to);
     }
@@ -289,7 +307,8 @@ class Chooser {
 
 }  // namespace
 
-Result<Assignment> choose(const Graph& graph, const SymbolValues& profile, Timer& timer, PackedWeights& weights, const ChooseOptions& options) {
+Result<Assignment> choose(const Graph& graph, const SymbolValues& profile, Timer& timer, PackedWeights& weights,
+                          const ChooseOptions& options) {
   FOVEA_TRY_SET(Sizes sizes, Sizes::make(graph, profile));
   const Phases phases = find_phases(graph);
   const auto positions = node_positions(graph);

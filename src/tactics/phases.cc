@@ -6,8 +6,9 @@ namespace fovea::core {
 namespace {
 
 bool fully_known(const Value& v) {
-  return v.known && !v.graph_input && !v.is_constant() && std::all_of(v.known->begin(), v.known->end(), [](const auto& e) { return e.has_value(); }) &&
-         v.shaped && constant_shape(v.shape) && element_count(*constant_shape(v.shape)) == static_cast<int64_t>(v.known->size());
+  return v.known && !v.graph_input && !v.is_constant() &&
+         std::all_of(v.known->begin(), v.known->end(), [](const auto& e) { return e.has_value(); }) && v.shaped &&
+         constant_shape(v.shape) && element_count(*constant_shape(v.shape)) == static_cast<int64_t>(v.known->size());
 }
 
 bool data_dependent(const Value& v) {
@@ -26,7 +27,8 @@ class Finder {
     for (const Value* v : g.outputs) need(v);
     for (auto it = g.nodes().rbegin(); it != g.nodes().rend(); ++it) {
       const Node& n = **it;
-      if (std::none_of(n.outputs.begin(), n.outputs.end(), [&](const Value* v) { return v && needed_.contains(v); })) continue;
+      if (std::none_of(n.outputs.begin(), n.outputs.end(), [&](const Value* v) { return v && needed_.contains(v); }))
+        continue;
       phases_.nodes[&n] = Phase::kRun;
       for (const auto& region : n.regions) this->region(*region);
       for (size_t i = 0; i < n.inputs.size(); ++i)
@@ -60,7 +62,8 @@ class Finder {
 }  // namespace
 
 bool is_reshape(const Node& n) {
-  return (n.is("Reshape") || n.is("Squeeze") || n.is("Unsqueeze") || n.is("Flatten") || n.is("Identity")) && n.sizes.empty();
+  return (n.is("Reshape") || n.is("Squeeze") || n.is("Unsqueeze") || n.is("Flatten") || n.is("Identity")) &&
+         n.sizes.empty();
 }
 
 bool Phases::shape_only(const Value& v) const {

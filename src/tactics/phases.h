@@ -18,7 +18,8 @@ struct Phases {
     auto it = nodes.find(&node);
     return it == nodes.end() ? Phase::kNever : it->second;
   }
-  // Constant for a given input shape: constants, materialised values without data-dependent sizes, results of the shape phase.
+  // Constant for a given input shape: constants, materialised values without data-dependent sizes, results of the shape
+  // phase.
   bool shape_only(const Value& value) const;
 };
 

@@ -35,11 +35,13 @@ void Sizes::add_regions(const Graph& graph) {
 
 int64_t Sizes::upper(const Dim& dim) const {
   if (dim.is_const()) return dim.int_value();
-  return substitute(dim, [&](const Symbol& s) -> std::optional<Expr> {
-           if (auto it = values_.find(s.name); it != values_.end()) return Expr(it->second);
-           if (auto it = bounded_.find(s.name); it != bounded_.end()) return Expr(it->second);
-           return std::nullopt;
-         }).hi();
+  return substitute(dim,
+                    [&](const Symbol& s) -> std::optional<Expr> {
+                      if (auto it = values_.find(s.name); it != values_.end()) return Expr(it->second);
+                      if (auto it = bounded_.find(s.name); it != bounded_.end()) return Expr(it->second);
+                      return std::nullopt;
+                    })
+      .hi();
 }
 
 std::vector<int64_t> Sizes::upper(const Shape& shape) const {
@@ -61,7 +63,8 @@ Result<SymbolValues> bind_inputs(const Graph& graph, std::span<const std::vector
     auto mismatch = [&](std::string_view why) {
       std::string found;
       for (int64_t d : given) found += (found.empty() ? "" : ",") + std::to_string(d);
-      return invalid_argument("input '{}': expected shape {}, found [{}]{}", input.name, to_string(input.shape), found, why);
+      return invalid_argument("input '{}': expected shape {}, found [{}]{}", input.name, to_string(input.shape), found,
+                              why);
     };
     if (given.size() != input.shape.size()) return mismatch("");
     for (size_t d = 0; d < given.size(); ++d) {

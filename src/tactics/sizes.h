@@ -27,7 +27,8 @@ class Sizes {
   std::map<std::string, SymbolPtr> bounded_;
 };
 
-// The symbols' values that make the graph's inputs have these shapes; an error names input, dimension, expected and found.
+// The symbols' values that make the graph's inputs have these shapes; an error names input, dimension, expected and
+// found.
 Result<SymbolValues> bind_inputs(const Graph& graph, std::span<const std::vector<int64_t>> shapes);
 
 }  // namespace fovea::core

@@ -81,7 +81,8 @@ TEST(Sizes, OfInputs) {
 TEST(Phases, NeverOnceOrInEveryRun) {
   auto g = parsed(kText);
   const Phases phases = find_phases(*g);
-  for (const char* name : {"c", "r", "y", "m", "nz", "index", "picked"}) EXPECT_EQ(phases.of(node_of(*g, name)), Phase::kRun) << name;
+  for (const char* name : {"c", "r", "y", "m", "nz", "index", "picked"})
+    EXPECT_EQ(phases.of(node_of(*g, name)), Phase::kRun) << name;
   EXPECT_EQ(phases.of(node_of(*g, "e")), Phase::kShape);
   EXPECT_EQ(phases.of(node_of(*g, "s")), Phase::kNever);  // written from its known elements
   EXPECT_TRUE(phases.materialised.contains(g->find("s")));
@@ -95,7 +96,9 @@ TEST(Phases, NeverOnceOrInEveryRun) {
 
 class CacheFile : public testing::Test {
  protected:
-  void SetUp() override { path_ = (std::filesystem::temp_directory_path() / fmt::format("fovea_tactics_test_{}", ::getpid())).string(); }
+  void SetUp() override {
+    path_ = (std::filesystem::temp_directory_path() / fmt::format("fovea_tactics_test_{}", ::getpid())).string();
+  }
   void TearDown() override { std::filesystem::remove(path_); }
   Status load(const std::string& text) {
     EXPECT_TRUE(write_file(path_, text).ok());
@@ -165,7 +168,9 @@ TEST_F(CacheFile, MalformedLines) {
 struct Choice {
   std::unique_ptr<Graph> graph;
   Assignment assignment;
-  explicit Choice(const std::string& text, const ChooseOptions& options = {}, const SymbolValues& profile = {{"n", 1}, {"h", 16}}) : graph(parsed(text)) {
+  explicit Choice(const std::string& text, const ChooseOptions& options = {},
+                  const SymbolValues& profile = {{"n", 1}, {"h", 16}})
+      : graph(parsed(text)) {
     TimingCache timings;
     Timer timer(timings, 1, false);
     PackedWeightsMap weights;
@@ -216,7 +221,8 @@ TEST(Choose, BannedKernelsAreNotTaken) {
     if (!conv.row) break;
     // The group may be smaller without the kernel: a ban is for a group's last node.
     const int position = node_positions(*c.graph).at(conv.group.nodes.back());
-    ASSERT_TRUE(options.banned.insert({position, std::string(conv.row->name)}).second) << conv.row->name << " was banned";
+    ASSERT_TRUE(options.banned.insert({position, std::string(conv.row->name)}).second)
+        << conv.row->name << " was banned";
   }
   EXPECT_FALSE(Choice(kText, options).of("c").row);
   EXPECT_TRUE(first.of("c").row);
@@ -284,9 +290,14 @@ TEST(Recipe, WhatDoesNotFitIsRefused) {
   error([](Recipe& r) { r.groups[0].nodes.push_back(3); }, "does not cover Conv 'conv' as the recipe has it");
   error([](Recipe& r) { r.groups[0].layouts.outputs.clear(); }, "does not cover");
   // A layout that the kernel does not offer.
-  error([](Recipe& r) { r.groups[0].layouts.outputs[0] = r.groups[0].layouts.outputs[0] == Layout::kNhwc ? Layout::kC8 : Layout::kNhwc; }, "does not cover");
+  error(
+      [](Recipe& r) {
+        r.groups[0].layouts.outputs[0] = r.groups[0].layouts.outputs[0] == Layout::kNhwc ? Layout::kC8 : Layout::kNhwc;
+      },
+      "does not cover");
   // The convolution's kernel for the pool.
-  error([](Recipe& r) { r.groups[1].kernel = r.groups[0].kernel, r.groups[1].revision = r.groups[0].revision; }, "does not cover");
+  error([](Recipe& r) { r.groups[1].kernel = r.groups[0].kernel, r.groups[1].revision = r.groups[0].revision; },
+        "does not cover");
   error([](Recipe& r) { r.groups.push_back(r.groups[0]); }, "twice");
 }
 

@@ -95,9 +95,11 @@ std::string timing_key(const KernelRow& row, const PrepareContext& context, cons
   auto describe = [&](const TensorDesc& d, Layout layout) {
     key += fmt::format(" {}{}{}{}", to_string(d.dtype), shape_key(d.shape), to_string(layout), d.constant ? "c" : "");
   };
-  for (size_t i = 0; i < context.inputs.size(); ++i) describe(context.inputs[i], i < layouts.inputs.size() ? layouts.inputs[i] : Layout::kPlain);
+  for (size_t i = 0; i < context.inputs.size(); ++i)
+    describe(context.inputs[i], i < layouts.inputs.size() ? layouts.inputs[i] : Layout::kPlain);
   key += " ->";
-  for (size_t i = 0; i < context.outputs.size(); ++i) describe(context.outputs[i], i < layouts.outputs.size() ? layouts.outputs[i] : Layout::kPlain);
+  for (size_t i = 0; i < context.outputs.size(); ++i)
+    describe(context.outputs[i], i < layouts.outputs.size() ? layouts.outputs[i] : Layout::kPlain);
   return key;
 }
 
@@ -105,7 +107,8 @@ Status TimingCache::load(const std::string& path) {
   if (::access(path.c_str(), F_OK) != 0) return {};
   FOVEA_TRY_SET(std::string text, read_file(path));
   if (text.compare(0, kHeader.size(), kHeader) != 0)
-    return invalid_argument("{}: expected a timing cache (first line '{}')", path, kHeader.substr(0, kHeader.size() - 1));
+    return invalid_argument("{}: expected a timing cache (first line '{}')", path,
+                            kHeader.substr(0, kHeader.size() - 1));
   size_t at = kHeader.size();
   for (int line = 2; at < text.size(); ++line) {
     size_t end = std::min(text.find('\n', at), text.size());
@@ -121,7 +124,8 @@ Status TimingCache::load(const std::string& path) {
     }
     char* stop = nullptr;
     const double ms = std::strtod(value.c_str(), &stop);
-    if (value.empty() || stop != value.c_str() + value.size() || !(ms >= 0) || std::isinf(ms)) return invalid_argument("{}:{}: expected 'key<tab>milliseconds', found '{}'", path, line, value);
+    if (value.empty() || stop != value.c_str() + value.size() || !(ms >= 0) || std::isinf(ms))
+      return invalid_argument("{}:{}: expected 'key<tab>milliseconds', found '{}'", path, line, value);
     entries_[key] = {ms, ""};
   }
   return {};
@@ -129,7 +133,9 @@ Status TimingCache::load(const std::string& path) {
 
 Status TimingCache::save(const std::string& path) const {
   std::string text(kHeader);
-  for (const auto& [key, e] : entries_) text += e.refusal.empty() ? fmt::format("{}\t{}\n", key, e.ms) : fmt::format("{}\t{}{}\n", key, kRefused, e.refusal);
+  for (const auto& [key, e] : entries_)
+    text +=
+        e.refusal.empty() ? fmt::format("{}\t{}\n", key, e.ms) : fmt::format("{}\t{}{}\n", key, kRefused, e.refusal);
   return write_file(path, text);
 }
 
@@ -170,7 +176,8 @@ Result<double> Timer::kernel(const KernelRow& row, const PrepareContext& context
   ++measured_;
   auto ms = median_ms([&]() -> Status {
     KernelContext run;
-    run.inputs = inputs, run.outputs = outputs, run.threads = threads_, run.scratch = &scratch, run.workspace = workspace;
+    run.inputs = inputs, run.outputs = outputs, run.threads = threads_, run.scratch = &scratch,
+    run.workspace = workspace;
     run.attributes = context.group.nodes[0]->attrs.get();
     Status s = (*prepared)->run(run);
     scratch.reset();
@@ -184,13 +191,16 @@ Result<double> Timer::kernel(const KernelRow& row, const PrepareContext& context
 }
 
 double Timer::reformat(DType dtype, const std::vector<int64_t>& shape, Layout from, Layout to) {
-  const int64_t bytes = dtype_bytes(dtype, storage_elements(from, shape) + storage_elements(to, shape)).value_or(kUnbounded);
+  const int64_t bytes =
+      dtype_bytes(dtype, storage_elements(from, shape) + storage_elements(to, shape)).value_or(kUnbounded);
   const double estimate = 0.002 + static_cast<double>(bytes) / 12e6;  // 12 GB/s, in milliseconds
   if (!enabled_ || shape.size() != 4) return estimate;
-  const std::string key = fmt::format("reformat t{} {}{} {} {}", threads_, to_string(dtype), shape_key(shape), to_string(from), to_string(to));
+  const std::string key = fmt::format("reformat t{} {}{} {} {}", threads_, to_string(dtype), shape_key(shape),
+                                      to_string(from), to_string(to));
   if (const TimingCache::Entry* known = cache_.find(key)) return known->ms;
   Memory memory;
-  TensorRef a = make_ref({dtype, shape, from, nullptr}, memory, true), b = make_ref({dtype, shape, to, nullptr}, memory, false);
+  TensorRef a = make_ref({dtype, shape, from, nullptr}, memory, true),
+            b = make_ref({dtype, shape, to, nullptr}, memory, false);
   ++measured_;
   auto ms = median_ms([&] { return fovea::core::reformat(a, from, b, to, threads_); });
   const double result = ms.ok() ? std::strtod(fmt::format("{:.4g}", *ms).c_str(), nullptr) : 1e6;

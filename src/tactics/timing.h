@@ -1,4 +1,5 @@
-// Measured times of kernels and reformats, kept between compilations: the same cache gives the same engine, byte for byte.
+// Measured times of kernels and reformats, kept between compilations: the same cache gives the same engine, byte for
+// byte.
 #pragma once
 
 #include <functional>

@@ -132,15 +132,28 @@ TEST_F(Api, WrongCallsSayWhatWasExpected) {
   auto run = [&](const Tensor& t) { c.run(std::span(&t, 1)); };
   const Tensor good = input(1);
   error([&] { c.run({}); }, ErrorCode::kInvalidArgument, "expected 1 inputs, found 0");
-  error([&] { run(Tensor(ElementType::kInt64, {1, 3, 256, 256})); }, ErrorCode::kInvalidArgument, "input 'image': expected float32, found int64");
-  error([&] { run(Tensor(ElementType::kFloat32, {1, 3, 255, 256})); }, ErrorCode::kInvalidArgument, "found [1,3,255,256]");
+  error(
+      [&] {
+        run(Tensor(ElementType::kInt64, {1, 3, 256, 256}));
+      },
+      ErrorCode::kInvalidArgument, "input 'image': expected float32, found int64");
+  error(
+      [&] {
+        run(Tensor(ElementType::kFloat32, {1, 3, 255, 256}));
+      },
+      ErrorCode::kInvalidArgument, "found [1,3,255,256]");
   error([&] { run(Tensor(ElementType::kFloat32, {3, 256, 256})); }, ErrorCode::kInvalidArgument, "found [3,256,256]");
-  error([&] { run(Tensor(ElementType::kFloat32, {0, 3, 256, 256})); }, ErrorCode::kInvalidArgument, "found [0,3,256,256]");
+  error(
+      [&] {
+        run(Tensor(ElementType::kFloat32, {0, 3, 256, 256}));
+      },
+      ErrorCode::kInvalidArgument, "found [0,3,256,256]");
   error([&] { run(Tensor(ElementType::kFloat32, std::vector<int64_t>(9, 1))); }, ErrorCode::kInvalidArgument, "rank 9");
   error([&] { run(Tensor()); }, ErrorCode::kInvalidArgument, "expected float32");
   error([&] { Tensor(ElementType::kFloat32, {-1}); }, ErrorCode::kInvalidArgument, "cannot have this shape");
   float few[3];
-  error([&] { Tensor::borrow(ElementType::kFloat32, {4}, few, sizeof few); }, ErrorCode::kInvalidArgument, "needs 16 bytes, found 12");
+  error([&] { Tensor::borrow(ElementType::kFloat32, {4}, few, sizeof few); }, ErrorCode::kInvalidArgument,
+        "needs 16 bytes, found 12");
 
   std::vector<Tensor> none, small(2, Tensor(ElementType::kFloat32, {1}));
   error([&] { c.run(std::span(&good, 1), none); }, ErrorCode::kInvalidArgument, "expected 2 outputs, found 0");
@@ -241,7 +254,8 @@ TEST_F(Api, DamagedAndMissingEngines) {
 
 TEST_F(Api, ADetectorFindsWhatIsOnAPicture) {
   Detector d(engine());
-  std::vector<Picture> pictures = {read_picture(kModel + "pictures/000001.jpg"), read_picture(kModel + "pictures/000002.jpg")};
+  std::vector<Picture> pictures = {read_picture(kModel + "pictures/000001.jpg"),
+                                   read_picture(kModel + "pictures/000002.jpg")};
   const auto one = d.detect(pictures[0]);
   ASSERT_FALSE(one.empty());
   EXPECT_GT(one[0].score, 0.5f);
@@ -259,7 +273,11 @@ TEST_F(Api, ADetectorFindsWhatIsOnAPicture) {
     EXPECT_NEAR(both[0][i].x0, one[i].x0, 0.01);
   }
   EXPECT_TRUE(d.detect(std::span<const Picture>()).empty());
-  error([&] { d.detect(Picture{2, 2, {1, 2, 3}}); }, ErrorCode::kInvalidArgument, "2 x 2 pixels needs 12 bytes, found 3");
+  error(
+      [&] {
+        d.detect(Picture{2, 2, {1, 2, 3}});
+      },
+      ErrorCode::kInvalidArgument, "2 x 2 pixels needs 12 bytes, found 3");
   error([] { Detector{engine("plain.fov")}; }, ErrorCode::kInvalidArgument, "no model card");
   error([] { read_picture(path("none.jpg")); }, ErrorCode::kInvalidArgument, "none.jpg");
 }

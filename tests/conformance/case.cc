@@ -28,7 +28,8 @@ std::vector<double> numbers(const Tensor& t) {
   else if (t.dtype() == DType::kComplex128)
     for (int64_t i = 0; i < 2 * t.count(); ++i) out.push_back(reinterpret_cast<const double*>(bytes)[i]);
   else {
-    for (int64_t i = 0; i < t.count(); ++i) out.push_back(float_from_small(t.dtype(), packed_bits(t.dtype(), bytes, i)));
+    for (int64_t i = 0; i < t.count(); ++i)
+      out.push_back(float_from_small(t.dtype(), packed_bits(t.dtype(), bytes, i)));
   }
   return out;
 }
@@ -84,8 +85,10 @@ Result<Case> load_case(const std::filesystem::path& folder, const std::string& n
 }
 
 std::string difference(const Tensor& wanted, const Tensor& found, double rtol, double atol, bool loose) {
-  if (wanted.dtype() != found.dtype()) return fmt::format("expected {}, found {}", to_string(wanted.dtype()), to_string(found.dtype()));
-  if (wanted.dims() != found.dims()) return fmt::format("expected shape [{}], found [{}]", fmt::join(wanted.dims(), ","), fmt::join(found.dims(), ","));
+  if (wanted.dtype() != found.dtype())
+    return fmt::format("expected {}, found {}", to_string(wanted.dtype()), to_string(found.dtype()));
+  if (wanted.dims() != found.dims())
+    return fmt::format("expected shape [{}], found [{}]", fmt::join(wanted.dims(), ","), fmt::join(found.dims(), ","));
   if (wanted.dtype() == DType::kString) return wanted.string_values() == found.string_values() ? "" : "strings differ";
   const std::vector<double> a = numbers(wanted), b = numbers(found);
   const double relative = loose ? rtol : type_rtol(wanted.dtype(), rtol);
@@ -93,9 +96,12 @@ std::string difference(const Tensor& wanted, const Tensor& found, double rtol, d
   for (double v : a) squares += std::isfinite(v) ? v * v : 0;
   // Where terms cancel, an element's error is measured by the size of its neighbours.
   const bool rounds = is_float(wanted.dtype()) && dtype_bits(wanted.dtype()) >= 16;
-  const double absolute = rounds ? std::max(atol, relative * 0.1 * std::sqrt(squares / static_cast<double>(std::max<size_t>(a.size(), 1)))) : 0;
+  const double absolute =
+      rounds ? std::max(atol, relative * 0.1 * std::sqrt(squares / static_cast<double>(std::max<size_t>(a.size(), 1))))
+             : 0;
   for (size_t i = 0; i < a.size(); ++i)
-    if (!close(a[i], b[i], relative, absolute)) return fmt::format("element {} of {}: expected {}, found {}", i, a.size(), a[i], b[i]);
+    if (!close(a[i], b[i], relative, absolute))
+      return fmt::format("element {} of {}: expected {}, found {}", i, a.size(), a[i], b[i]);
   return "";
 }
 

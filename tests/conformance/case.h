@@ -15,7 +15,7 @@ struct Case {
   onnx::ModelProto model;
   std::vector<TensorPtr> inputs, outputs;  // an absent optional input is null
   double rtol = 0, atol = 0;
-  bool loose = false;  // ONNX's own tolerance instead of the stricter one of the type
+  bool loose = false;      // ONNX's own tolerance instead of the stricter one of the type
   std::string no_tensors;  // why there are no tensors, if there are none
 };
 

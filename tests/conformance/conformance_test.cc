@@ -1,5 +1,5 @@
-// ONNX's own operator tests: read by the reader, run by the interpreter. Every case whose operators fovea knows must pass;
-// skips.txt names the exceptions with their reasons, and an exception that passes is an error too.
+// ONNX's own operator tests: read by the reader, run by the interpreter. Every case whose operators fovea knows must
+// pass; skips.txt names the exceptions with their reasons, and an exception that passes is an error too.
 #include <fnmatch.h>
 #include <gtest/gtest.h>
 
@@ -44,7 +44,8 @@ Exception find_exception(const std::string& name) {
   for (std::string line; std::getline(file, line);) {
     const size_t space = line.find(' '), colon = line.find(": ");
     if (line.starts_with("#") || space == std::string::npos || colon == std::string::npos) continue;
-    if (fnmatch(line.substr(space + 1, colon - space - 1).c_str(), name.c_str(), 0) == 0) return {line.substr(0, space), line.substr(colon + 2)};
+    if (fnmatch(line.substr(space + 1, colon - space - 1).c_str(), name.c_str(), 0) == 0)
+      return {line.substr(0, space), line.substr(colon + 2)};
   }
   return {};
 }
@@ -79,7 +80,8 @@ std::string against_inference(const Value& v, const Tensor& t, const Bindings& b
     const auto& e = (*v.known)[i];
     if (!e || !e->is_const()) continue;
     const double a = e->float_value(), b = (*actual)[i]->float_value();
-    if (a != b && !(std::isnan(a) && std::isnan(b))) return fmt::format("element {}: inferred {}, computed {}", i, a, b);
+    if (a != b && !(std::isnan(a) && std::isnan(b)))
+      return fmt::format("element {}: inferred {}, computed {}", i, a, b);
   }
   return "";
 }
@@ -94,8 +96,10 @@ std::string run(const Graph& graph, const Case& c, const Bindings& bindings) {
   if (!result.ok()) return result.status().message();
   for (size_t k = 0; k < c.outputs.size(); ++k) {
     const std::string& name = graph.output_names[k];
-    if (auto d = difference(*c.outputs[k], *result->outputs[k], c.rtol, c.atol, c.loose); !d.empty()) return fmt::format("output '{}': {}", name, d);
-    if (auto d = against_inference(*graph.outputs[k], *result->outputs[k], bindings); !d.empty()) return fmt::format("output '{}': {}", name, d);
+    if (auto d = difference(*c.outputs[k], *result->outputs[k], c.rtol, c.atol, c.loose); !d.empty())
+      return fmt::format("output '{}': {}", name, d);
+    if (auto d = against_inference(*graph.outputs[k], *result->outputs[k], bindings); !d.empty())
+      return fmt::format("output '{}': {}", name, d);
   }
   return "";
 }
@@ -105,7 +109,9 @@ constexpr std::string_view kNeedsConstants = "unsupported: ";
 
 std::string run_as_written(const Case& c) {
   auto graph = read(c.model);
-  if (!graph.ok()) return std::string(graph.status().kind() == ErrorKind::kUnsupported ? kNeedsConstants : "") + graph.status().message();
+  if (!graph.ok())
+    return std::string(graph.status().kind() == ErrorKind::kUnsupported ? kNeedsConstants : "") +
+           graph.status().message();
   return run(**graph, c, [](const Symbol&) { return std::nullopt; });
 }
 
@@ -154,7 +160,8 @@ std::string run_all(const Case& c, bool constants) {
   if (!c.no_tensors.empty()) return c.no_tensors;
   const std::string as_written = run_as_written(c);
   if (!constants && !as_written.empty()) return as_written;
-  if (constants && !as_written.starts_with(kNeedsConstants)) return as_written.empty() ? "passes with inputs that are no constants" : as_written;
+  if (constants && !as_written.starts_with(kNeedsConstants))
+    return as_written.empty() ? "passes with inputs that are no constants" : as_written;
   if (auto wrong = run_with_constants(c); !wrong.empty()) return "with constant inputs: " + wrong;
   if (auto wrong = run_with_symbols(c); !wrong.empty()) return "with symbolic sizes: " + wrong;
   return "";
@@ -187,10 +194,13 @@ TEST_P(Conformance, Case) {
   GTEST_SKIP() << exception.reason;
 }
 
-INSTANTIATE_TEST_SUITE_P(Onnx, Conformance, testing::ValuesIn(case_names(kCases)), [](const auto& p) { return p.param; });
+INSTANTIATE_TEST_SUITE_P(Onnx, Conformance, testing::ValuesIn(case_names(kCases)),
+                         [](const auto& p) { return p.param; });
 
 }  // namespace
 
-TEST(ConformanceCases, AreThere) { EXPECT_GT(case_names(kCases).size(), 1500u) << "run tests/conformance/generate_cases.py"; }
+TEST(ConformanceCases, AreThere) {
+  EXPECT_GT(case_names(kCases).size(), 1500u) << "run tests/conformance/generate_cases.py";
+}
 
 }  // namespace fovea::core::conformance

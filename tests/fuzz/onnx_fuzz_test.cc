@@ -29,7 +29,9 @@ void set_ints(onnx::NodeProto* n, const std::string& name, std::initializer_list
   for (int64_t v : values) a->add_ints(v);
 }
 
-void set_int(onnx::NodeProto* n, const std::string& name, int64_t value) { test::add_attribute(n, name, onnx::AttributeProto::INT)->set_i(value); }
+void set_int(onnx::NodeProto* n, const std::string& name, int64_t value) {
+  test::add_attribute(n, name, onnx::AttributeProto::INT)->set_i(value);
+}
 
 // What detectors are made of.
 onnx::ModelProto convolutions() {
@@ -99,7 +101,8 @@ onnx::ModelProto types() {
     else t->set_raw_data(std::string(static_cast<size_t>(*dtype_bytes(*dtype_from_onnx(type), 2)), '\1'));
     auto* cast = test::add_node(g, {"Cast", {name}, {name + "f"}});
     set_int(cast, "to", type == TensorProto::STRING ? type : TensorProto::FLOAT);
-    if (type != TensorProto::STRING && type != TensorProto::COMPLEX64 && type != TensorProto::COMPLEX128) test::add_output(g, name + "f");
+    if (type != TensorProto::STRING && type != TensorProto::COMPLEX64 && type != TensorProto::COMPLEX128)
+      test::add_output(g, name + "f");
     else g.mutable_node()->RemoveLast();
   }
   return m;
@@ -179,7 +182,8 @@ TEST(OnnxFuzz, TheSeedsAreValid) {
 }
 
 TEST(OnnxFuzz, RandomDamage) {
-  const std::string seeds[] = {convolutions().SerializeAsString(), indices().SerializeAsString(), branches().SerializeAsString(), types().SerializeAsString()};
+  const std::string seeds[] = {convolutions().SerializeAsString(), indices().SerializeAsString(),
+                               branches().SerializeAsString(), types().SerializeAsString()};
   int readable = 0;
   for (int i = 0; i < rounds(4000); ++i) {
     SCOPED_TRACE(fmt::format("seed {}", i));

@@ -2,7 +2,8 @@
 //
 //   # the equation
 //   passes: affine dead_code        in this order, or "pipeline" for all of it
-//   tolerance: 1e-6                 of the largest output, for passes that round differently; otherwise outputs are equal
+//   tolerance: 1e-6                 of the largest output, for passes that round differently; otherwise outputs are
+//   equal
 //   ---
 //   the graph before
 //   ---
@@ -97,7 +98,9 @@ TensorPtr random_tensor(DType type, const Dims& dims, std::mt19937_64& rng) {
 
 std::vector<TensorPtr> random_inputs(const Graph& g, std::mt19937_64& rng) {
   std::map<std::string, int64_t> sizes;
-  for (const SymbolPtr& s : g.symbols()) sizes[s->name] = s->lo + static_cast<int64_t>(rng() % static_cast<uint64_t>(std::min<int64_t>(s->hi - s->lo, 5) + 1));
+  for (const SymbolPtr& s : g.symbols())
+    sizes[s->name] =
+        s->lo + static_cast<int64_t>(rng() % static_cast<uint64_t>(std::min<int64_t>(s->hi - s->lo, 5) + 1));
   std::vector<TensorPtr> inputs;
   for (const Value* v : g.inputs) {
     Dims dims;
@@ -120,7 +123,8 @@ void expect_close(const Tensor& a, const Tensor& b, double tolerance) {
     if (std::isfinite(v)) largest = std::max(largest, std::fabs(v));
   for (size_t i = 0; i < x.size(); ++i) {
     if (x[i] == y[i] || (std::isnan(x[i]) && std::isnan(y[i]))) continue;
-    ASSERT_LE(std::fabs(x[i] - y[i]), tolerance * largest) << "element " << i << ": " << x[i] << " before, " << y[i] << " after";
+    ASSERT_LE(std::fabs(x[i] - y[i]), tolerance * largest)
+        << "element " << i << ": " << x[i] << " before, " << y[i] << " after";
   }
 }
 
@@ -172,9 +176,8 @@ std::vector<std::string> files() {
   return names;
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, Golden, testing::ValuesIn(files()), [](const auto& file) {
-  return file.param.substr(0, file.param.size() - 4);
-});
+INSTANTIATE_TEST_SUITE_P(Files, Golden, testing::ValuesIn(files()),
+                         [](const auto& file) { return file.param.substr(0, file.param.size() - 4); });
 
 }  // namespace
 }  // namespace fovea::core

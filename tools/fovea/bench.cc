@@ -25,7 +25,9 @@ struct Options {
   bool profile = false, turns = false, verbose = false;
 };
 
-double now_ms() { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now_ms() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 // One caller: its context, its inputs, the times of its runs.
 struct Caller {
@@ -114,7 +116,8 @@ Status take_turns(const Options& o) {
 
 Status run(const Options& o) {
   if (o.turns) return take_turns(o);
-  if (!o.inputs.empty() || !o.output.empty()) return invalid_argument("--input and --output go with --turns; without it bench makes random inputs");
+  if (!o.inputs.empty() || !o.output.empty())
+    return invalid_argument("--input and --output go with --turns; without it bench makes random inputs");
   LoadOptions load;
   load.threads = o.threads, load.log = stderr_log(o.verbose);
   const double opening = now_ms();
@@ -130,7 +133,8 @@ Status run(const Options& o) {
       if (input->shape[d].op() != ExprOp::kSymbol) continue;
       const Symbol& s = *input->shape[d].symbol();
       const bool is_batch = d == 0 && input->shape.size() == 4;
-      if (is_batch && (o.batch < s.lo || o.batch > s.hi)) return invalid_argument("--batch {}: expected {} to {}", o.batch, s.lo, s.hi);
+      if (is_batch && (o.batch < s.lo || o.batch > s.hi))
+        return invalid_argument("--batch {}: expected {} to {}", o.batch, s.lo, s.hi);
       symbols.try_emplace(s.name, is_batch ? o.batch : std::clamp<int64_t>(640, s.lo, s.hi));
     }
   FOVEA_TRY_SET(auto spec, engine->main().specialise(symbols, engine->threads()));
@@ -145,7 +149,8 @@ Status run(const Options& o) {
 
   const double warm_until = now_ms() + o.warmup * 1e3, end = warm_until + o.seconds * 1e3;
   std::vector<std::thread> team;
-  for (int i = 1; i < o.contexts; ++i) team.emplace_back([&, i] { callers[static_cast<size_t>(i)]->run(warm_until, end); });
+  for (int i = 1; i < o.contexts; ++i)
+    team.emplace_back([&, i] { callers[static_cast<size_t>(i)]->run(warm_until, end); });
   callers[0]->run(warm_until, end);
   for (std::thread& t : team) t.join();
   std::vector<double> times;
@@ -158,14 +163,31 @@ Status run(const Options& o) {
   const double images = static_cast<double>(o.batch) * o.contexts / median * 1e3;
   struct rusage usage {};
   ::getrusage(RUSAGE_SELF, &usage);
-  nlohmann::ordered_json json{{"engine", o.engine}, {"batch", o.batch}, {"threads", engine->threads()}, {"contexts", o.contexts}, {"runs", times.size()}, {"median_ms", median},
-                              {"min_ms", times.front()}, {"p90_ms", percentile(times, 90)}, {"p99_ms", percentile(times, 99)}, {"max_ms", times.back()}, {"images_per_second", images},
-                              {"open_to_first_result_ms", first_ms}, {"arena_bytes", callers[0]->executor.arena_bytes()}, {"packed_weight_bytes", engine->main().packed_bytes()},
-                              {"peak_resident_bytes", static_cast<int64_t>(usage.ru_maxrss) * 1024}, {"replanned", engine->replanned()}};
-  std::printf("batch %lld, %d threads, %d contexts: median %.2f ms (min %.2f, p90 %.2f, p99 %.2f, max %.2f; %zu runs), %.1f images/s\n", static_cast<long long>(o.batch), engine->threads(),
-              o.contexts, median, times.front(), percentile(times, 90), percentile(times, 99), times.back(), times.size(), images);
-  std::printf("open to first result %.0f ms, arena %.1f MB, packed weights %.1f MB, peak resident %.1f MB\n", first_ms, static_cast<double>(callers[0]->executor.arena_bytes()) / 1e6,
-              static_cast<double>(engine->main().packed_bytes()) / 1e6, static_cast<double>(usage.ru_maxrss) * 1024 / 1e6);
+  nlohmann::ordered_json json{{"engine", o.engine},
+                              {"batch", o.batch},
+                              {"threads", engine->threads()},
+                              {"contexts", o.contexts},
+                              {"runs", times.size()},
+                              {"median_ms", median},
+                              {"min_ms", times.front()},
+                              {"p90_ms", percentile(times, 90)},
+                              {"p99_ms", percentile(times, 99)},
+                              {"max_ms", times.back()},
+                              {"images_per_second", images},
+                              {"open_to_first_result_ms", first_ms},
+                              {"arena_bytes", callers[0]->executor.arena_bytes()},
+                              {"packed_weight_bytes", engine->main().packed_bytes()},
+                              {"peak_resident_bytes", static_cast<int64_t>(usage.ru_maxrss) * 1024},
+                              {"replanned", engine->replanned()}};
+  std::printf(
+      "batch %lld, %d threads, %d contexts: median %.2f ms (min %.2f, p90 %.2f, p99 %.2f, max %.2f; %zu runs), %.1f "
+      "images/s\n",
+      static_cast<long long>(o.batch), engine->threads(), o.contexts, median, times.front(), percentile(times, 90),
+      percentile(times, 99), times.back(), times.size(), images);
+  std::printf("open to first result %.0f ms, arena %.1f MB, packed weights %.1f MB, peak resident %.1f MB\n", first_ms,
+              static_cast<double>(callers[0]->executor.arena_bytes()) / 1e6,
+              static_cast<double>(engine->main().packed_bytes()) / 1e6,
+              static_cast<double>(usage.ru_maxrss) * 1024 / 1e6);
   if (o.profile) {
     json["profile"] = nlohmann::ordered_json::array();
     FOVEA_TRY(profile(*callers[0], json["profile"]));
@@ -187,8 +209,11 @@ void add_bench(CLI::App& app, Action& action) {
   verb->add_option("--seconds", o->seconds, "How long to measure")->check(CLI::Range(1e-3, 1e6));
   verb->add_option("--warmup", o->warmup, "Seconds that do not count, before")->check(CLI::NonNegativeNumber);
   verb->add_option("--json", o->json, "Write the figures to a file")->type_name("FILE");
-  verb->add_flag("--turns", o->turns, "Run once for each line of standard input, print its milliseconds: for taking turns with other programs");
-  verb->add_option("--input", o->inputs, "With --turns: a tensor for an input; one for each")->type_name("NAME=FILE.npy");
+  verb->add_flag(
+      "--turns", o->turns,
+      "Run once for each line of standard input, print its milliseconds: for taking turns with other programs");
+  verb->add_option("--input", o->inputs, "With --turns: a tensor for an input; one for each")
+      ->type_name("NAME=FILE.npy");
   verb->add_option("--output", o->output, "With --turns: folder for the first run's outputs")->type_name("DIR");
   verb->add_flag("--profile", o->profile, "Time by kernel");
   verb->add_flag("-v,--verbose", o->verbose, "Say more");

@@ -38,7 +38,8 @@ Status run(const Options& o) {
   if (o.verbose)
     for (const CompileStage& s : result->stages) std::fprintf(stderr, "%-10s %8.0f ms\n", s.name.c_str(), s.ms);
   std::fprintf(stderr, "%s: %lld nodes, %zu profiles, %d kernels timed, %.1f s\n", o.output.c_str(),
-               static_cast<long long>(result->engine.graph->node_count()), result->engine.targets[0].recipes.size(), result->kernels_timed, total / 1e3);
+               static_cast<long long>(result->engine.graph->node_count()), result->engine.targets[0].recipes.size(),
+               result->kernels_timed, total / 1e3);
   return {};
 }
 
@@ -49,14 +50,19 @@ void add_compile(CLI::App& app, Action& action) {
   CLI::App* verb = app.add_subcommand("compile", "Compile an ONNX model into an engine file");
   verb->add_option("model", o->model, "The model as exported")->required()->type_name("MODEL.onnx");
   verb->add_option("-o,--output", o->output, "The engine file to write")->required()->type_name("OUT.fov");
-  verb->add_option("--card", o->card, "Model card: what pictures need and what the tensors mean")->type_name("CARD.toml");
+  verb->add_option("--card", o->card, "Model card: what pictures need and what the tensors mean")
+      ->type_name("CARD.toml");
   verb->add_option("--shapes", o->shapes, "Sizes to choose kernels for; may be given several times")->type_name("n=1");
   verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::Range(1, 1024));
-  verb->add_option("--timing-cache", o->timing_cache, "Measured times, read and written: the same file gives the same engine")->type_name("FILE");
-  verb->add_option("--timing", o->timing, "Measure kernels (on), or choose by estimates (off)")->check(CLI::IsMember({"on", "off"}));
+  verb->add_option("--timing-cache", o->timing_cache,
+                   "Measured times, read and written: the same file gives the same engine")
+      ->type_name("FILE");
+  verb->add_option("--timing", o->timing, "Measure kernels (on), or choose by estimates (off)")
+      ->check(CLI::IsMember({"on", "off"}));
   verb->add_flag("--verify", o->verify, "Check every pass against the imported graph, with the reference kernels");
   verb->add_option("--disable-pass", o->disabled, "Leave out a pass; may be given several times")->type_name("NAME");
-  verb->add_option("--print-ir-after", o->print_after, "Print the graph after a pass, after 'import', or after 'all'")->type_name("NAME");
+  verb->add_option("--print-ir-after", o->print_after, "Print the graph after a pass, after 'import', or after 'all'")
+      ->type_name("NAME");
   verb->add_flag("-v,--verbose", o->verbose, "Say more");
   verb->callback([o, &action] { action = [o] { return run(*o); }; });
 }

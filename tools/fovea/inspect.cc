@@ -21,17 +21,27 @@ struct Options {
 ordered_json values_json(std::span<Value* const> values, std::span<const std::string> names) {
   ordered_json list = ordered_json::array();
   for (size_t i = 0; i < values.size(); ++i)
-    list.push_back({{"name", i < names.size() ? names[i] : values[i]->name}, {"type", to_string(values[i]->dtype)}, {"shape", to_string(values[i]->shape)}});
+    list.push_back({{"name", i < names.size() ? names[i] : values[i]->name},
+                    {"type", to_string(values[i]->dtype)},
+                    {"shape", to_string(values[i]->shape)}});
   return list;
 }
 
 ordered_json describe(const EngineData& e, const EngineSections& sections) {
-  ordered_json j{{"fovea_version", e.fovea_version}, {"git_hash", e.git_hash}, {"format", kEngineFormat}, {"source", e.source_name}, {"source_hash", fmt::format("{:016x}", e.source_hash)},
-                 {"file_bytes", sections.file}, {"structure_bytes", sections.structure}, {"weights_bytes", sections.weights}, {"nodes", e.graph->node_count()}};
+  ordered_json j{{"fovea_version", e.fovea_version},
+                 {"git_hash", e.git_hash},
+                 {"format", kEngineFormat},
+                 {"source", e.source_name},
+                 {"source_hash", fmt::format("{:016x}", e.source_hash)},
+                 {"file_bytes", sections.file},
+                 {"structure_bytes", sections.structure},
+                 {"weights_bytes", sections.weights},
+                 {"nodes", e.graph->node_count()}};
   j["inputs"] = values_json(e.graph->inputs, {});
   j["outputs"] = values_json(e.graph->outputs, e.graph->output_names);
   ordered_json sizes = ordered_json::array();
-  for (const SymbolPtr& s : e.graph->symbols()) sizes.push_back({{"name", s->name}, {"lo", s->lo}, {"hi", s->hi}, {"data_dependent", s->data_dependent}});
+  for (const SymbolPtr& s : e.graph->symbols())
+    sizes.push_back({{"name", s->name}, {"lo", s->lo}, {"hi", s->hi}, {"data_dependent", s->data_dependent}});
   j["sizes"] = sizes;
   j["card"] = e.card;
   ordered_json targets = ordered_json::array();
@@ -42,7 +52,12 @@ ordered_json describe(const EngineData& e, const EngineSections& sections) {
       for (const auto& [name, value] : r.profile) p[name] = value;
       profiles.push_back(p);
     }
-    targets.push_back({{"build", t.build}, {"libraries", t.libraries}, {"device", t.device}, {"features", t.features}, {"threads", t.threads}, {"profiles", profiles}});
+    targets.push_back({{"build", t.build},
+                       {"libraries", t.libraries},
+                       {"device", t.device},
+                       {"features", t.features},
+                       {"threads", t.threads},
+                       {"profiles", profiles}});
   }
   j["targets"] = targets;
   j["report"] = ordered_json::parse(e.report, nullptr, false);
@@ -55,16 +70,21 @@ std::string text(const ordered_json& j, const char* key) {
 }
 
 void print_profile(const ordered_json& p) {
-  std::printf("\nprofile %s: %s reformats, %s views, %s copies, arena %.1f MB, %s groups on reference kernels\n", text(p, "profile").c_str(), text(p, "reformats").c_str(),
-              text(p, "views").c_str(), text(p, "copies").c_str(), p.value("arena_bytes", 0.0) / 1e6, text(p, "groups_on_reference_kernels").c_str());
+  std::printf("\nprofile %s: %s reformats, %s views, %s copies, arena %.1f MB, %s groups on reference kernels\n",
+              text(p, "profile").c_str(), text(p, "reformats").c_str(), text(p, "views").c_str(),
+              text(p, "copies").c_str(), p.value("arena_bytes", 0.0) / 1e6,
+              text(p, "groups_on_reference_kernels").c_str());
   std::printf("  %8s  %-28s %-24s %s\n", "ms", "kernel", "output", "operators (ONNX node)");
   for (const auto& g : p.value("groups", ordered_json::array())) {
     std::string ops, out;
-    for (const auto& op : g.value("ops", ordered_json::array())) ops += (ops.empty() ? "" : "+") + op.get<std::string>();
-    for (const auto& o : g.value("outputs", ordered_json::array())) out += (out.empty() ? "" : " ") + text(o, "shape") + text(o, "layout");
+    for (const auto& op : g.value("ops", ordered_json::array()))
+      ops += (ops.empty() ? "" : "+") + op.get<std::string>();
+    for (const auto& o : g.value("outputs", ordered_json::array()))
+      out += (out.empty() ? "" : " ") + text(o, "shape") + text(o, "layout");
     const auto& origin = g.value("onnx_nodes", ordered_json::array());
     const std::string ms = g.contains("ms") ? fmt::format("{:.3f}", g["ms"].get<double>()) : "";
-    std::printf("  %8s  %-28s %-24s %s (%s)\n", ms.c_str(), text(g, "kernel").c_str(), out.c_str(), ops.c_str(), origin.empty() ? "" : origin[0].get<std::string>().c_str());
+    std::printf("  %8s  %-28s %-24s %s (%s)\n", ms.c_str(), text(g, "kernel").c_str(), out.c_str(), ops.c_str(),
+                origin.empty() ? "" : origin[0].get<std::string>().c_str());
   }
 }
 
@@ -75,22 +95,30 @@ void print_kernels(const ordered_json& report) {
       const auto& origin = g.value("onnx_nodes", ordered_json::array());
       std::printf("%s\n", origin.empty() ? text(g, "ops").c_str() : origin[0].get<std::string>().c_str());
       for (const auto& c : g.value("candidates", ordered_json::array()))
-        std::printf("  %-28s %-24s %s\n", text(c, "kernel").c_str(), text(c, "layouts").c_str(), c.contains("ms") ? fmt::format("{:.4g} ms", c["ms"].get<double>()).c_str() : text(c, "refusal").c_str());
+        std::printf(
+            "  %-28s %-24s %s\n", text(c, "kernel").c_str(), text(c, "layouts").c_str(),
+            c.contains("ms") ? fmt::format("{:.4g} ms", c["ms"].get<double>()).c_str() : text(c, "refusal").c_str());
       std::printf("  -> %s\n", text(g, "kernel").c_str());
     }
   }
 }
 
 void print_summary(const ordered_json& j) {
-  std::printf("source    %s (hash %s)\nmade by   fovea %s (%s), format %s\nsize      %.1f MB: structure %.1f kB, weights %.1f MB; %s nodes\n", text(j, "source").c_str(), text(j, "source_hash").c_str(),
-              text(j, "fovea_version").c_str(), text(j, "git_hash").c_str(), text(j, "format").c_str(), j.value("file_bytes", 0.0) / 1e6, j.value("structure_bytes", 0.0) / 1e3,
-              j.value("weights_bytes", 0.0) / 1e6, text(j, "nodes").c_str());
+  std::printf(
+      "source    %s (hash %s)\nmade by   fovea %s (%s), format %s\nsize      %.1f MB: structure %.1f kB, weights %.1f "
+      "MB; %s nodes\n",
+      text(j, "source").c_str(), text(j, "source_hash").c_str(), text(j, "fovea_version").c_str(),
+      text(j, "git_hash").c_str(), text(j, "format").c_str(), j.value("file_bytes", 0.0) / 1e6,
+      j.value("structure_bytes", 0.0) / 1e3, j.value("weights_bytes", 0.0) / 1e6, text(j, "nodes").c_str());
   for (const char* kind : {"inputs", "outputs"})
-    for (const auto& v : j[kind]) std::printf("%-9s %s: %s%s\n", kind, text(v, "name").c_str(), text(v, "type").c_str(), text(v, "shape").c_str());
+    for (const auto& v : j[kind])
+      std::printf("%-9s %s: %s%s\n", kind, text(v, "name").c_str(), text(v, "type").c_str(), text(v, "shape").c_str());
   for (const auto& s : j["sizes"])
-    if (!s.value("data_dependent", false)) std::printf("size      %s: %s to %s\n", text(s, "name").c_str(), text(s, "lo").c_str(), text(s, "hi").c_str());
+    if (!s.value("data_dependent", false))
+      std::printf("size      %s: %s to %s\n", text(s, "name").c_str(), text(s, "lo").c_str(), text(s, "hi").c_str());
   for (const auto& t : j["targets"])
-    std::printf("target    %s (%s), %s, fovea %s, %s threads, profiles %s\n", text(t, "device").c_str(), text(t, "features").c_str(), text(t, "libraries").c_str(), text(t, "build").c_str(),
+    std::printf("target    %s (%s), %s, fovea %s, %s threads, profiles %s\n", text(t, "device").c_str(),
+                text(t, "features").c_str(), text(t, "libraries").c_str(), text(t, "build").c_str(),
                 text(t, "threads").c_str(), t["profiles"].dump().c_str());
   if (!text(j, "card").empty()) std::printf("card\n%s\n", text(j, "card").c_str());
   for (const auto& p : j["report"].value("profiles", ordered_json::array())) print_profile(p);

@@ -12,7 +12,8 @@ std::string verb_of(const CLI::App& app) {
 }
 
 fovea::core::Status act(const fovea::core::tool::Action& action) {
-  if (!action) return fovea::core::invalid_argument("expected compile, run, bench or inspect; 'fovea --help' says more");
+  if (!action)
+    return fovea::core::invalid_argument("expected compile, run, bench or inspect; 'fovea --help' says more");
   try {
     return action();
   } catch (const std::bad_alloc&) {
@@ -31,7 +32,8 @@ int main(int argc, char** argv) {
 
   CLI::App app("fovea: an exported object detector becomes one engine file, and finds objects in pictures", "fovea");
   const fovea::core::CpuTarget target = fovea::core::cpu_target();
-  app.set_version_flag("--version", fmt::format("fovea {}\n{}\n{} ({})", target.build, target.libraries, target.device, target.features));
+  app.set_version_flag("--version", fmt::format("fovea {}\n{}\n{} ({})", target.build, target.libraries, target.device,
+                                                target.features));
   app.require_subcommand(0, 1);  // one is required, but a wrong one shall be named: see below
   fovea::core::tool::Action action;
   fovea::core::tool::add_compile(app, action);
@@ -47,6 +49,7 @@ int main(int argc, char** argv) {
   }
   if (status.ok()) status = act(action);
   if (status.ok()) return 0;
-  std::fprintf(stderr, "fovea: %s: %s\n", std::string(fovea::core::to_string(status.kind())).c_str(), status.message().c_str());
+  std::fprintf(stderr, "fovea: %s: %s\n", std::string(fovea::core::to_string(status.kind())).c_str(),
+               status.message().c_str());
   return static_cast<int>(status.kind());
 }

@@ -51,7 +51,8 @@ Result<std::vector<std::string>> expand(const std::vector<std::string>& paths) {
     std::vector<std::string> found;
     for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
       std::string extension = entry.path().extension().string();
-      std::transform(extension.begin(), extension.end(), extension.begin(), [](unsigned char c) { return std::tolower(c); });
+      std::transform(extension.begin(), extension.end(), extension.begin(),
+                     [](unsigned char c) { return std::tolower(c); });
       if (extension == ".jpg" || extension == ".jpeg" || extension == ".png") found.push_back(entry.path().string());
     }
     if (found.empty()) return invalid_argument("{}: expected a folder with .jpg or .png pictures, found none", path);
@@ -61,7 +62,8 @@ Result<std::vector<std::string>> expand(const std::vector<std::string>& paths) {
   return files;
 }
 
-void print_table(std::span<const PictureDetections> results, std::span<const double> ms, const Options& o, const ClassesCard& classes) {
+void print_table(std::span<const PictureDetections> results, std::span<const double> ms, const Options& o,
+                 const ClassesCard& classes) {
   size_t width = 7;
   for (const PictureDetections& p : results) width = std::max(width, p.file_name.size());
   const int w = static_cast<int>(width);
@@ -71,23 +73,28 @@ void print_table(std::span<const PictureDetections> results, std::span<const dou
     int objects = 0;
     for (const Detection& d : results[i].detections) {
       if (d.score < o.min_score) continue;
-      if (++objects <= 5) names += fmt::format("{}{} {:.2f}", objects > 1 ? ", " : "", class_name(classes, d.label), d.score);
+      if (++objects <= 5)
+        names += fmt::format("{}{} {:.2f}", objects > 1 ? ", " : "", class_name(classes, d.label), d.score);
       else if (objects == 6) names += ", ...";
     }
     std::printf("%-*s  %7d  %6.1f  %s\n", w, results[i].file_name.c_str(), objects, ms[i], names.c_str());
   }
 }
 
-Status draw(const Options& o, Image image, const std::string& path, const PictureDetections& result, const ClassesCard& classes, std::set<std::string>& used) {
+Status draw(const Options& o, Image image, const std::string& path, const PictureDetections& result,
+            const ClassesCard& classes, std::set<std::string>& used) {
   std::vector<Detection> shown;
   for (const Detection& d : result.detections)
     if (d.score >= o.min_score) shown.push_back(d);
   FOVEA_TRY(draw_detections(image, shown, classes));
   // Two pictures of one name from different folders must not overwrite each other.
   std::string name = result.file_name;
-  for (int i = 2; !used.insert(name).second; ++i) name = fmt::format("{}_{}{}", std::filesystem::path(result.file_name).stem().string(), i, std::filesystem::path(result.file_name).extension().string());
+  for (int i = 2; !used.insert(name).second; ++i)
+    name = fmt::format("{}_{}{}", std::filesystem::path(result.file_name).stem().string(), i,
+                       std::filesystem::path(result.file_name).extension().string());
   std::string extension = std::filesystem::path(path).extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   return write_image(o.draw + "/" + name, image, extension == ".png" ? PictureFormat::kPng : PictureFormat::kJpeg);
 }
 
@@ -114,9 +121,11 @@ Status run_pictures(const Options& o) {
     FOVEA_TRY_SET(auto found, detector->detect(pointers, static_cast<int64_t>(batch)));
     const Detector::Timing& t = detector->timing();
     for (size_t i = at; i < end; ++i) {
-      results.push_back({std::filesystem::path(files[i]).filename().string(), image_id_of(files[i], static_cast<int64_t>(i)), std::move(found[i - at])});
+      results.push_back({std::filesystem::path(files[i]).filename().string(),
+                         image_id_of(files[i], static_cast<int64_t>(i)), std::move(found[i - at])});
       ms.push_back((t.preprocess + t.network + t.boxes) / static_cast<double>(end - at));
-      if (!o.draw.empty()) FOVEA_TRY(draw(o, std::move(images[i - at]), files[i], results.back(), detector->card().classes, used));
+      if (!o.draw.empty())
+        FOVEA_TRY(draw(o, std::move(images[i - at]), files[i], results.back(), detector->card().classes, used));
     }
     progress.show("detecting", static_cast<int>(end), static_cast<int>(files.size()));
   }
@@ -127,7 +136,8 @@ Status run_pictures(const Options& o) {
     FOVEA_TRY_SET(CocoLabels labels, read_coco_labels(o.labels));
     const std::vector<CocoDetection> detections = to_coco(results, detector->card().classes);
     FOVEA_TRY_SET(CocoResult r, evaluate(labels, detections));
-    std::printf("mAP@[.5:.95] %.4f  AP50 %.4f  AP75 %.4f  (%zu pictures, labels of %s)\n", r.ap, r.ap50, r.ap75, results.size(), o.labels.c_str());
+    std::printf("mAP@[.5:.95] %.4f  AP50 %.4f  AP75 %.4f  (%zu pictures, labels of %s)\n", r.ap, r.ap50, r.ap75,
+                results.size(), o.labels.c_str());
   }
   return {};
 }
@@ -152,7 +162,8 @@ void add_run(CLI::App& app, Action& action) {
   verb->add_option("--json", o->json, "Write the detections in COCO's result format")->type_name("FILE");
   verb->add_option("--draw", o->draw, "Folder for the pictures with boxes drawn")->type_name("DIR");
   verb->add_option("--labels", o->labels, "COCO labels: print the mean average precision")->type_name("FILE");
-  verb->add_option("--min-score", o->min_score, "Objects below it are neither drawn nor counted in the table")->check(CLI::Range(0.0, 1.0));
+  verb->add_option("--min-score", o->min_score, "Objects below it are neither drawn nor counted in the table")
+      ->check(CLI::Range(0.0, 1.0));
   verb->add_option("--batch", o->batch, "Pictures in a run")->check(CLI::Range(1, 1 << 20));
   verb->add_option("--input", o->inputs, "A tensor for an input; one for each")->type_name("NAME=FILE.npy");
   verb->add_option("--output", o->output, "Folder for the outputs, written as NAME.npy")->type_name("DIR");

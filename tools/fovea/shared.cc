@@ -31,7 +31,8 @@ void Progress::clear() {
 
 LogSink stderr_log(bool verbose) {
   return [verbose](LogLevel level, std::string_view text) {
-    if (level == LogLevel::kWarning) std::fprintf(stderr, "fovea: warning: %.*s\n", static_cast<int>(text.size()), text.data());
+    if (level == LogLevel::kWarning)
+      std::fprintf(stderr, "fovea: warning: %.*s\n", static_cast<int>(text.size()), text.data());
     else if (verbose) std::fprintf(stderr, "fovea: %.*s\n", static_cast<int>(text.size()), text.data());
   };
 }
@@ -54,7 +55,9 @@ Result<TensorInputs> read_inputs(const Graph& graph, const std::vector<std::stri
     if (equals == std::string::npos) return invalid_argument("--input: expected NAME=FILE.npy, found '{}'", item);
     size_t i = 0;
     while (i < graph.inputs.size() && graph.inputs[i]->name != item.substr(0, equals)) ++i;
-    if (i == graph.inputs.size()) return invalid_argument("--input: the engine has no input '{}'; its inputs are: {}", item.substr(0, equals), names);
+    if (i == graph.inputs.size())
+      return invalid_argument("--input: the engine has no input '{}'; its inputs are: {}", item.substr(0, equals),
+                              names);
     FOVEA_TRY_SET(in.arrays[i], read_npy(item.substr(equals + 1)));
     given[i] = true;
   }
@@ -62,10 +65,14 @@ Result<TensorInputs> read_inputs(const Graph& graph, const std::vector<std::stri
     const Value& want = *graph.inputs[i];
     NpyArray& found = in.arrays[i];
     if (!given[i])
-      return invalid_argument("input '{}' of {}{} is missing: give --input {}=FILE.npy", want.name, to_string(want.dtype), to_string(want.shape), want.name);
-    if (found.dtype != want.dtype) return invalid_argument("input '{}': expected {}, found {}", want.name, to_string(want.dtype), to_string(found.dtype));
+      return invalid_argument("input '{}' of {}{} is missing: give --input {}=FILE.npy", want.name,
+                              to_string(want.dtype), to_string(want.shape), want.name);
+    if (found.dtype != want.dtype)
+      return invalid_argument("input '{}': expected {}, found {}", want.name, to_string(want.dtype),
+                              to_string(found.dtype));
     if (found.shape.size() != want.shape.size())
-      return invalid_argument("input '{}': expected shape {}, found [{}]", want.name, to_string(want.shape), fmt::join(found.shape, ","));
+      return invalid_argument("input '{}': expected shape {}, found [{}]", want.name, to_string(want.shape),
+                              fmt::join(found.shape, ","));
     in.shapes.push_back(found.shape);
     in.refs.push_back(TensorRef::dense_of(found.dtype, found.shape, found.data.data()));
   }
@@ -80,7 +87,8 @@ Status write_outputs(const std::string& folder, const Graph& graph, std::span<co
     // Output names are the model's and may hold separators: they name a file here, never a path.
     std::string name = graph.output_names[i];
     std::replace(name.begin(), name.end(), '/', '_');
-    FOVEA_TRY(write_npy(folder + "/" + name + ".npy", r.dtype, r.shape(), Bytes(static_cast<const std::byte*>(r.data), bytes)));
+    FOVEA_TRY(write_npy(folder + "/" + name + ".npy", r.dtype, r.shape(),
+                        Bytes(static_cast<const std::byte*>(r.data), bytes)));
   }
   return {};
 }
@@ -95,7 +103,8 @@ Result<SymbolValues> parse_sizes(const std::string& text) {
     int64_t value = 0;
     const char* first = item.data() + equals + 1;
     const char* last = item.data() + item.size();
-    if (equals == std::string::npos || equals == 0 || std::from_chars(first, last, value).ptr != last || first == last || value < 1)
+    if (equals == std::string::npos || equals == 0 || std::from_chars(first, last, value).ptr != last ||
+        first == last || value < 1)
       return invalid_argument("--shapes: expected NAME=SIZE[,NAME=SIZE...], found '{}'", text);
     sizes[item.substr(0, equals)] = value;
     at = end + 1;

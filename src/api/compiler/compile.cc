@@ -11,7 +11,10 @@ void compile(const std::string& model_path, const std::string& engine_path, cons
   o.timing = options.timing, o.verify = options.verify;
   o.profiles.assign(options.shapes.begin(), options.shapes.end());
   o.log = log_sink(options.log);
-  if (options.progress) o.progress = [&](std::string_view stage, int done, int total) { options.progress(std::string(stage), done, total); };
+  if (options.progress)
+    o.progress = [&](std::string_view stage, int done, int total) {
+      options.progress(std::string(stage), done, total);
+    };
   core::CompileResult result = take(core::compile(o));
   check(core::write_engine(engine_path, result.engine));
 }

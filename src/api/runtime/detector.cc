@@ -15,7 +15,9 @@ struct Detector::Impl {
   std::unique_ptr<core::Detector> detector;
 };
 
-Detector::Detector(const Engine& engine) : impl_(std::make_unique<Impl>()) { impl_->detector = take(core::Detector::make(engine.impl()->engine)); }
+Detector::Detector(const Engine& engine) : impl_(std::make_unique<Impl>()) {
+  impl_->detector = take(core::Detector::make(engine.impl()->engine));
+}
 Detector::Detector(Detector&&) noexcept = default;
 Detector& Detector::operator=(Detector&&) noexcept = default;
 Detector::~Detector() = default;
@@ -27,7 +29,8 @@ std::vector<std::vector<Detected>> Detector::detect(std::span<const Picture> pic
   std::vector<const core::Image*> pointers;
   for (const Picture& p : pictures) {
     if (p.height < 1 || p.width < 1 || static_cast<int64_t>(p.rgb.size()) != p.height * p.width * 3)
-      throw Error(ErrorCode::kInvalidArgument, fmt::format("a picture of {} x {} pixels needs {} bytes, found {}", p.height, p.width, p.height * p.width * 3, p.rgb.size()));
+      throw Error(ErrorCode::kInvalidArgument, fmt::format("a picture of {} x {} pixels needs {} bytes, found {}",
+                                                           p.height, p.width, p.height * p.width * 3, p.rgb.size()));
     images.push_back({p.height, p.width, p.rgb});
   }
   for (const core::Image& i : images) pointers.push_back(&i);
@@ -39,6 +42,8 @@ std::vector<std::vector<Detected>> Detector::detect(std::span<const Picture> pic
   return out;
 }
 
-std::string Detector::class_name(int64_t label) const { return core::class_name(impl_->detector->card().classes, label); }
+std::string Detector::class_name(int64_t label) const {
+  return core::class_name(impl_->detector->card().classes, label);
+}
 
 }  // namespace fovea

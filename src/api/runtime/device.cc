@@ -8,7 +8,8 @@ namespace fovea {
 Device::Device() = default;
 
 Device::Device(const std::string& name) {
-  if (name != "cpu") throw Error(ErrorCode::kUnsupported, "device '" + name + "': this build of fovea runs on 'cpu' only");
+  if (name != "cpu")
+    throw Error(ErrorCode::kUnsupported, "device '" + name + "': this build of fovea runs on 'cpu' only");
 }
 
 std::string Device::name() const { return "cpu"; }

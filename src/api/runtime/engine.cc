@@ -62,7 +62,9 @@ struct Context::Impl {
   // One call at a time; the flag, not a lock, so that misuse is seen and not waited for.
   struct Turn {
     explicit Turn(Impl& i) : impl(i) {
-      if (impl.busy.test_and_set()) throw Error(ErrorCode::kInvalidArgument, "a context was used by two threads at once: give each caller a context of its own");
+      if (impl.busy.test_and_set())
+        throw Error(ErrorCode::kInvalidArgument,
+                    "a context was used by two threads at once: give each caller a context of its own");
     }
     ~Turn() { impl.busy.clear(); }
     Impl& impl;
@@ -78,15 +80,19 @@ struct Context::Impl {
   void set_inputs(std::span<const Tensor> inputs) {
     const core::Graph& g = engine->main().graph();
     if (inputs.size() != g.inputs.size())
-      throw Error(ErrorCode::kInvalidArgument, fmt::format("expected {} inputs, found {}", g.inputs.size(), inputs.size()));
+      throw Error(ErrorCode::kInvalidArgument,
+                  fmt::format("expected {} inputs, found {}", g.inputs.size(), inputs.size()));
     in.resize(inputs.size());
     bool same = executor.specialisation() != nullptr && shapes.size() == inputs.size();
     for (size_t i = 0; i < inputs.size(); ++i) {
       const core::Value& want = *g.inputs[i];
       const auto type = static_cast<core::DType>(inputs[i].type());
       if (type != want.dtype)
-        throw Error(ErrorCode::kInvalidArgument, fmt::format("input '{}': expected {}, found {}", want.name, core::to_string(want.dtype), core::to_string(type)));
-      if (inputs[i].shape().size() > core::kMaxRank) throw Error(ErrorCode::kInvalidArgument, fmt::format("input '{}': rank {}", want.name, inputs[i].shape().size()));
+        throw Error(ErrorCode::kInvalidArgument, fmt::format("input '{}': expected {}, found {}", want.name,
+                                                             core::to_string(want.dtype), core::to_string(type)));
+      if (inputs[i].shape().size() > core::kMaxRank)
+        throw Error(ErrorCode::kInvalidArgument,
+                    fmt::format("input '{}': rank {}", want.name, inputs[i].shape().size()));
       in[i] = core::TensorRef::dense_of(type, inputs[i].shape(), const_cast<void*>(inputs[i].data()));
       same = same && shapes[i] == inputs[i].shape();
     }
@@ -136,15 +142,18 @@ std::vector<Tensor> Context::run(std::span<const Tensor> inputs) {
 void Context::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
   Impl::Turn turn(*impl_);
   const core::Graph& g = impl_->engine->main().graph();
-  if (outputs.size() != g.outputs.size()) throw Error(ErrorCode::kInvalidArgument, fmt::format("expected {} outputs, found {}", g.outputs.size(), outputs.size()));
+  if (outputs.size() != g.outputs.size())
+    throw Error(ErrorCode::kInvalidArgument,
+                fmt::format("expected {} outputs, found {}", g.outputs.size(), outputs.size()));
   impl_->run(inputs);
   for (size_t i = 0; i < outputs.size(); ++i) {
     const core::TensorRef& r = impl_->out[i];
     Tensor& to = outputs[i];
     const auto bytes = static_cast<size_t>(core::dtype_bytes(r.dtype, r.count()).value_or(0));
     if (to.read_only_ || static_cast<core::DType>(to.type_) != r.dtype || to.bytes_ < bytes)
-      throw Error(ErrorCode::kInvalidArgument, fmt::format("output '{}': expected writable {} memory of {} bytes, found {} of {}", g.output_names[i], core::to_string(r.dtype), bytes,
-                                                           to_string(to.type_), to.bytes_));
+      throw Error(ErrorCode::kInvalidArgument,
+                  fmt::format("output '{}': expected writable {} memory of {} bytes, found {} of {}", g.output_names[i],
+                              core::to_string(r.dtype), bytes, to_string(to.type_), to.bytes_));
     if (bytes > 0) std::memcpy(to.data_, r.data, bytes);
     to.shape_.assign(r.shape().begin(), r.shape().end());
   }
@@ -174,7 +183,8 @@ void Context::set_observer(std::function<void(const StepInfo&)> observer) {
   impl_->executor.observer = [observer = std::move(observer)](const core::StepEvent& e) {
     StepInfo info{e.index, std::string(e.kernel), {}, e.begin_ns, e.end_ns};
     if (e.group) {
-      for (const core::Node* n : e.group->nodes) info.onnx_nodes.insert(info.onnx_nodes.end(), n->origin.begin(), n->origin.end());
+      for (const core::Node* n : e.group->nodes)
+        info.onnx_nodes.insert(info.onnx_nodes.end(), n->origin.begin(), n->origin.end());
     } else if (e.node) {
       info.onnx_nodes = e.node->origin;
     }

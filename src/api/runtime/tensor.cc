@@ -11,7 +11,8 @@ core::DType inner(ElementType type) { return static_cast<core::DType>(type); }
 size_t bytes_of(ElementType type, const std::vector<int64_t>& shape) {
   auto count = core::element_count(shape);
   auto bytes = count ? core::dtype_bytes(inner(type), *count) : std::nullopt;
-  if (!bytes) throw Error(ErrorCode::kInvalidArgument, std::string("a tensor of ") + to_string(type) + " cannot have this shape");
+  if (!bytes)
+    throw Error(ErrorCode::kInvalidArgument, std::string("a tensor of ") + to_string(type) + " cannot have this shape");
   return static_cast<size_t>(*bytes);
 }
 
@@ -29,7 +30,9 @@ Tensor::Tensor(ElementType type, std::vector<int64_t> shape) : type_(type), shap
 
 Tensor Tensor::borrow(ElementType type, std::vector<int64_t> shape, void* data, size_t bytes) {
   const size_t needed = bytes_of(type, shape);
-  if (bytes < needed) throw Error(ErrorCode::kInvalidArgument, fmt::format("a tensor of this shape needs {} bytes, found {}", needed, bytes));
+  if (bytes < needed)
+    throw Error(ErrorCode::kInvalidArgument,
+                fmt::format("a tensor of this shape needs {} bytes, found {}", needed, bytes));
   Tensor t;
   t.type_ = type, t.shape_ = std::move(shape), t.data_ = data, t.bytes_ = bytes;
   return t;

@@ -15,7 +15,8 @@ std::string git_hash() { return FOVEA_GIT_HASH; }
 
 CpuTarget cpu_target() {
   const dnnl_version_t* v = dnnl_version();
-  return {fmt::format("{} ({})", version_string(), git_hash()), fmt::format("oneDNN {}.{}.{}", v->major, v->minor, v->patch), cpu_name(),
+  return {fmt::format("{} ({})", version_string(), git_hash()),
+          fmt::format("oneDNN {}.{}.{}", v->major, v->minor, v->patch), cpu_name(),
           cpu_features_string(cpu_features())};
 }
 

@@ -35,7 +35,8 @@ class Arguments {
     for (size_t i = 0; i < owned_; ++i) dnnl_memory_destroy(memories_[i]);
   }
   bool add(int index, const memory::desc& desc, void* data) {
-    if (count_ == kMost || dnnl_memory_create(&memories_[owned_], &desc.data, engine().get(), data) != dnnl_success) return false;
+    if (count_ == kMost || dnnl_memory_create(&memories_[owned_], &desc.data, engine().get(), data) != dnnl_success)
+      return false;
     arguments_[count_++] = {index, memories_[owned_++]};
     return true;
   }
@@ -57,7 +58,8 @@ class Arguments {
 
 void copy_parallel(void* to, const void* from, int64_t bytes, int threads) {
   parallel_for(threads, bytes, 1 << 16, [&](int64_t begin, int64_t end) {
-    std::memcpy(static_cast<std::byte*>(to) + begin, static_cast<const std::byte*>(from) + begin, static_cast<size_t>(end - begin));
+    std::memcpy(static_cast<std::byte*>(to) + begin, static_cast<const std::byte*>(from) + begin,
+                static_cast<size_t>(end - begin));
   });
 }
 
@@ -77,7 +79,8 @@ const dnnl::engine& engine() {
 }
 
 bool is_fallback(std::string_view implementation) {
-  return implementation.starts_with("ref") || implementation.find(":ref") != std::string_view::npos || implementation.find("+ref") != std::string_view::npos ||
+  return implementation.starts_with("ref") || implementation.find(":ref") != std::string_view::npos ||
+         implementation.find("+ref") != std::string_view::npos ||
          implementation.find("simple") != std::string_view::npos;
 }
 
@@ -91,11 +94,16 @@ memory::dims dims_of(std::span<const int64_t> shape) { return {shape.begin(), sh
 
 memory::desc desc_of(std::span<const int64_t> shape, Layout layout) {
   using tag = memory::format_tag;
-  const tag t = layout == Layout::kNhwc ? tag::nhwc : layout == Layout::kC8 ? tag::nChw8c : layout == Layout::kC16 ? tag::nChw16c : plain_tag(shape.size());
+  const tag t = layout == Layout::kNhwc  ? tag::nhwc
+                : layout == Layout::kC8  ? tag::nChw8c
+                : layout == Layout::kC16 ? tag::nChw16c
+                                         : plain_tag(shape.size());
   return memory::desc(dims_of(shape), memory::data_type::f32, t);
 }
 
-memory::desc any_desc(std::span<const int64_t> shape) { return memory::desc(dims_of(shape), memory::data_type::f32, memory::format_tag::any); }
+memory::desc any_desc(std::span<const int64_t> shape) {
+  return memory::desc(dims_of(shape), memory::data_type::f32, memory::format_tag::any);
+}
 
 dnnl::primitive_attr attributes() {
   dnnl::primitive_attr a;
@@ -103,9 +111,11 @@ dnnl::primitive_attr attributes() {
   return a;
 }
 
-Result<Packed> pack(PackedWeights& weights, const TensorPtr& constant, const memory::desc& plain, const memory::desc& wanted) {
+Result<Packed> pack(PackedWeights& weights, const TensorPtr& constant, const memory::desc& plain,
+                    const memory::desc& wanted) {
   auto* data = const_cast<std::byte*>(constant->bytes().data());
-  if (constant->bytes().size() < plain.get_size()) return internal_error("a constant of {} bytes where {} are described", constant->bytes().size(), plain.get_size());
+  if (constant->bytes().size() < plain.get_size())
+    return internal_error("a constant of {} bytes where {} are described", constant->bytes().size(), plain.get_size());
   std::string key = fmt::format("onednn {} ", fmt::ptr(data));
   key.append(reinterpret_cast<const char*>(&plain.data), sizeof plain.data);
   key.append(reinterpret_cast<const char*>(&wanted.data), sizeof wanted.data);
@@ -148,7 +158,8 @@ Status PrimitiveKernel::run(KernelContext& c) const {
     if (p.scratchpad.get_size() > 0) ok &= arguments.add(DNNL_ARG_SCRATCHPAD, p.scratchpad, c.workspace);
     if (!ok) return system_error("oneDNN could not describe a kernel's memory");
     if (dnnl_status_t s = arguments.execute(p.primitive); s != dnnl_success)
-      return s == dnnl_out_of_memory ? system_error("oneDNN: out of memory while running") : internal_error("oneDNN: execution failed with status {}", static_cast<int>(s));
+      return s == dnnl_out_of_memory ? system_error("oneDNN: out of memory while running")
+                                     : internal_error("oneDNN: execution failed with status {}", static_cast<int>(s));
   }
   return {};
 }

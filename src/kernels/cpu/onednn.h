@@ -38,17 +38,18 @@ dnnl::memory::desc desc_of(std::span<const int64_t> shape, Layout layout);
 inline dnnl::memory::desc desc_of(const TensorDesc& t) { return desc_of(t.shape, t.layout); }
 dnnl::memory::desc any_desc(std::span<const int64_t> shape);
 
-// A constant as a primitive wants it: `plain` describes its elements, `wanted` the packed form. Shared through `weights`;
-// the constant itself where nothing has to be moved.
+// A constant as a primitive wants it: `plain` describes its elements, `wanted` the packed form. Shared through
+// `weights`; the constant itself where nothing has to be moved.
 using Packed = std::shared_ptr<const dnnl::memory>;
-Result<Packed> pack(PackedWeights& weights, const TensorPtr& constant, const dnnl::memory::desc& plain, const dnnl::memory::desc& wanted);
+Result<Packed> pack(PackedWeights& weights, const TensorPtr& constant, const dnnl::memory::desc& plain,
+                    const dnnl::memory::desc& wanted);
 
 // Scratchpad from the caller: a primitive would otherwise allocate in every run.
 dnnl::primitive_attr attributes();
 
 struct Argument {
-  int index = 0;               // DNNL_ARG_...
-  int input = -1, output = -1; // of the group; neither for a constant
+  int index = 0;                // DNNL_ARG_...
+  int input = -1, output = -1;  // of the group; neither for a constant
   dnnl::memory::desc desc = {};
   Packed constant = nullptr;
   int64_t step = 0;  // bytes from one chunk to the next
@@ -63,7 +64,7 @@ class PrimitiveKernel final : public PreparedKernel {
     dnnl::memory::desc scratchpad;
     int threads = 1;
     int64_t chunks = 1;
-    int residual = -1;            // input that is added to what is computed; copied to the output unless it lies there already
+    int residual = -1;  // input that is added to what is computed; copied to the output unless it lies there already
     int64_t residual_bytes = 0;
     std::string detail;
   };

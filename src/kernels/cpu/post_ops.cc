@@ -40,7 +40,8 @@ const Value* bias_of(const Node& node, const Value* value) {
 // The other operand of an Add to `value`, if it may be added in place: same type and shape, not a constant.
 const Value* residual_of(const Node& add, const Value* value) {
   const Value* other = add.input(0) == value ? add.input(1) : add.input(0);
-  if (other == value || other->is_constant() || other->dtype != value->dtype || other->shape != value->shape) return nullptr;
+  if (other == value || other->is_constant() || other->dtype != value->dtype || other->shape != value->shape)
+    return nullptr;
   return other;
 }
 
@@ -56,7 +57,9 @@ bool append_activation(const Node& node, dnnl::post_ops& ops) {
   else if (node.is("Swish")) eltwise(ops, algorithm::eltwise_swish, node.as<AlphaAttrs>().alpha);
   else if (node.is("Elu")) eltwise(ops, algorithm::eltwise_elu, node.as<AlphaAttrs>().alpha);
   else if (node.is("Mish")) eltwise(ops, algorithm::eltwise_mish);
-  else if (node.is("Gelu")) eltwise(ops, node.as<GeluAttrs>().approximate == GeluApproximation::kTanh ? algorithm::eltwise_gelu_tanh : algorithm::eltwise_gelu_erf);
+  else if (node.is("Gelu"))
+    eltwise(ops, node.as<GeluAttrs>().approximate == GeluApproximation::kTanh ? algorithm::eltwise_gelu_tanh
+                                                                              : algorithm::eltwise_gelu_erf);
   else return false;
   return true;
 }
@@ -70,7 +73,8 @@ std::vector<Group> match_with_tail(const Graph& graph, const Node& anchor, const
   while (const Node* next = only_user(graph, group.outputs[0])) {
     const Value* value = group.outputs[0];
     if (next->output()->shape != value->shape) break;
-    if (const Value* row = tail.bias >= 0 && groups.size() == 1 ? bias_of(*next, value) : nullptr; row && !group.inputs[static_cast<size_t>(tail.bias)]) {
+    if (const Value* row = tail.bias >= 0 && groups.size() == 1 ? bias_of(*next, value) : nullptr;
+        row && !group.inputs[static_cast<size_t>(tail.bias)]) {
       group.inputs[static_cast<size_t>(tail.bias)] = row;
     } else if (next->is("Add")) {
       const Value* other = tail.residual && group.residual < 0 ? residual_of(*next, value) : nullptr;

@@ -14,8 +14,8 @@ struct Tail {
   bool residual = false;  // takes one Add of another tensor of the output's shape
 };
 
-// The anchor alone, and every longer group that its row could take, the largest first. The residual, where there is one,
-// becomes the group's last input.
+// The anchor alone, and every longer group that its row could take, the largest first. The residual, where there is
+// one, becomes the group's last input.
 std::vector<Group> match_with_tail(const Graph& graph, const Node& anchor, const Tail& tail);
 
 // Of nodes[1..] of a group that match_with_tail made.

@@ -46,9 +46,11 @@ void transpose(const T* from, int64_t from_row, T* to, int64_t to_row, int64_t r
 template <typename T>
 void move_row(const T* from, const Side& a, T* to, const Side& b, int64_t channels, int64_t width, bool avx2) {
   if (a.channel == 1 && b.channel == 1) {
-    for (int64_t w = 0; w < width; ++w) std::memcpy(to + w * b.column, from + w * a.column, static_cast<size_t>(channels) * sizeof(T));
+    for (int64_t w = 0; w < width; ++w)
+      std::memcpy(to + w * b.column, from + w * a.column, static_cast<size_t>(channels) * sizeof(T));
   } else if (a.column == 1 && b.column == 1) {
-    for (int64_t c = 0; c < channels; ++c) std::memcpy(to + c * b.channel, from + c * a.channel, static_cast<size_t>(width) * sizeof(T));
+    for (int64_t c = 0; c < channels; ++c)
+      std::memcpy(to + c * b.channel, from + c * a.channel, static_cast<size_t>(width) * sizeof(T));
   } else if (a.column == 1 && b.channel == 1) {
     transpose(from, a.channel, to, b.column, channels, width, avx2);
   } else if (a.channel == 1 && b.column == 1) {
@@ -69,7 +71,8 @@ template <typename T>
 void change_layout(const TensorRef& from, Side a, const TensorRef& to, Side b, int threads) {
   const int64_t images = to.dims[0], channels = to.dims[1];
   int64_t height = to.dims[2], width = to.dims[3];
-  if (a.row == width * a.column && b.row == width * b.column && width < 256) width *= height, height = 1;  // rows follow one another
+  if (a.row == width * a.column && b.row == width * b.column && width < 256)
+    width *= height, height = 1;  // rows follow one another
   const int64_t step = a.block == 8 || b.block == 8 ? 8 : 16;
   const int64_t blocks = (channels + step - 1) / step;
   const bool avx2 = (cpu_features() & kCpuAvx2) != 0;
@@ -94,20 +97,22 @@ void copy_strided(const TensorRef& from, const TensorRef& to, int threads) {
   const int64_t width = to.dims[last], in_step = from.strides[last], out_step = to.strides[last];
   int64_t rows = 1;
   for (size_t d = 0; d < last; ++d) rows *= to.dims[d];
-  parallel_for(threads, rows, std::max<int64_t>(1, 8192 / std::max<int64_t>(1, width)), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const T* source = static_cast<const T*>(from.data);
-      T* target = static_cast<T*>(to.data);
-      int64_t rest = i;
-      for (size_t d = last; d-- > 0; rest /= to.dims[d]) {
-        source += rest % to.dims[d] * from.strides[d];
-        target += rest % to.dims[d] * to.strides[d];
-      }
-      if (in_step == 1 && out_step == 1) std::memcpy(target, source, static_cast<size_t>(width) * sizeof(T));
-      else
-        for (int64_t w = 0; w < width; ++w) target[w * out_step] = source[w * in_step];
-    }
-  });
+  parallel_for(threads, rows, std::max<int64_t>(1, 8192 / std::max<int64_t>(1, width)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i) {
+                   const T* source = static_cast<const T*>(from.data);
+                   T* target = static_cast<T*>(to.data);
+                   int64_t rest = i;
+                   for (size_t d = last; d-- > 0; rest /= to.dims[d]) {
+                     source += rest % to.dims[d] * from.strides[d];
+                     target += rest % to.dims[d] * to.strides[d];
+                   }
+                   if (in_step == 1 && out_step == 1)
+                     std::memcpy(target, source, static_cast<size_t>(width) * sizeof(T));
+                   else
+                     for (int64_t w = 0; w < width; ++w) target[w * out_step] = source[w * in_step];
+                 }
+               });
 }
 
 template <typename F>
@@ -125,7 +130,8 @@ bool with_element(DType type, F&& f) {
 
 Status reformat(const TensorRef& from, Layout from_layout, const TensorRef& to, Layout to_layout, int threads) {
   if (from.dtype != to.dtype || !std::ranges::equal(from.shape(), to.shape()))
-    return internal_error("reformat: {} [{}] into {} [{}]", to_string(from.dtype), fmt::join(from.shape(), ","), to_string(to.dtype), fmt::join(to.shape(), ","));
+    return internal_error("reformat: {} [{}] into {} [{}]", to_string(from.dtype), fmt::join(from.shape(), ","),
+                          to_string(to.dtype), fmt::join(to.shape(), ","));
   const bool plain = from_layout == Layout::kPlain && to_layout == Layout::kPlain;
   if (!plain && to.rank != 4) return internal_error("reformat: expected rank 4, found {}", to.rank);
   if (to.count() == 0) return {};

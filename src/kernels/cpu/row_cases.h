@@ -1,7 +1,8 @@
 // For the test and the benchmark of all rows: small graphs, one in a line of row_cases.inc, as ONNX would write them.
 //   Conv 2x17x38x38 c:24x17x3x3 c:24 | strides=2,1 pads=1,1,1,1 group=1 | Add Relu
-// The operator and its inputs (c: a constant of that shape, i: integers, - absent), its attributes, and what follows it: Add brings an input of the
-// output's shape, add:24 a constant (so do sub, mul, div, max, min); other operators take attributes in brackets, Clip its bounds: LeakyRelu(alpha=0.1), Clip(0,6).
+// The operator and its inputs (c: a constant of that shape, i: integers, - absent), its attributes, and what follows
+// it: Add brings an input of the output's shape, add:24 a constant (so do sub, mul, div, max, min); other operators
+// take attributes in brackets, Clip its bounds: LeakyRelu(alpha=0.1), Clip(0,6).
 #pragma once
 
 #include <charconv>
@@ -51,7 +52,8 @@ inline std::vector<int64_t> numbers(std::string_view text, char at) {
 }
 
 inline AttrValue attribute(const std::string& name, const std::string& text) {
-  constexpr std::string_view kLists[] = {"strides", "pads", "dilations", "kernel_shape", "axes", "perm", "output_padding", "output_shape"};
+  constexpr std::string_view kLists[] = {"strides", "pads", "dilations",      "kernel_shape",
+                                         "axes",    "perm", "output_padding", "output_shape"};
   if (std::ranges::find(kLists, name) != std::end(kLists)) return numbers(text, ',');
   if (name == "alpha" || name == "beta" || name == "epsilon" || name.ends_with("_threshold")) return std::stod(text);
   if (std::isalpha(static_cast<unsigned char>(text[0]))) return text;
@@ -60,7 +62,8 @@ inline AttrValue attribute(const std::string& name, const std::string& text) {
 inline AttrMap attributes(const std::vector<std::string>& fields) {
   AttrMap map;
   for (const std::string& f : fields)
-    if (size_t at = f.find('='); at != std::string::npos) map.emplace_back(f.substr(0, at), attribute(f.substr(0, at), f.substr(at + 1)));
+    if (size_t at = f.find('='); at != std::string::npos)
+      map.emplace_back(f.substr(0, at), attribute(f.substr(0, at), f.substr(at + 1)));
   return map;
 }
 
@@ -109,13 +112,17 @@ class Parser {
     return case_.graph->add_constant(random_constant(rng_, std::move(dims), 1 / std::sqrt(static_cast<float>(terms))));
   }
 
-  Value* fresh(const Dims& dims) { return case_.graph->add_input(fmt::format("x{}", case_.graph->inputs.size()), DType::kFloat32, Shape(dims.begin(), dims.end())); }
+  Value* fresh(const Dims& dims) {
+    return case_.graph->add_input(fmt::format("x{}", case_.graph->inputs.size()), DType::kFloat32,
+                                  Shape(dims.begin(), dims.end()));
+  }
 
   Result<Value*> node(const std::string& op_type, AttrMap map, const std::vector<Value*>& inputs) {
     const OpDef* def = find_onnx_op("", op_type);
     if (!def) return canonical(op_type, map, inputs);
     OnnxNode onnx;
-    onnx.op_type = op_type, onnx.opset = 21, onnx.attributes = std::move(map), onnx.inputs = inputs, onnx.outputs = {"y"};
+    onnx.op_type = op_type, onnx.opset = 21, onnx.attributes = std::move(map), onnx.inputs = inputs,
+    onnx.outputs = {"y"};
     ImportContext context(*case_.graph, onnx, *def);
     FOVEA_TRY(def->import(context));
     FOVEA_TRY(context.deferred());
@@ -138,11 +145,13 @@ class Parser {
     const std::string inside = open == std::string::npos ? "" : word.substr(open + 1, word.size() - open - 2);
     if (name == "Add") return node("Add", {}, {value, fresh(*constant_shape(value->shape))});
     for (const char* op : {"Add", "Sub", "Mul", "Div", "Max", "Min"})
-      if (name.size() >= 4 && name[3] == ':' && name.substr(1, 2) == std::string_view(op).substr(1) && (name[0] ^ 0x20) == op[0])
+      if (name.size() >= 4 && name[3] == ':' && name.substr(1, 2) == std::string_view(op).substr(1) &&
+          (name[0] ^ 0x20) == op[0])
         return node(op, {}, {value, input("c:" + name.substr(4), {})});
     if (name != "Clip") return node(name, attributes({inside}), {value});
     std::vector<Value*> bounds = {value};
-    for (const std::string& b : split(inside, ',')) bounds.push_back(b.empty() ? nullptr : case_.graph->add_constant(Tensor::scalar(std::stof(b))));
+    for (const std::string& b : split(inside, ','))
+      bounds.push_back(b.empty() ? nullptr : case_.graph->add_constant(Tensor::scalar(std::stof(b))));
     return node("Clip", {}, bounds);
   }
 
@@ -159,7 +168,8 @@ class Parser {
       for (size_t i = 1; i < dims->size(); ++i) terms *= (*dims)[i];
     else terms = n.is("Gemm") ? *element_count(*x) / std::max<int64_t>(1, (*y)[0]) : x->back();
     case_.sum_length = std::max<int64_t>(1, terms);
-    case_.flop = 2.0 * static_cast<double>(terms) * static_cast<double>(*element_count(n.is("ConvTranspose") ? *x : *y));
+    case_.flop =
+        2.0 * static_cast<double>(terms) * static_cast<double>(*element_count(n.is("ConvTranspose") ? *x : *y));
   }
 
   std::mt19937 rng_;

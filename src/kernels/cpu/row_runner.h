@@ -25,7 +25,8 @@ class WeightsMap final : public PackedWeights {
 // Memory between two fences; every byte is 0xff (a NaN, as a float) until it is written.
 class Fenced {
  public:
-  explicit Fenced(int64_t bytes) : bytes_(bytes), memory_(static_cast<size_t>(bytes) + 2 * kFence + 64, std::byte{0xff}) {
+  explicit Fenced(int64_t bytes)
+      : bytes_(bytes), memory_(static_cast<size_t>(bytes) + 2 * kFence + 64, std::byte{0xff}) {
     auto address = reinterpret_cast<uintptr_t>(memory_.data()) + kFence;
     offset_ = (address + 63) / 64 * 64 - reinterpret_cast<uintptr_t>(memory_.data());
   }
@@ -59,7 +60,8 @@ inline PrepareContext describe(const Group& group, const LayoutChoice& choice, i
 }
 
 inline LayoutChoice plain_layouts(const Group& group) {
-  return {std::vector<Layout>(group.inputs.size(), Layout::kPlain), std::vector<Layout>(group.outputs.size(), Layout::kPlain)};
+  return {std::vector<Layout>(group.inputs.size(), Layout::kPlain),
+          std::vector<Layout>(group.outputs.size(), Layout::kPlain)};
 }
 inline std::vector<LayoutChoice> layouts_of(const KernelRow& row, const Group& group) {
   return row.layouts ? row.layouts(group) : std::vector<LayoutChoice>{plain_layouts(group)};
@@ -69,7 +71,10 @@ inline std::vector<LayoutChoice> layouts_of(const KernelRow& row, const Group& g
 class Runner {
  public:
   Runner(const PrepareContext& context, const PreparedKernel& kernel, bool residual_in_place)
-      : context_(context), kernel_(kernel), in_place_(residual_in_place && context.group.residual >= 0), workspace_(kernel.workspace_bytes()) {
+      : context_(context),
+        kernel_(kernel),
+        in_place_(residual_in_place && context.group.residual >= 0),
+        workspace_(kernel.workspace_bytes()) {
     for (const TensorDesc& d : context.inputs) inputs_.push_back(memory_for(d));
     for (const TensorDesc& d : context.outputs) outputs_.push_back(memory_for(d));
   }
@@ -77,14 +82,19 @@ class Runner {
   Status set_inputs(const std::vector<TensorPtr>& plain) {
     for (size_t i = 0; i < inputs_.size(); ++i)
       if (inputs_[i] && !context_.inputs[i].constant)
-        FOVEA_TRY(reformat(TensorRef::of(*plain[i]), Layout::kPlain, ref(context_.inputs[i], *inputs_[i]), context_.inputs[i].layout, 1));
+        FOVEA_TRY(reformat(TensorRef::of(*plain[i]), Layout::kPlain, ref(context_.inputs[i], *inputs_[i]),
+                           context_.inputs[i].layout, 1));
     return {};
   }
 
   Status run() {
     std::vector<TensorRef> in, out;
-    for (size_t i = 0; i < inputs_.size(); ++i) in.push_back(!inputs_[i] ? TensorRef{} : context_.inputs[i].constant ? TensorRef::of(*context_.inputs[i].constant) : ref(context_.inputs[i], *inputs_[i]));
-    for (size_t i = 0; i < outputs_.size(); ++i) out.push_back(outputs_[i] ? ref(context_.outputs[i], *outputs_[i]) : TensorRef{});
+    for (size_t i = 0; i < inputs_.size(); ++i)
+      in.push_back(!inputs_[i]                   ? TensorRef{}
+                   : context_.inputs[i].constant ? TensorRef::of(*context_.inputs[i].constant)
+                                                 : ref(context_.inputs[i], *inputs_[i]));
+    for (size_t i = 0; i < outputs_.size(); ++i)
+      out.push_back(outputs_[i] ? ref(context_.outputs[i], *outputs_[i]) : TensorRef{});
     if (in_place_) {
       auto r = static_cast<size_t>(context_.group.residual);
       std::memcpy(outputs_[0]->data(), inputs_[r]->data(), static_cast<size_t>(inputs_[r]->bytes()));
@@ -130,9 +140,12 @@ class Runner {
  private:
   static std::unique_ptr<Fenced> memory_for(const TensorDesc& d) {
     if (d.dtype == DType::kUndefined) return nullptr;
-    return std::make_unique<Fenced>(d.constant ? 0 : dtype_bytes(d.dtype, storage_elements(d.layout, d.shape)).value_or(0));
+    return std::make_unique<Fenced>(d.constant ? 0
+                                               : dtype_bytes(d.dtype, storage_elements(d.layout, d.shape)).value_or(0));
   }
-  static TensorRef ref(const TensorDesc& d, Fenced& memory) { return TensorRef::dense_of(d.dtype, d.shape, memory.data()); }
+  static TensorRef ref(const TensorDesc& d, Fenced& memory) {
+    return TensorRef::dense_of(d.dtype, d.shape, memory.data());
+  }
 
   const PrepareContext& context_;
   const PreparedKernel& kernel_;

@@ -43,8 +43,8 @@ double peak_avx512() {
         "vfmadd132ps %%zmm0,%%zmm0,%%zmm0\n vfmadd132ps %%zmm1,%%zmm1,%%zmm1\n vfmadd132ps %%zmm2,%%zmm2,%%zmm2\n"
         "vfmadd132ps %%zmm3,%%zmm3,%%zmm3\n vfmadd132ps %%zmm4,%%zmm4,%%zmm4\n vfmadd132ps %%zmm5,%%zmm5,%%zmm5\n"
         "vfmadd132ps %%zmm6,%%zmm6,%%zmm6\n vfmadd132ps %%zmm7,%%zmm7,%%zmm7\n vfmadd132ps %%zmm8,%%zmm8,%%zmm8\n"
-        "vfmadd132ps %%zmm9,%%zmm9,%%zmm9\n"
-        ::: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9");
+        "vfmadd132ps %%zmm9,%%zmm9,%%zmm9\n" ::
+            : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9");
   return 2.0 * 10 * 16 * kRounds / (thread_seconds() - begin);
 }
 
@@ -55,8 +55,8 @@ double peak_avx2() {
         "vfmadd132ps %%ymm0,%%ymm0,%%ymm0\n vfmadd132ps %%ymm1,%%ymm1,%%ymm1\n vfmadd132ps %%ymm2,%%ymm2,%%ymm2\n"
         "vfmadd132ps %%ymm3,%%ymm3,%%ymm3\n vfmadd132ps %%ymm4,%%ymm4,%%ymm4\n vfmadd132ps %%ymm5,%%ymm5,%%ymm5\n"
         "vfmadd132ps %%ymm6,%%ymm6,%%ymm6\n vfmadd132ps %%ymm7,%%ymm7,%%ymm7\n vfmadd132ps %%ymm8,%%ymm8,%%ymm8\n"
-        "vfmadd132ps %%ymm9,%%ymm9,%%ymm9\n"
-        ::: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9");
+        "vfmadd132ps %%ymm9,%%ymm9,%%ymm9\n" ::
+            : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9");
   return 2.0 * 10 * 8 * kRounds / (thread_seconds() - begin);
 }
 
@@ -73,18 +73,23 @@ void measure(benchmark::State& state, Entry& e, double peak) {
   rows::Runner runner(*e.context, *e.kernel, true);
   std::mt19937 rng(kSeed);
   std::vector<TensorPtr> inputs;
-  for (const Value* v : e.group.inputs) inputs.push_back(v && !v->constant ? rows::detail::random_constant(rng, *constant_shape(v->shape), 1) : nullptr);
+  for (const Value* v : e.group.inputs)
+    inputs.push_back(v && !v->constant ? rows::detail::random_constant(rng, *constant_shape(v->shape), 1) : nullptr);
   Status s = runner.set_inputs(inputs);
   for (auto unused : state) {
     if (s.ok()) s = runner.run();
     if (!s.ok()) return state.SkipWithError(s.message().c_str());
   }
   if (e.flop == 0) return;
-  state.counters["GFLOP"] = benchmark::Counter(e.flop * 1e-9 * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
-  state.counters["peaks"] = benchmark::Counter(e.flop / peak * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+  state.counters["GFLOP"] =
+      benchmark::Counter(e.flop * 1e-9 * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+  state.counters["peaks"] =
+      benchmark::Counter(e.flop / peak * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
 }
 
-std::string layouts_text(const LayoutChoice& choice) { return fmt::format("{}>{}", to_string(choice.inputs[0]), to_string(choice.outputs[0])); }
+std::string layouts_text(const LayoutChoice& choice) {
+  return fmt::format("{}>{}", to_string(choice.inputs[0]), to_string(choice.outputs[0]));
+}
 
 std::string underscored(std::string_view line) {
   std::string s;
@@ -103,7 +108,8 @@ class Registry {
       const std::vector<Group> groups = row->match(*probe.graph, *probe.anchor);
       for (size_t g = 0; g < groups.size(); ++g) {
         if (row->refuse && !row->refuse(groups[g]).empty()) continue;
-        for (const LayoutChoice& layouts : rows::layouts_of(*row, groups[g])) FOVEA_TRY(add_entry(line, *row, g, layouts));
+        for (const LayoutChoice& layouts : rows::layouts_of(*row, groups[g]))
+          FOVEA_TRY(add_entry(line, *row, g, layouts));
         break;  // the largest group it takes
       }
     }

@@ -26,7 +26,8 @@ using Values = std::map<const Value*, TensorPtr>;
 Status run_reference(const Node& node, Values& values) {
   std::vector<TensorRef> in, out;
   std::vector<std::shared_ptr<Tensor>> results;
-  for (const Value* v : node.inputs) in.push_back(!v ? TensorRef{} : TensorRef::of(v->constant ? *v->constant : *values.at(v)));
+  for (const Value* v : node.inputs)
+    in.push_back(!v ? TensorRef{} : TensorRef::of(v->constant ? *v->constant : *values.at(v)));
   for (const Value* v : node.outputs) {
     FOVEA_TRY_SET(auto t, Tensor::allocate(v->dtype, *constant_shape(v->shape)));
     out.push_back(TensorRef::of(*t));
@@ -45,8 +46,14 @@ Status run_reference(const Node& node, Values& values) {
 // points (0, +-1, +-2), whose growth is no less than that of the points which libraries choose.
 double winograd_growth(int tile) {
   using Matrix = std::vector<std::vector<double>>;
-  const Matrix b4 = {{4, 0, -5, 0, 1, 0}, {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0}, {0, -2, -1, 2, 1, 0}, {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}};
-  const Matrix g4 = {{.25, 0, 0}, {-1. / 6, -1. / 6, -1. / 6}, {-1. / 6, 1. / 6, -1. / 6}, {1. / 24, 1. / 12, 1. / 6}, {1. / 24, -1. / 12, 1. / 6}, {0, 0, 1}};
+  const Matrix b4 = {{4, 0, -5, 0, 1, 0},  {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0},
+                     {0, -2, -1, 2, 1, 0}, {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}};
+  const Matrix g4 = {{.25, 0, 0},
+                     {-1. / 6, -1. / 6, -1. / 6},
+                     {-1. / 6, 1. / 6, -1. / 6},
+                     {1. / 24, 1. / 12, 1. / 6},
+                     {1. / 24, -1. / 12, 1. / 6},
+                     {0, 0, 1}};
   const Matrix a4 = {{1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}};
   const Matrix b2 = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}};
   const Matrix g2 = {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}};
@@ -66,9 +73,9 @@ double winograd_growth(int tile) {
   return worst / 3;  // both dimensions: (sqrt(worst))^2 / sqrt(3 * 3)
 }
 
-// Root mean square of the error that float32 arithmetic may bring to sums of size `size`: each addition rounds a partial sum
-// whose size is that of the result at most; n of them add up like a random walk. Winograd adds over channels alone,
-// between transforms of a few terms.
+// Root mean square of the error that float32 arithmetic may bring to sums of size `size`: each addition rounds a
+// partial sum whose size is that of the result at most; n of them add up like a random walk. Winograd adds over
+// channels alone, between transforms of a few terms.
 double expected_error(const KernelRow& row, const Case& c, double size) {
   const double ulp = std::ldexp(size, -24), terms = static_cast<double>(c.sum_length);
   const bool winograd = row.name.find("winograd") != std::string_view::npos;
@@ -96,7 +103,8 @@ Comparison compare(const Tensor& got, const Tensor& want) {
   return r;
 }
 
-std::string describe(std::string_view line, const KernelRow& row, const Group& group, const LayoutChoice& layouts, int threads) {
+std::string describe(std::string_view line, const KernelRow& row, const Group& group, const LayoutChoice& layouts,
+                     int threads) {
   std::string s = fmt::format("{}: {} ({} nodes,", line, row.name, group.nodes.size());
   for (Layout l : layouts.inputs) s += fmt::format(" {}", to_string(l));
   return s + fmt::format(" -> {}), {} threads, seed {}", to_string(layouts.outputs[0]), threads, kSeed);
@@ -114,7 +122,8 @@ class RowsOfCase : public testing::TestWithParam<std::string_view> {
     ASSERT_TRUE(parsed.ok()) << GetParam() << ": " << parsed.status().message();
     case_ = *std::move(parsed);
     std::mt19937 rng(kSeed + 1);
-    for (const Value* v : case_.graph->inputs) values_[v] = rows::detail::random_constant(rng, *constant_shape(v->shape), 1);
+    for (const Value* v : case_.graph->inputs)
+      values_[v] = rows::detail::random_constant(rng, *constant_shape(v->shape), 1);
     for (const auto& node : case_.graph->nodes()) {
       Status s = run_reference(*node, values_);
       ASSERT_TRUE(s.ok()) << GetParam() << ": " << s.message();
@@ -202,7 +211,9 @@ TEST_P(RowsOfCase, AgreeWithTheReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, RowsOfCase, testing::ValuesIn(rows::kCases), [](const auto& i) { return fmt::format("{}_{}", i.index, std::string(i.param.substr(0, i.param.find(' ')))); });
+INSTANTIATE_TEST_SUITE_P(Cases, RowsOfCase, testing::ValuesIn(rows::kCases), [](const auto& i) {
+  return fmt::format("{}_{}", i.index, std::string(i.param.substr(0, i.param.find(' '))));
+});
 
 bool runs(const KernelRow& row, const Case& c) {
   for (const Group& group : row.match(*c.graph, *c.anchor)) {
@@ -231,7 +242,8 @@ TEST(KernelTable, EveryRowTakesSomeCase) {
 }
 
 // Runs `kernel` on `inputs` and gives output 0, plain.
-Result<TensorPtr> run_once(const PrepareContext& context, const PreparedKernel& kernel, const std::vector<TensorPtr>& inputs) {
+Result<TensorPtr> run_once(const PrepareContext& context, const PreparedKernel& kernel,
+                           const std::vector<TensorPtr>& inputs) {
   rows::Runner runner(context, kernel, true);
   FOVEA_TRY(runner.set_inputs(inputs));
   FOVEA_TRY(runner.run());
@@ -241,20 +253,30 @@ Result<TensorPtr> run_once(const PrepareContext& context, const PreparedKernel& 
 // What is not a number stays none, and reaches no element that does not depend on it; but for Winograd's, whose tiles
 // share it.
 TEST(Rows, NaNAndInfinityGoWhereTheyMust) {
-  const std::string_view lines[] = {
-      "Conv 1x32x12x12 c:48x32x3x3 c:48 | pads=1,1,1,1 |", "Conv 2x16x9x9 c:16x16x1x1 - | |",     "Conv 1x3x20x20 c:16x3x3x3 - | strides=2,2 |",
-      "Conv 1x32x9x9 c:32x1x3x3 - | group=32 |",           "Gemm 7x33 c:33x20 c:20 | |",          "MatMul 2x5x6 2x6x7 | |",
-      "ConvTranspose 1x16x5x5 c:16x16x2x2 - | strides=2,2 |", "AveragePool 1x16x9x9 | kernel_shape=3,3 |",
-      "Max 5x41 5x41 | |",                       "Exp 5x41 | |",                              "Sigmoid 5x41 | |",
-      "Tanh 5x41 | |",                           "HardSwish 5x41 | |",                        "Clip 5x41 | | Relu"};
+  const std::string_view lines[] = {"Conv 1x32x12x12 c:48x32x3x3 c:48 | pads=1,1,1,1 |",
+                                    "Conv 2x16x9x9 c:16x16x1x1 - | |",
+                                    "Conv 1x3x20x20 c:16x3x3x3 - | strides=2,2 |",
+                                    "Conv 1x32x9x9 c:32x1x3x3 - | group=32 |",
+                                    "Gemm 7x33 c:33x20 c:20 | |",
+                                    "MatMul 2x5x6 2x6x7 | |",
+                                    "ConvTranspose 1x16x5x5 c:16x16x2x2 - | strides=2,2 |",
+                                    "AveragePool 1x16x9x9 | kernel_shape=3,3 |",
+                                    "Max 5x41 5x41 | |",
+                                    "Exp 5x41 | |",
+                                    "Sigmoid 5x41 | |",
+                                    "Tanh 5x41 | |",
+                                    "HardSwish 5x41 | |",
+                                    "Clip 5x41 | | Relu"};
   for (std::string_view line : lines)
-    for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
+    for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                      -std::numeric_limits<float>::infinity()}) {
       auto c = rows::parse_case(line, kSeed);
       ASSERT_TRUE(c.ok()) << c.status().message();
       std::mt19937 rng(kSeed);
       Values values;
       std::vector<TensorPtr> inputs;
-      for (const Value* v : c->graph->inputs) values[v] = rows::detail::random_constant(rng, *constant_shape(v->shape), 1);
+      for (const Value* v : c->graph->inputs)
+        values[v] = rows::detail::random_constant(rng, *constant_shape(v->shape), 1);
       auto* x = reinterpret_cast<float*>(const_cast<std::byte*>(values.at(c->graph->inputs[0])->bytes().data()));
       x[values.at(c->graph->inputs[0])->count() / 2] = bad;
       ASSERT_TRUE(run_reference(*c->anchor, values).ok());
@@ -301,7 +323,8 @@ TEST(Rows, OneKernelInSeveralThreads) {
     if (!kernel.ok()) continue;
     std::mt19937 rng(kSeed);
     std::vector<TensorPtr> inputs;
-    for (const Value* v : group.inputs) inputs.push_back(v && !v->constant ? rows::detail::random_constant(rng, *constant_shape(v->shape), 1) : nullptr);
+    for (const Value* v : group.inputs)
+      inputs.push_back(v && !v->constant ? rows::detail::random_constant(rng, *constant_shape(v->shape), 1) : nullptr);
     auto first = run_once(context, **kernel, inputs);
     ASSERT_TRUE(first.ok()) << first.status().message();
     std::atomic<int> different = 0;

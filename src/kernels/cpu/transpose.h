@@ -18,6 +18,7 @@ void transpose_generic(const T* from, int64_t from_row, T* to, int64_t to_row, i
 }
 
 // The same for 4-byte elements in blocks of 8 x 8; needs AVX2.
-void transpose_avx2(const uint32_t* from, int64_t from_row, uint32_t* to, int64_t to_row, int64_t rows, int64_t columns);
+void transpose_avx2(const uint32_t* from, int64_t from_row, uint32_t* to, int64_t to_row, int64_t rows,
+                    int64_t columns);
 
 }  // namespace fovea::core

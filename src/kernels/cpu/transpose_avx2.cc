@@ -27,14 +27,19 @@ void block(const float* from, int64_t from_row, float* to, int64_t to_row) {
 
 }  // namespace
 
-void transpose_avx2(const uint32_t* from, int64_t from_row, uint32_t* to, int64_t to_row, int64_t rows, int64_t columns) {
+void transpose_avx2(const uint32_t* from, int64_t from_row, uint32_t* to, int64_t to_row, int64_t rows,
+                    int64_t columns) {
   const int64_t whole_rows = rows / 8 * 8, whole_columns = columns / 8 * 8;
   // Shuffles of floats move bits: a signalling NaN stays one.
   for (int64_t c = 0; c < whole_columns; c += 8)
     for (int64_t r = 0; r < whole_rows; r += 8)
-      block(reinterpret_cast<const float*>(from + r * from_row + c), from_row, reinterpret_cast<float*>(to + c * to_row + r), to_row);
-  if (whole_columns < columns) transpose_generic(from + whole_columns, from_row, to + whole_columns * to_row, to_row, whole_rows, columns - whole_columns);
-  if (whole_rows < rows) transpose_generic(from + whole_rows * from_row, from_row, to + whole_rows, to_row, rows - whole_rows, columns);
+      block(reinterpret_cast<const float*>(from + r * from_row + c), from_row,
+            reinterpret_cast<float*>(to + c * to_row + r), to_row);
+  if (whole_columns < columns)
+    transpose_generic(from + whole_columns, from_row, to + whole_columns * to_row, to_row, whole_rows,
+                      columns - whole_columns);
+  if (whole_rows < rows)
+    transpose_generic(from + whole_rows * from_row, from_row, to + whole_rows, to_row, rows - whole_rows, columns);
 }
 
 }  // namespace fovea::core

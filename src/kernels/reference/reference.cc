@@ -18,7 +18,10 @@ template <typename C, typename T>
 C convert_in(T v) {
   if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) return convert_in<C>(static_cast<float>(v));
   else if constexpr (std::is_floating_point_v<T> && std::is_integral_v<C>) {
-    if constexpr (std::is_same_v<C, uint64_t>) return v >= 9223372036854775808.0 && v < 18446744073709551616.0 ? static_cast<uint64_t>(v) : static_cast<uint64_t>(to_int64(static_cast<double>(v)));
+    if constexpr (std::is_same_v<C, uint64_t>)
+      return v >= 9223372036854775808.0 && v < 18446744073709551616.0
+                 ? static_cast<uint64_t>(v)
+                 : static_cast<uint64_t>(to_int64(static_cast<double>(v)));
     else return static_cast<C>(to_int64(static_cast<double>(v)));
   } else return static_cast<C>(v);
 }
@@ -100,8 +103,8 @@ void store(KernelContext&, const TensorRef& t, const C* values) {
     for (int64_t i = 0; i < n; ++i) set_small_bits(t, i, small_from_float(t.dtype, static_cast<float>(values[i])));
 }
 
-#define FOVEA_INSTANTIATE(C)                                          \
-  template const C* load<C>(KernelContext&, const TensorRef&);        \
+#define FOVEA_INSTANTIATE(C)                                   \
+  template const C* load<C>(KernelContext&, const TensorRef&); \
   template void store<C>(KernelContext&, const TensorRef&, const C*);
 FOVEA_INSTANTIATE(float)
 FOVEA_INSTANTIATE(double)
@@ -124,7 +127,8 @@ const std::byte* load_elements(KernelContext& c, const TensorRef& t) {
   dispatch_size(size, [&](auto tag) {
     using U = typename decltype(tag)::type;
     Walker w(t.shape(), {t.strides});
-    for (int64_t i = 0; i < w.count(); ++i, w.next()) reinterpret_cast<U*>(out)[i] = static_cast<const U*>(t.data)[w.offset(0)];
+    for (int64_t i = 0; i < w.count(); ++i, w.next())
+      reinterpret_cast<U*>(out)[i] = static_cast<const U*>(t.data)[w.offset(0)];
   });
   return out;
 }
@@ -143,7 +147,8 @@ void finish_elements(KernelContext&, const TensorRef& t, const std::byte* elemen
   dispatch_size(element_size(t.dtype), [&](auto tag) {
     using U = typename decltype(tag)::type;
     Walker w(t.shape(), {t.strides});
-    for (int64_t i = 0; i < w.count(); ++i, w.next()) static_cast<U*>(t.data)[w.offset(0)] = reinterpret_cast<const U*>(elements)[i];
+    for (int64_t i = 0; i < w.count(); ++i, w.next())
+      static_cast<U*>(t.data)[w.offset(0)] = reinterpret_cast<const U*>(elements)[i];
   });
 }
 

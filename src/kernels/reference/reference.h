@@ -32,8 +32,8 @@ void dispatch_compute(DType type, F&& f) {
   else f(TypeTag<int64_t>{});
 }
 
-// The elements of `t`, row-major, as C in {float, double, int64_t, uint64_t, uint8_t for bool}. Points into the tensor where it
-// is dense and of that type already, into scratch otherwise. Float to integer truncates.
+// The elements of `t`, row-major, as C in {float, double, int64_t, uint64_t, uint8_t for bool}. Points into the tensor
+// where it is dense and of that type already, into scratch otherwise. Float to integer truncates.
 template <typename C>
 const C* load(KernelContext& c, const TensorRef& t);
 
@@ -57,7 +57,7 @@ void finish(KernelContext& c, const TensorRef& t, const C* values) {
 // 4- and 2-bit elements are unpacked to one byte each.
 int element_size(DType type);  // bytes in that form: 1, 2, 4, 8 or 16
 const std::byte* load_elements(KernelContext& c, const TensorRef& t);
-std::byte* element_buffer(KernelContext& c, const TensorRef& t);           // t's own memory where it can be, else scratch
+std::byte* element_buffer(KernelContext& c, const TensorRef& t);  // t's own memory where it can be, else scratch
 void finish_elements(KernelContext& c, const TensorRef& t, const std::byte* elements);
 
 // Calls f(TypeTag<U>) with an unsigned type of that many bytes (16: a struct).

@@ -1,5 +1,5 @@
-// For tests: runs one operator on tensors, as ONNX writes it or in its canonical form, with the reference kernels, and holds
-// what inference said against what the kernel computed: sizes, known elements, bounds of data-dependent sizes.
+// For tests: runs one operator on tensors, as ONNX writes it or in its canonical form, with the reference kernels, and
+// holds what inference said against what the kernel computed: sizes, known elements, bounds of data-dependent sizes.
 #pragma once
 
 #include <map>
@@ -38,7 +38,8 @@ inline TensorRef scatter_layout(const TensorRef& t, std::vector<std::byte>& memo
   r.data = memory.data();
   Walker w(t.shape(), {r.strides});
   for (int64_t i = 0; i < w.count(); ++i, w.next())
-    std::memcpy(memory.data() + static_cast<size_t>(w.offset(0)) * size, static_cast<const std::byte*>(t.data) + static_cast<size_t>(i) * size, size);
+    std::memcpy(memory.data() + static_cast<size_t>(w.offset(0)) * size,
+                static_cast<const std::byte*>(t.data) + static_cast<size_t>(i) * size, size);
   return r;
 }
 
@@ -57,13 +58,15 @@ class Runner {
     Shape shape;
     for (size_t d = 0; d < tensor->dims().size(); ++d) {
       int64_t size = tensor->dims()[d];
-      shape.push_back(sizes && !symbolic ? bind(fmt::format("d{}_{}", index, d), size, size == 0 ? 0 : 1, 8192) : Dim(size));
+      shape.push_back(sizes && !symbolic ? bind(fmt::format("d{}_{}", index, d), size, size == 0 ? 0 : 1, 8192)
+                                         : Dim(size));
     }
     Value* v = graph.add_input(fmt::format("in{}", index), tensor->dtype(), shape);
     if (symbolic) {
       SymValue known;
       size_t i = 0;
-      for (int64_t e : tensor->to_ints()) known.emplace_back(bind(fmt::format("e{}_{}", index, i++), e, -kUnbounded, kUnbounded));
+      for (int64_t e : tensor->to_ints())
+        known.emplace_back(bind(fmt::format("e{}_{}", index, i++), e, -kUnbounded, kUnbounded));
       v->known = std::make_shared<const SymValue>(std::move(known));
     }
     values[v] = tensor;
@@ -143,15 +146,20 @@ class Runner {
 
   // Inference may know less than the run, never something else.
   Status check(const Value& v, const Tensor& t, const Node& node) const {
-    if (t.dtype() != v.dtype) return internal_error("inferred {}, computed {}", to_string(v.dtype), to_string(t.dtype()));
-    if (t.dims().size() != v.shape.size()) return internal_error("inferred rank {}, computed {}", v.shape.size(), t.dims().size());
+    if (t.dtype() != v.dtype)
+      return internal_error("inferred {}, computed {}", to_string(v.dtype), to_string(t.dtype()));
+    if (t.dims().size() != v.shape.size())
+      return internal_error("inferred rank {}, computed {}", v.shape.size(), t.dims().size());
     for (size_t d = 0; d < v.shape.size(); ++d) {
       auto size = value_of(v.shape[d]);
-      if (!size || *size != t.dims()[d]) return internal_error("dimension {}: inferred {} = {}, computed {}", d, v.shape[d].str(), size.value_or(-1), t.dims()[d]);
+      if (!size || *size != t.dims()[d])
+        return internal_error("dimension {}: inferred {} = {}, computed {}", d, v.shape[d].str(), size.value_or(-1),
+                              t.dims()[d]);
     }
     for (const SizeDefinition& s : node.sizes) {
       int64_t size = bindings_.at(s.symbol->name);
-      if (size < s.symbol->lo || size > s.symbol->hi) return internal_error("size {} is outside [{}, {}]", size, s.symbol->lo, s.symbol->hi);
+      if (size < s.symbol->lo || size > s.symbol->hi)
+        return internal_error("size {} is outside [{}, {}]", size, s.symbol->lo, s.symbol->hi);
     }
     SymValuePtr actual = v.known ? known_of(t) : nullptr;
     for (size_t i = 0; actual && i < v.known->size(); ++i) {
@@ -159,8 +167,11 @@ class Runner {
       if (!e) continue;
       const bool floats = is_float(e->dtype());
       auto computed = value_of(*e), want = value_of(*(*actual)[i]);
-      const bool nan = floats && computed && std::isnan(std::bit_cast<double>(*computed)) && std::isnan((*actual)[i]->float_value());
-      if (!nan && computed != want) return internal_error("element {}: inferred {} = {}, computed {}", i, e->str(), computed.value_or(-1), want.value_or(-1));
+      const bool nan =
+          floats && computed && std::isnan(std::bit_cast<double>(*computed)) && std::isnan((*actual)[i]->float_value());
+      if (!nan && computed != want)
+        return internal_error("element {}: inferred {} = {}, computed {}", i, e->str(), computed.value_or(-1),
+                              want.value_or(-1));
     }
     return {};
   }
@@ -172,10 +183,12 @@ class Runner {
 }  // namespace detail
 
 // An ONNX node of the default domain ("domain:Name" of another one) through its import; null tensors are absent inputs.
-inline Result<std::vector<TensorPtr>> run_onnx(std::string op_type, AttrMap attributes, const std::vector<TensorPtr>& inputs, const RunOptions& options = {}) {
+inline Result<std::vector<TensorPtr>> run_onnx(std::string op_type, AttrMap attributes,
+                                               const std::vector<TensorPtr>& inputs, const RunOptions& options = {}) {
   detail::Runner runner(options);
   OnnxNode onnx;
-  if (size_t colon = op_type.find(':'); colon != std::string::npos) onnx.domain = op_type.substr(0, colon), op_type = op_type.substr(colon + 1);
+  if (size_t colon = op_type.find(':'); colon != std::string::npos)
+    onnx.domain = op_type.substr(0, colon), op_type = op_type.substr(colon + 1);
   const OpDef* def = find_onnx_op(onnx.domain, op_type);
   if (!def) return internal_error("no operator reads ONNX's {}", op_type);
   onnx.op_type = op_type, onnx.name = "test", onnx.opset = options.opset, onnx.attributes = std::move(attributes);
@@ -194,7 +207,8 @@ inline Result<std::vector<TensorPtr>> run_onnx(std::string op_type, AttrMap attr
 }
 
 // A canonical operator.
-inline Result<std::vector<TensorPtr>> run_op(std::string_view name, AttrsPtr attrs, const std::vector<TensorPtr>& inputs, const RunOptions& options = {}) {
+inline Result<std::vector<TensorPtr>> run_op(std::string_view name, AttrsPtr attrs,
+                                             const std::vector<TensorPtr>& inputs, const RunOptions& options = {}) {
   detail::Runner runner(options);
   const OpInfo* op = find_op(name);
   if (!op) return internal_error("no operator {}", name);
@@ -233,7 +247,8 @@ inline TensorPtr random_tensor(std::mt19937& rng, DType type, Dims dims) {
         auto* p = reinterpret_cast<T*>((*t)->mutable_data());
         for (int64_t i = 0; i < (*t)->count(); ++i) {
           if constexpr (std::is_same_v<T, bool>) p[i] = rng() % 2 != 0;
-          else if constexpr (std::is_integral_v<T>) p[i] = static_cast<T>(static_cast<int>(rng() % 200) - (std::is_signed_v<T> ? 100 : 0));
+          else if constexpr (std::is_integral_v<T>)
+            p[i] = static_cast<T>(static_cast<int>(rng() % 200) - (std::is_signed_v<T> ? 100 : 0));
           else p[i] = T(std::normal_distribution<float>()(rng));
         }
       }))

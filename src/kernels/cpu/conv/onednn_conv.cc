@@ -19,7 +19,9 @@ constexpr int64_t kWinogradScratch = int64_t{32} << 20;
 
 enum Input : size_t { kX, kWeights, kBias, kInputs };
 
-std::vector<Group> match(const Graph& graph, const Node& anchor) { return onednn::match_with_tail(graph, anchor, {.inputs = kInputs, .bias = -1, .residual = true}); }
+std::vector<Group> match(const Graph& graph, const Node& anchor) {
+  return onednn::match_with_tail(graph, anchor, {.inputs = kInputs, .bias = -1, .residual = true});
+}
 
 const Dims& weights_dims(const Group& group) { return group.inputs[kWeights]->constant->dims(); }
 
@@ -67,11 +69,13 @@ std::vector<LayoutChoice> direct_layouts(const Group& group) {
   const int64_t block = blocked == Layout::kC16 ? 16 : 8;
   const int64_t groups = group.nodes[0]->as<ConvAttrs>().group, ic = w[1] * groups, oc = w[0];
   // A first layer reads the picture as it is.
-  if (groups == 1 && ic <= 3) return {choice(group, Layout::kPlain, blocked), choice(group, Layout::kNhwc, Layout::kNhwc)};
+  if (groups == 1 && ic <= 3)
+    return {choice(group, Layout::kPlain, blocked), choice(group, Layout::kNhwc, Layout::kNhwc)};
   std::vector<LayoutChoice> choices = {choice(group, blocked, blocked)};
   // Blocks of channels that are not full waste memory and time; groups rarely fit them.
   const bool depthwise = groups > 1 && w[1] == 1 && oc == groups;
-  if (ic % block != 0 || oc % block != 0 || (groups > 1 && !depthwise)) choices.push_back(choice(group, Layout::kNhwc, Layout::kNhwc));
+  if (ic % block != 0 || oc % block != 0 || (groups > 1 && !depthwise))
+    choices.push_back(choice(group, Layout::kNhwc, Layout::kNhwc));
   if (groups > 1 && !depthwise) choices.push_back(choice(group, Layout::kPlain, Layout::kPlain));
   return choices;
 }
@@ -85,12 +89,14 @@ Result<Shapes> shapes_of(const PrepareContext& c) {
   const auto& attrs = c.group.nodes[0]->as<ConvAttrs>();
   Shapes s;
   s.x = c.inputs[kX].shape, s.y = c.outputs[0].shape, s.weights = c.inputs[kWeights].shape;
-  if (element_count(s.x).value_or(0) == 0 || element_count(s.y).value_or(0) == 0) return unsupported("nothing to compute");
+  if (element_count(s.x).value_or(0) == 0 || element_count(s.y).value_or(0) == 0)
+    return unsupported("nothing to compute");
   FOVEA_TRY_SET(Windows windows, conv_windows(attrs, s.x, s.weights));
   for (int i = 0; i < 2; ++i) {
     const Window& a = windows.axis(i);
     if (a.pad_begin < 0 || a.pad_end < 0) return unsupported("negative padding");
-    if (a.out != s.y[static_cast<size_t>(i) + 2]) return internal_error("convolution to {} where {} was inferred", a.out, s.y[static_cast<size_t>(i) + 2]);
+    if (a.out != s.y[static_cast<size_t>(i) + 2])
+      return internal_error("convolution to {} where {} was inferred", a.out, s.y[static_cast<size_t>(i) + 2]);
     s.strides.push_back(a.stride), s.dilations.push_back(a.dilation - 1);
     s.pad_begin.push_back(a.pad_begin), s.pad_end.push_back(a.pad_end);
   }
@@ -101,15 +107,19 @@ Result<Shapes> shapes_of(const PrepareContext& c) {
   return s;
 }
 
-Result<dnnl::convolution_forward::primitive_desc> describe(const PrepareContext& c, const Shapes& s, algorithm a, std::string_view implementation, int64_t batch) {
+Result<dnnl::convolution_forward::primitive_desc> describe(const PrepareContext& c, const Shapes& s, algorithm a,
+                                                           std::string_view implementation, int64_t batch) {
   std::vector<int64_t> x = s.x, y = s.y;
   x[0] = y[0] = batch;
   const memory::desc source = onednn::desc_of(x, c.inputs[kX].layout), target = onednn::desc_of(y, c.outputs[0].layout);
   const memory::desc weights = onednn::any_desc(s.weights);
-  const memory::desc bias = c.inputs[kBias].dtype == DType::kUndefined ? memory::desc() : onednn::desc_of(c.inputs[kBias].shape, Layout::kPlain);
+  const memory::desc bias = c.inputs[kBias].dtype == DType::kUndefined
+                                ? memory::desc()
+                                : onednn::desc_of(c.inputs[kBias].shape, Layout::kPlain);
   dnnl::primitive_attr attributes = onednn::attributes();
   attributes.set_post_ops(onednn::post_ops_of(c.group));
-  dnnl::convolution_forward::desc d(dnnl::prop_kind::forward_inference, a, source, weights, bias, target, s.strides, s.dilations, s.pad_begin, s.pad_end);
+  dnnl::convolution_forward::desc d(dnnl::prop_kind::forward_inference, a, source, weights, bias, target, s.strides,
+                                    s.dilations, s.pad_begin, s.pad_end);
   dnnl::convolution_forward::primitive_desc pd(d, attributes, onednn::engine());
   FOVEA_TRY(onednn::select_implementation(pd, implementation));
   return pd;
@@ -131,7 +141,8 @@ Result<std::unique_ptr<PreparedKernel>> build(const PrepareContext& c, algorithm
   int64_t images = batch;
   if (a == algorithm::convolution_winograd && batch > 1) {
     // The library counts the transformed weights as scratch, though inference never touches them there.
-    images = images_per_run(batch, static_cast<int64_t>(pd.scratchpad_desc().get_size()), static_cast<int64_t>(pd.weights_desc().get_size()));
+    images = images_per_run(batch, static_cast<int64_t>(pd.scratchpad_desc().get_size()),
+                            static_cast<int64_t>(pd.weights_desc().get_size()));
     if (images < batch) {
       FOVEA_TRY_SET(pd, describe(c, s, a, implementation, images));
     }
@@ -140,9 +151,16 @@ Result<std::unique_ptr<PreparedKernel>> build(const PrepareContext& c, algorithm
   p.primitive = dnnl::convolution_forward(pd);
   p.threads = c.threads, p.chunks = batch / images, p.scratchpad = pd.scratchpad_desc();
   p.detail = p.chunks > 1 ? fmt::format("{}, {} images at a time", pd.impl_info_str(), images) : pd.impl_info_str();
-  p.arguments.push_back({.index = DNNL_ARG_SRC, .input = kX, .desc = pd.src_desc(), .step = static_cast<int64_t>(pd.src_desc().get_size())});
-  p.arguments.push_back({.index = DNNL_ARG_DST, .output = 0, .desc = pd.dst_desc(), .step = static_cast<int64_t>(pd.dst_desc().get_size())});
-  FOVEA_TRY_SET(auto weights, onednn::pack(*c.weights, c.inputs[kWeights].constant, onednn::desc_of(s.weights, Layout::kPlain), pd.weights_desc()));
+  p.arguments.push_back({.index = DNNL_ARG_SRC,
+                         .input = kX,
+                         .desc = pd.src_desc(),
+                         .step = static_cast<int64_t>(pd.src_desc().get_size())});
+  p.arguments.push_back({.index = DNNL_ARG_DST,
+                         .output = 0,
+                         .desc = pd.dst_desc(),
+                         .step = static_cast<int64_t>(pd.dst_desc().get_size())});
+  FOVEA_TRY_SET(auto weights, onednn::pack(*c.weights, c.inputs[kWeights].constant,
+                                           onednn::desc_of(s.weights, Layout::kPlain), pd.weights_desc()));
   p.arguments.push_back({.index = DNNL_ARG_WEIGHTS, .constant = std::move(weights)});
   if (c.inputs[kBias].dtype != DType::kUndefined) {
     FOVEA_TRY_SET(auto bias, onednn::pack(*c.weights, c.inputs[kBias].constant, pd.bias_desc(), pd.bias_desc()));
@@ -161,7 +179,8 @@ template <int tile>
 Result<std::unique_ptr<PreparedKernel>> prepare_winograd(const PrepareContext& c) {
   const auto& y = c.outputs[0].shape;
   if (std::min(y[2], y[3]) < 6) return unsupported("outputs of {}x{} are too small for tiles", y[2], y[3]);
-  return onednn::guarded([&] { return build(c, algorithm::convolution_winograd, tile == 4 ? "wino_4x3" : "wino_2x3"); });
+  return onednn::guarded(
+      [&] { return build(c, algorithm::convolution_winograd, tile == 4 ? "wino_4x3" : "wino_2x3"); });
 }
 
 }  // namespace

@@ -47,16 +47,19 @@ Result<std::unique_ptr<PreparedKernel>> build(const PrepareContext& c) {
   for (int i = 0; i < 2; ++i) {
     const Window& a = windows.axis(i);
     if (a.pad_begin < 0 || a.pad_end < 0) return unsupported("negative padding");
-    strides.push_back(a.stride), dilations.push_back(a.dilation - 1), begin.push_back(a.pad_begin), end.push_back(a.pad_end);
+    strides.push_back(a.stride), dilations.push_back(a.dilation - 1), begin.push_back(a.pad_begin),
+        end.push_back(a.pad_end);
   }
   // ONNX has input channels first, oneDNN names output channels first.
   using tag = memory::format_tag;
   const int64_t g = attrs.group;
-  const memory::dims weight_dims = g > 1 ? memory::dims{g, w[1], w[0] / g, w[2], w[3]} : memory::dims{w[1], w[0], w[2], w[3]};
+  const memory::dims weight_dims =
+      g > 1 ? memory::dims{g, w[1], w[0] / g, w[2], w[3]} : memory::dims{w[1], w[0], w[2], w[3]};
   const memory::desc plain(weight_dims, memory::data_type::f32, g > 1 ? tag::giohw : tag::iohw);
   const bool biased = c.inputs[kBias].dtype != DType::kUndefined;
   const memory::desc bias = biased ? onednn::desc_of(c.inputs[kBias].shape, Layout::kPlain) : memory::desc();
-  dnnl::deconvolution_forward::desc d(dnnl::prop_kind::forward_inference, dnnl::algorithm::deconvolution_direct, onednn::desc_of(c.inputs[kX]), onednn::any_desc(weight_dims), bias,
+  dnnl::deconvolution_forward::desc d(dnnl::prop_kind::forward_inference, dnnl::algorithm::deconvolution_direct,
+                                      onednn::desc_of(c.inputs[kX]), onednn::any_desc(weight_dims), bias,
                                       onednn::desc_of(c.outputs[0]), strides, dilations, begin, end);
   dnnl::deconvolution_forward::primitive_desc pd(d, onednn::attributes(), onednn::engine());
   FOVEA_TRY(onednn::select_implementation(pd, ""));
@@ -80,7 +83,13 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
 
 }  // namespace
 
-const KernelRow kernel_onednn_conv_transpose = {
-    .name = "onednn_conv_transpose", .op = "ConvTranspose", .features = kCpuAvx2, .match = match, .refuse = refuse, .layouts = layouts, .prepare = prepare, .preference = 2};
+const KernelRow kernel_onednn_conv_transpose = {.name = "onednn_conv_transpose",
+                                                .op = "ConvTranspose",
+                                                .features = kCpuAvx2,
+                                                .match = match,
+                                                .refuse = refuse,
+                                                .layouts = layouts,
+                                                .prepare = prepare,
+                                                .preference = 2};
 
 }  // namespace fovea::core

@@ -15,23 +15,28 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // Does one of the first `whole` kept boxes overlap `box` too much? `whole` is a multiple of the lanes; the coordinates
 // of kept boxes lie in five rows of `room`.
-bool overlaps_any(const float* box, const float* kept, size_t room, size_t whole, float offset_value, float threshold_value, bool or_equal) {
+bool overlaps_any(const float* box, const float* kept, size_t room, size_t whole, float offset_value,
+                  float threshold_value, bool or_equal) {
   const hn::ScalableTag<float> d;
   using V = hn::Vec<decltype(d)>;
   const size_t lanes = hn::Lanes(d);
   // As std::min and std::max: the first where one of them is NaN.
   const auto least = [](V a, V b) { return hn::IfThenElse(hn::Lt(b, a), b, a); };
   const auto greatest = [](V a, V b) { return hn::IfThenElse(hn::Lt(a, b), b, a); };
-  const V x0 = hn::Set(d, box[0]), y0 = hn::Set(d, box[1]), x1 = hn::Set(d, box[2]), y1 = hn::Set(d, box[3]), area = hn::Set(d, box[4]);
+  const V x0 = hn::Set(d, box[0]), y0 = hn::Set(d, box[1]), x1 = hn::Set(d, box[2]), y1 = hn::Set(d, box[3]),
+          area = hn::Set(d, box[4]);
   const V offset = hn::Set(d, offset_value), threshold = hn::Set(d, threshold_value), zero = hn::Zero(d);
   const auto has_area = hn::Gt(area, zero);
   for (size_t j = 0; j < whole; j += lanes) {
-    const V w = hn::Add(hn::Sub(least(x1, hn::LoadU(d, kept + 2 * room + j)), greatest(x0, hn::LoadU(d, kept + j))), offset);
-    const V h = hn::Add(hn::Sub(least(y1, hn::LoadU(d, kept + 3 * room + j)), greatest(y0, hn::LoadU(d, kept + room + j))), offset);
+    const V w =
+        hn::Add(hn::Sub(least(x1, hn::LoadU(d, kept + 2 * room + j)), greatest(x0, hn::LoadU(d, kept + j))), offset);
+    const V h = hn::Add(
+        hn::Sub(least(y1, hn::LoadU(d, kept + 3 * room + j)), greatest(y0, hn::LoadU(d, kept + room + j))), offset);
     const V other = hn::LoadU(d, kept + 4 * room + j);
     const V intersection = hn::IfThenElseZero(hn::And(hn::Gt(w, zero), hn::Gt(h, zero)), hn::Mul(w, h));
     const V together = hn::Sub(hn::Add(area, other), intersection);
-    const auto defined = hn::And(hn::And(hn::Gt(intersection, zero), has_area), hn::And(hn::Gt(other, zero), hn::Gt(together, zero)));
+    const auto defined =
+        hn::And(hn::And(hn::Gt(intersection, zero), has_area), hn::And(hn::Gt(other, zero), hn::Gt(together, zero)));
     const V iou = hn::IfThenElseZero(defined, hn::Div(intersection, together));
     if (!hn::AllFalse(d, or_equal ? hn::Ge(iou, threshold) : hn::Gt(iou, threshold))) return true;
   }
@@ -52,7 +57,8 @@ namespace {
 HWY_EXPORT(overlaps_any);
 HWY_EXPORT(float_lanes);
 
-int64_t suppress(const NmsAttrs& a, const nms::Limits<float>& limits, const nms::Image<float>& image, nms::Candidate<float>* group, int64_t count, nms::Corners<float>* memory) {
+int64_t suppress(const NmsAttrs& a, const nms::Limits<float>& limits, const nms::Image<float>& image,
+                 nms::Candidate<float>* group, int64_t count, nms::Corners<float>* memory) {
   const int64_t most = limits.max_per_group < 0 ? count : std::min(count, limits.max_per_group);
   if (!nms::suppresses(a, limits.iou_threshold)) return most;
   const auto offset = static_cast<float>(a.iou_offset);
@@ -65,9 +71,11 @@ int64_t suppress(const NmsAttrs& a, const nms::Limits<float>& limits, const nms:
     const nms::Corners<float> box = nms::corners(a, image.box(group[i]));
     const float flat[] = {box.x0, box.y0, box.x1, box.y1, box.area};
     const size_t whole = found - found % lanes;
-    bool keep = whole == 0 || !HWY_DYNAMIC_DISPATCH(overlaps_any)(flat, kept, room, whole, offset, limits.iou_threshold, or_equal);
+    bool keep = whole == 0 ||
+                !HWY_DYNAMIC_DISPATCH(overlaps_any)(flat, kept, room, whole, offset, limits.iou_threshold, or_equal);
     for (size_t j = whole; keep && j < found; ++j) {
-      const nms::Corners<float> other = {kept[j], kept[room + j], kept[2 * room + j], kept[3 * room + j], kept[4 * room + j]};
+      const nms::Corners<float> other = {kept[j], kept[room + j], kept[2 * room + j], kept[3 * room + j],
+                                         kept[4 * room + j]};
       keep = !nms::passes(a.iou_compare, nms::iou(box, other, offset), limits.iou_threshold);
     }
     if (!keep) continue;
@@ -86,16 +94,25 @@ std::vector<Group> match(const Graph&, const Node& anchor) { return {single_node
 
 std::string refuse(const Group& group) {
   for (size_t i : {nms_input::kBoxes, nms_input::kScores})
-    if (group.inputs[i]->dtype != DType::kFloat32) return fmt::format("{}, not float32", to_string(group.inputs[i]->dtype));
+    if (group.inputs[i]->dtype != DType::kFloat32)
+      return fmt::format("{}, not float32", to_string(group.inputs[i]->dtype));
   return group.nodes[0]->as<NmsAttrs>().soft_sigma > 0 ? "soft suppression" : "";
 }
 
-Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext&) { return std::unique_ptr<PreparedKernel>(std::make_unique<NmsKernel>()); }
+Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext&) {
+  return std::unique_ptr<PreparedKernel>(std::make_unique<NmsKernel>());
+}
 
 }  // namespace
 
-const KernelRow kernel_nms_vector = {
-    .name = "nms_vector", .op = "Nms", .strided_inputs = true, .dynamic_shapes = true, .match = match, .refuse = refuse, .prepare = prepare, .preference = 4};
+const KernelRow kernel_nms_vector = {.name = "nms_vector",
+                                     .op = "Nms",
+                                     .strided_inputs = true,
+                                     .dynamic_shapes = true,
+                                     .match = match,
+                                     .refuse = refuse,
+                                     .prepare = prepare,
+                                     .preference = 4};
 
 }  // namespace fovea::core
 #endif

@@ -16,7 +16,11 @@ struct Outputs {
 
 Outputs padded(int64_t b, int64_t m) {
   Outputs o;
-  const std::pair<DType, Dims> kinds[] = {{DType::kFloat32, {b, m, 4}}, {DType::kFloat32, {b, m}}, {DType::kInt64, {b, m}}, {DType::kInt64, {b}}, {DType::kInt64, {b, m}}};
+  const std::pair<DType, Dims> kinds[] = {{DType::kFloat32, {b, m, 4}},
+                                          {DType::kFloat32, {b, m}},
+                                          {DType::kInt64, {b, m}},
+                                          {DType::kInt64, {b}},
+                                          {DType::kInt64, {b, m}}};
   for (const auto& [type, dims] : kinds) {
     o.tensors.push_back(*Tensor::allocate(type, dims));
     o.refs.push_back(TensorRef::of(*o.tensors.back()));
@@ -58,7 +62,8 @@ TEST(NmsVector, KeepsWhatTheReferenceKeeps) {
     ASSERT_TRUE(reference_Nms(c).ok());
     c.outputs = got.refs;
     ASSERT_TRUE((*kernel)->run(c).ok());
-    for (size_t i = 0; i < want.tensors.size(); ++i) ASSERT_TRUE(same_bytes(*got.tensors[i], *want.tensors[i])) << "output " << i << " of repeat " << repeat;
+    for (size_t i = 0; i < want.tensors.size(); ++i)
+      ASSERT_TRUE(same_bytes(*got.tensors[i], *want.tensors[i])) << "output " << i << " of repeat " << repeat;
     for (int64_t count : want.tensors[3]->as<int64_t>()) kept += count, removed += n * classes - count;
   }
   EXPECT_GT(kept, 5000);

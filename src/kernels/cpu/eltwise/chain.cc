@@ -2,9 +2,9 @@
 // first-level cache. The other operands may be broadcast; blocks of those are written out first.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/eltwise/chain.cc"
+#include <hwy/contrib/math/math-inl.h>
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
-#include <hwy/contrib/math/math-inl.h>
 
 #include <algorithm>
 #include <cstring>
@@ -17,7 +17,27 @@
 #define FOVEA_ELTWISE_CHAIN_STEPS
 namespace fovea::core::chain {
 
-enum class Op : uint8_t { kAdd, kSub, kMul, kDiv, kMax, kMin, kRelu, kClip, kSigmoid, kExp, kSqrt, kNeg, kAbs, kReciprocal, kTanh, kHardSigmoid, kHardSwish, kLeakyRelu, kSwish };
+enum class Op : uint8_t {
+  kAdd,
+  kSub,
+  kMul,
+  kDiv,
+  kMax,
+  kMin,
+  kRelu,
+  kClip,
+  kSigmoid,
+  kExp,
+  kSqrt,
+  kNeg,
+  kAbs,
+  kReciprocal,
+  kTanh,
+  kHardSigmoid,
+  kHardSwish,
+  kLeakyRelu,
+  kSwish
+};
 
 }  // namespace fovea::core::chain
 #endif
@@ -46,7 +66,9 @@ HWY_INLINE void map(const float* a, const float* b, float* y, size_t n, const F&
 }
 
 HWY_INLINE V one() { return hn::Set(D(), 1.0f); }
-HWY_INLINE V keep_nan(V x, V y) { return hn::IfThenElse(hn::IsNaN(x), x, y); }  // Highway's functions give numbers for NaN
+HWY_INLINE V keep_nan(V x, V y) {
+  return hn::IfThenElse(hn::IsNaN(x), x, y);
+}  // Highway's functions give numbers for NaN
 HWY_INLINE V exp(V x) {
   const D d;
   const V top = hn::Set(d, 88.7228394f);
@@ -62,7 +84,9 @@ HWY_INLINE V bounded(V x, V low, V high) {
   x = hn::IfThenElse(hn::Lt(x, low), low, x);
   return hn::IfThenElse(hn::Gt(x, high), high, x);
 }
-HWY_INLINE V hard_sigmoid(V x, V alpha, V beta) { return bounded(hn::Add(hn::Mul(alpha, x), beta), hn::Zero(D()), one()); }
+HWY_INLINE V hard_sigmoid(V x, V alpha, V beta) {
+  return bounded(hn::Add(hn::Mul(alpha, x), beta), hn::Zero(D()), one());
+}
 
 void eltwise_step(Op op, const float* x, const float* other, float* y, size_t n, float alpha_value, float beta_value) {
   const D d;
@@ -72,8 +96,10 @@ void eltwise_step(Op op, const float* x, const float* other, float* y, size_t n,
     case Op::kSub: return map(x, other, y, n, [](V a, V b) { return hn::Sub(a, b); });
     case Op::kMul: return map(x, other, y, n, [](V a, V b) { return hn::Mul(a, b); });
     case Op::kDiv: return map(x, other, y, n, [](V a, V b) { return hn::Div(a, b); });
-    case Op::kMax: return map(x, other, y, n, [](V a, V b) { return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b); });
-    case Op::kMin: return map(x, other, y, n, [](V a, V b) { return hn::IfThenElse(hn::Or(hn::Lt(a, b), hn::IsNaN(a)), a, b); });
+    case Op::kMax:
+      return map(x, other, y, n, [](V a, V b) { return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b); });
+    case Op::kMin:
+      return map(x, other, y, n, [](V a, V b) { return hn::IfThenElse(hn::Or(hn::Lt(a, b), hn::IsNaN(a)), a, b); });
     case Op::kRelu: return map(x, x, y, n, [=](V a, V) { return hn::IfThenElse(hn::Lt(a, zero), zero, a); });
     case Op::kClip: return map(x, x, y, n, [=](V a, V) { return bounded(a, alpha, beta); });
     case Op::kSigmoid: return map(x, x, y, n, [](V a, V) { return sigmoid(a); });
@@ -85,7 +111,8 @@ void eltwise_step(Op op, const float* x, const float* other, float* y, size_t n,
     case Op::kTanh: return map(x, x, y, n, [=](V a, V) { return keep_nan(a, hn::Tanh(d, a)); });
     case Op::kHardSigmoid: return map(x, x, y, n, [=](V a, V) { return hard_sigmoid(a, alpha, beta); });
     case Op::kHardSwish: return map(x, x, y, n, [=](V a, V) { return hn::Mul(a, hard_sigmoid(a, alpha, beta)); });
-    case Op::kLeakyRelu: return map(x, x, y, n, [=](V a, V) { return hn::IfThenElse(hn::Lt(a, zero), hn::Mul(alpha, a), a); });
+    case Op::kLeakyRelu:
+      return map(x, x, y, n, [=](V a, V) { return hn::IfThenElse(hn::Lt(a, zero), hn::Mul(alpha, a), a); });
     case Op::kSwish: return map(x, x, y, n, [=](V a, V) { return hn::Mul(a, sigmoid(hn::Mul(alpha, a))); });
   }
 }
@@ -108,11 +135,25 @@ constexpr size_t kMaxInputs = 10;  // a block of each may stand on the stack
 constexpr int64_t kGrain = 16384;  // elements worth a thread
 
 std::optional<Op> op_of(const Node& node) {
-  static constexpr std::pair<std::string_view, Op> kOps[] = {
-      {"Add", Op::kAdd}, {"Sub", Op::kSub}, {"Mul", Op::kMul}, {"Div", Op::kDiv}, {"Max", Op::kMax}, {"Min", Op::kMin},
-      {"Relu", Op::kRelu}, {"Clip", Op::kClip}, {"Sigmoid", Op::kSigmoid}, {"Exp", Op::kExp}, {"Sqrt", Op::kSqrt}, {"Neg", Op::kNeg},
-      {"Abs", Op::kAbs}, {"Reciprocal", Op::kReciprocal}, {"Tanh", Op::kTanh}, {"HardSigmoid", Op::kHardSigmoid}, {"HardSwish", Op::kHardSwish},
-      {"LeakyRelu", Op::kLeakyRelu}, {"Swish", Op::kSwish}};
+  static constexpr std::pair<std::string_view, Op> kOps[] = {{"Add", Op::kAdd},
+                                                             {"Sub", Op::kSub},
+                                                             {"Mul", Op::kMul},
+                                                             {"Div", Op::kDiv},
+                                                             {"Max", Op::kMax},
+                                                             {"Min", Op::kMin},
+                                                             {"Relu", Op::kRelu},
+                                                             {"Clip", Op::kClip},
+                                                             {"Sigmoid", Op::kSigmoid},
+                                                             {"Exp", Op::kExp},
+                                                             {"Sqrt", Op::kSqrt},
+                                                             {"Neg", Op::kNeg},
+                                                             {"Abs", Op::kAbs},
+                                                             {"Reciprocal", Op::kReciprocal},
+                                                             {"Tanh", Op::kTanh},
+                                                             {"HardSigmoid", Op::kHardSigmoid},
+                                                             {"HardSwish", Op::kHardSwish},
+                                                             {"LeakyRelu", Op::kLeakyRelu},
+                                                             {"Swish", Op::kSwish}};
   for (const auto& [name, op] : kOps)
     if (node.is(name)) return op;
   return std::nullopt;
@@ -241,7 +282,8 @@ Result<Operand> operand(const TensorRef& x, const TensorRef& y, size_t position)
   std::array<int64_t, kMaxRank> sizes{}, strides{};
   int rank = 0;  // innermost first
   for (int d = 1; ok && d <= y.rank; ++d) {
-    const int64_t to = y.dims[static_cast<size_t>(y.rank - d)], from = d <= x.rank ? x.dims[static_cast<size_t>(x.rank - d)] : 1;
+    const int64_t to = y.dims[static_cast<size_t>(y.rank - d)],
+                  from = d <= x.rank ? x.dims[static_cast<size_t>(x.rank - d)] : 1;
     ok = from == to || from == 1;
     if (to == 1) continue;
     const int64_t stride = from == 1 ? 0 : step;
@@ -254,7 +296,9 @@ Result<Operand> operand(const TensorRef& x, const TensorRef& y, size_t position)
       ++rank;
     }
   }
-  if (!ok) return invalid_argument("input {} cannot be broadcast: its shape is [{}], the output's [{}]", position, fmt::join(x.shape(), ","), fmt::join(y.shape(), ","));
+  if (!ok)
+    return invalid_argument("input {} cannot be broadcast: its shape is [{}], the output's [{}]", position,
+                            fmt::join(x.shape(), ","), fmt::join(y.shape(), ","));
   if (rank == 0) sizes[0] = 1, strides[0] = 1, rank = 1;
   o.dense = rank == 1 && strides[0] == 1;
   o.rank = rank;
@@ -308,7 +352,9 @@ class ChainKernel final : public PreparedKernel {
           const Step& step = steps_[s];
           const float* x = block_of(step.x);
           const float* y = is_binary(step.op) ? block_of(step.y) : x;
-          HWY_DYNAMIC_DISPATCH(eltwise_step)(step.op, x, y, s + 1 == steps_.size() ? to + at : memory[kMaxInputs], static_cast<size_t>(n), numbers[s][0], numbers[s][1]);
+          HWY_DYNAMIC_DISPATCH(eltwise_step)
+          (step.op, x, y, s + 1 == steps_.size() ? to + at : memory[kMaxInputs], static_cast<size_t>(n), numbers[s][0],
+           numbers[s][1]);
         }
       }
     });
@@ -343,7 +389,9 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
     if (step.op == Op::kLeakyRelu) step.alpha = static_cast<float>(node->as<LeakyReluAttrs>().alpha);
     if (step.op == Op::kSwish) step.alpha = static_cast<float>(node->as<AlphaAttrs>().alpha);
     if (step.op == Op::kHardSwish) step.alpha = 1.0f / 6.0f, step.beta = 0.5f;
-    if (step.op == Op::kHardSigmoid) step.alpha = static_cast<float>(node->as<HardSigmoidAttrs>().alpha), step.beta = static_cast<float>(node->as<HardSigmoidAttrs>().beta);
+    if (step.op == Op::kHardSigmoid)
+      step.alpha = static_cast<float>(node->as<HardSigmoidAttrs>().alpha),
+      step.beta = static_cast<float>(node->as<HardSigmoidAttrs>().beta);
     steps.push_back(step);
     chained = node->output();
   }
@@ -353,9 +401,16 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
 }  // namespace
 
 // The chain is the same whatever it starts with; a row has one operator.
-#define FOVEA_CHAIN(symbol, Op)                                                                                                     \
-  const KernelRow kernel_eltwise_chain_##symbol = {                                                                                 \
-      .name = "eltwise_chain_" #symbol, .op = #Op, .dynamic_shapes = true, .in_place = true, .match = match, .refuse = refuse, .layouts = layouts, .prepare = prepare, .preference = 4};
+#define FOVEA_CHAIN(symbol, Op)                                                      \
+  const KernelRow kernel_eltwise_chain_##symbol = {.name = "eltwise_chain_" #symbol, \
+                                                   .op = #Op,                        \
+                                                   .dynamic_shapes = true,           \
+                                                   .in_place = true,                 \
+                                                   .match = match,                   \
+                                                   .refuse = refuse,                 \
+                                                   .layouts = layouts,               \
+                                                   .prepare = prepare,               \
+                                                   .preference = 4};
 FOVEA_CHAIN(add, Add)
 FOVEA_CHAIN(sub, Sub)
 FOVEA_CHAIN(mul, Mul)

@@ -20,7 +20,8 @@ std::vector<Group> match(const Graph& graph, const Node& anchor) {
 
 // Gemm's C as a row of constants, which is what a bias is.
 bool is_row(const Value& bias, const Dim& columns) {
-  return bias.constant && !bias.shape.empty() && columns.is_const(bias.constant->count()) && bias.shape.back() == columns;
+  return bias.constant && !bias.shape.empty() && columns.is_const(bias.constant->count()) &&
+         bias.shape.back() == columns;
 }
 
 std::string refuse_common(const Group& group) {
@@ -74,11 +75,13 @@ Result<std::unique_ptr<PreparedKernel>> build_packed(const PrepareContext& c, bo
   const int64_t rows = count / depth;
   using tag = memory::format_tag;
   const auto f32 = memory::data_type::f32;
-  if (b[transposed ? 1 : 0] != depth) return internal_error("a product of depth {} with weights [{}]", depth, fmt::join(b, ","));
+  if (b[transposed ? 1 : 0] != depth)
+    return internal_error("a product of depth {} with weights [{}]", depth, fmt::join(b, ","));
   const memory::desc plain({columns, depth}, f32, transposed ? tag::ab : tag::ba);
   const bool biased = c.inputs[kBias].dtype != DType::kUndefined;
   const memory::desc bias = biased ? memory::desc({columns}, f32, tag::a) : memory::desc();
-  dnnl::inner_product_forward::desc d(dnnl::prop_kind::forward_inference, memory::desc({rows, depth}, f32, tag::ab), memory::desc({columns, depth}, f32, tag::any), bias,
+  dnnl::inner_product_forward::desc d(dnnl::prop_kind::forward_inference, memory::desc({rows, depth}, f32, tag::ab),
+                                      memory::desc({columns, depth}, f32, tag::any), bias,
                                       memory::desc({rows, columns}, f32, tag::ab));
   dnnl::inner_product_forward::primitive_desc pd(d, attributes_of(c.group), onednn::engine());
   FOVEA_TRY(onednn::select_implementation(pd, ""));
@@ -133,13 +136,28 @@ Result<std::unique_ptr<PreparedKernel>> prepare_batched(const PrepareContext& c)
 
 }  // namespace
 
-const KernelRow kernel_onednn_gemm = {
-    .name = "onednn_gemm", .op = "Gemm", .features = kCpuAvx2, .match = match, .refuse = refuse_gemm, .prepare = prepare_gemm, .preference = 2};
+const KernelRow kernel_onednn_gemm = {.name = "onednn_gemm",
+                                      .op = "Gemm",
+                                      .features = kCpuAvx2,
+                                      .match = match,
+                                      .refuse = refuse_gemm,
+                                      .prepare = prepare_gemm,
+                                      .preference = 2};
 
-const KernelRow kernel_onednn_matmul_packed = {
-    .name = "onednn_matmul_packed", .op = "MatMul", .features = kCpuAvx2, .match = match, .refuse = refuse_weights, .prepare = prepare_weights, .preference = 2};
+const KernelRow kernel_onednn_matmul_packed = {.name = "onednn_matmul_packed",
+                                               .op = "MatMul",
+                                               .features = kCpuAvx2,
+                                               .match = match,
+                                               .refuse = refuse_weights,
+                                               .prepare = prepare_weights,
+                                               .preference = 2};
 
-const KernelRow kernel_onednn_matmul = {
-    .name = "onednn_matmul", .op = "MatMul", .features = kCpuAvx2, .match = match, .refuse = refuse_batched, .prepare = prepare_batched, .preference = 2};
+const KernelRow kernel_onednn_matmul = {.name = "onednn_matmul",
+                                        .op = "MatMul",
+                                        .features = kCpuAvx2,
+                                        .match = match,
+                                        .refuse = refuse_batched,
+                                        .prepare = prepare_batched,
+                                        .preference = 2};
 
 }  // namespace fovea::core

@@ -36,18 +36,22 @@ class TransposeKernel final : public PreparedKernel {
       for (size_t i = begin; i < end; ++i) n *= x.dims[i];
       return n;
     };
-    const int64_t batch = product(0, split_.k), rows = product(split_.k, split_.m), columns = product(split_.m, static_cast<size_t>(x.rank));
+    const int64_t batch = product(0, split_.k), rows = product(split_.k, split_.m),
+                  columns = product(split_.m, static_cast<size_t>(x.rank));
     const auto* from = x.as<uint32_t>();
     auto* to = y.as<uint32_t>();
     constexpr int64_t kRows = 256, kColumns = 64, kGrain = 16384;
     const int64_t down = (rows + kRows - 1) / kRows, across = (columns + kColumns - 1) / kColumns;
     const int64_t tile = std::max<int64_t>(1, std::min(rows, kRows) * std::min(columns, kColumns));
-    parallel_for(c.threads, batch * down * across, std::max<int64_t>(1, kGrain / tile), [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        const int64_t b = t / (down * across), r = t / across % down * kRows, k = t % across * kColumns, base = b * rows * columns;
-        transpose_avx2(from + base + r * columns + k, columns, to + base + k * rows + r, rows, std::min(kRows, rows - r), std::min(kColumns, columns - k));
-      }
-    });
+    parallel_for(c.threads, batch * down * across, std::max<int64_t>(1, kGrain / tile),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t t = begin; t < end; ++t) {
+                     const int64_t b = t / (down * across), r = t / across % down * kRows, k = t % across * kColumns,
+                                   base = b * rows * columns;
+                     transpose_avx2(from + base + r * columns + k, columns, to + base + k * rows + r, rows,
+                                    std::min(kRows, rows - r), std::min(kColumns, columns - k));
+                   }
+                 });
     return {};
   }
 
@@ -59,17 +63,25 @@ std::vector<Group> match(const Graph&, const Node& anchor) { return {single_node
 
 std::string refuse(const Group& group) {
   const DType type = group.inputs[0]->dtype;
-  if (type != DType::kFloat32 && type != DType::kInt32 && type != DType::kUInt32) return fmt::format("{}, not of 4 bytes", to_string(type));
+  if (type != DType::kFloat32 && type != DType::kInt32 && type != DType::kUInt32)
+    return fmt::format("{}, not of 4 bytes", to_string(type));
   return split_of(group.nodes[0]->as<TransposeAttrs>().perm) ? "" : "not two blocks of dimensions that change places";
 }
 
 Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
-  return std::unique_ptr<PreparedKernel>(std::make_unique<TransposeKernel>(*split_of(c.group.nodes[0]->as<TransposeAttrs>().perm)));
+  return std::unique_ptr<PreparedKernel>(
+      std::make_unique<TransposeKernel>(*split_of(c.group.nodes[0]->as<TransposeAttrs>().perm)));
 }
 
 }  // namespace
 
-const KernelRow kernel_transpose_inner = {
-    .name = "transpose_inner", .op = "Transpose", .features = kCpuAvx2, .dynamic_shapes = true, .match = match, .refuse = refuse, .prepare = prepare, .preference = 4};
+const KernelRow kernel_transpose_inner = {.name = "transpose_inner",
+                                          .op = "Transpose",
+                                          .features = kCpuAvx2,
+                                          .dynamic_shapes = true,
+                                          .match = match,
+                                          .refuse = refuse,
+                                          .prepare = prepare,
+                                          .preference = 4};
 
 }  // namespace fovea::core

@@ -1,9 +1,9 @@
 // Softmax along the last dimension, row by row, with Highway: the instruction set is picked at run time.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/norm/softmax.cc"
+#include <hwy/contrib/math/math-inl.h>
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
-#include <hwy/contrib/math/math-inl.h>
 
 #include <cmath>
 
@@ -86,9 +86,11 @@ class SoftmaxKernel final : public PreparedKernel {
   Status run(KernelContext& c) const override {
     const TensorRef &x = c.in(0), &y = c.out();
     const int64_t length = x.dims[static_cast<size_t>(x.rank - 1)], rows = length == 0 ? 0 : x.count() / length;
-    parallel_for(c.threads, rows, std::max<int64_t>(1, 4096 / std::max<int64_t>(length, 1)), [&](int64_t begin, int64_t end) {
-      HWY_DYNAMIC_DISPATCH(softmax_rows)(x.as<float>() + begin * length, y.as<float>() + begin * length, end - begin, length);
-    });
+    parallel_for(c.threads, rows, std::max<int64_t>(1, 4096 / std::max<int64_t>(length, 1)),
+                 [&](int64_t begin, int64_t end) {
+                   HWY_DYNAMIC_DISPATCH(softmax_rows)
+                   (x.as<float>() + begin * length, y.as<float>() + begin * length, end - begin, length);
+                 });
     return {};
   }
 };
@@ -103,12 +105,20 @@ std::string refuse(const Group& group) {
   return "";
 }
 
-Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext&) { return std::unique_ptr<PreparedKernel>(std::make_unique<SoftmaxKernel>()); }
+Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext&) {
+  return std::unique_ptr<PreparedKernel>(std::make_unique<SoftmaxKernel>());
+}
 
 }  // namespace
 
-const KernelRow kernel_softmax_rows = {
-    .name = "softmax_rows", .op = "Softmax", .dynamic_shapes = true, .in_place = true, .match = match, .refuse = refuse, .prepare = prepare, .preference = 4};
+const KernelRow kernel_softmax_rows = {.name = "softmax_rows",
+                                       .op = "Softmax",
+                                       .dynamic_shapes = true,
+                                       .in_place = true,
+                                       .match = match,
+                                       .refuse = refuse,
+                                       .prepare = prepare,
+                                       .preference = 4};
 
 }  // namespace fovea::core
 #endif

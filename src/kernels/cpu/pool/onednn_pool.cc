@@ -40,7 +40,9 @@ std::vector<LayoutChoice> layouts(const Group& group) {
 }
 
 // Is there an output whose window would reach past the padding that the attributes give (rounding up)?
-bool reaches_past_padding(const Window& a, int64_t pad_end) { return (a.out - 1) * a.stride + a.kernel > a.in + a.pad_begin + pad_end; }
+bool reaches_past_padding(const Window& a, int64_t pad_end) {
+  return (a.out - 1) * a.stride + a.kernel > a.in + a.pad_begin + pad_end;
+}
 
 Result<std::unique_ptr<PreparedKernel>> finish(const PrepareContext& c, const dnnl::pooling_v2_forward::desc& d) {
   dnnl::pooling_v2_forward::primitive_desc pd(d, onednn::attributes(), onednn::engine());
@@ -53,7 +55,8 @@ Result<std::unique_ptr<PreparedKernel>> finish(const PrepareContext& c, const dn
   return std::unique_ptr<PreparedKernel>(std::make_unique<onednn::PrimitiveKernel>(std::move(p)));
 }
 
-Result<std::unique_ptr<PreparedKernel>> build(const PrepareContext& c, const PoolAttrs& attrs, algorithm a, bool divides_by_padding) {
+Result<std::unique_ptr<PreparedKernel>> build(const PrepareContext& c, const PoolAttrs& attrs, algorithm a,
+                                              bool divides_by_padding) {
   ThreadCountScope threads(c.threads);
   const auto &x = c.inputs[0].shape, &y = c.outputs[0].shape;
   if (element_count(x).value_or(0) == 0 || element_count(y).value_or(0) == 0) return unsupported("nothing to compute");
@@ -63,16 +66,19 @@ Result<std::unique_ptr<PreparedKernel>> build(const PrepareContext& c, const Poo
     const Window& w = windows.axis(i);
     if (w.pad_begin < 0 || w.pad_end < 0) return unsupported("negative padding");
     if (w.pad_begin >= w.kernel) return unsupported("windows that lie in the padding altogether");
-    if (divides_by_padding && reaches_past_padding(w, w.pad_end)) return unsupported("rounding up while padding counts: the last window's divisor differs");
+    if (divides_by_padding && reaches_past_padding(w, w.pad_end))
+      return unsupported("rounding up while padding counts: the last window's divisor differs");
     // Rounding up is more padding at the end.
     const int64_t needed = (w.out - 1) * w.stride + w.kernel - w.in - w.pad_begin;
     if (needed >= w.kernel) return unsupported("windows that lie in the padding altogether");
     strides.push_back(w.stride), kernel.push_back(w.kernel), dilation.push_back(0);
     begin.push_back(w.pad_begin), end.push_back(std::max(needed, w.pad_end));
     // A size that more padding would change is one that oneDNN cannot be told.
-    if ((w.in + begin.back() + end.back() - w.kernel) / w.stride + 1 != w.out) end.back() = std::max<int64_t>(needed, 0);
+    if ((w.in + begin.back() + end.back() - w.kernel) / w.stride + 1 != w.out)
+      end.back() = std::max<int64_t>(needed, 0);
   }
-  dnnl::pooling_v2_forward::desc d(dnnl::prop_kind::forward_inference, a, onednn::desc_of(c.inputs[0]), onednn::desc_of(c.outputs[0]), strides, kernel, dilation, begin, end);
+  dnnl::pooling_v2_forward::desc d(dnnl::prop_kind::forward_inference, a, onednn::desc_of(c.inputs[0]),
+                                   onednn::desc_of(c.outputs[0]), strides, kernel, dilation, begin, end);
   return finish(c, d);
 }
 
@@ -103,7 +109,8 @@ Result<std::unique_ptr<PreparedKernel>> build_global(const PrepareContext& c, al
   if (element_count(x).value_or(0) == 0) return unsupported("nothing to compute");
   const memory::desc target = onednn::desc_of(std::vector<int64_t>{x[0], x[1], 1, 1}, c.inputs[0].layout);
   const memory::dims kernel = {x[2], x[3]}, ones = {1, 1}, zeros = {0, 0};
-  dnnl::pooling_v2_forward::desc d(dnnl::prop_kind::forward_inference, a, onednn::desc_of(c.inputs[0]), target, ones, kernel, zeros, zeros, zeros);
+  dnnl::pooling_v2_forward::desc d(dnnl::prop_kind::forward_inference, a, onednn::desc_of(c.inputs[0]), target, ones,
+                                   kernel, zeros, zeros, zeros);
   return finish(c, d);
 }
 
@@ -120,22 +127,47 @@ Result<std::unique_ptr<PreparedKernel>> prepare_max(const PrepareContext& c) {
 
 Result<std::unique_ptr<PreparedKernel>> prepare_average(const PrepareContext& c) {
   const auto& attrs = c.group.nodes[0]->as<AveragePoolAttrs>();
-  const auto a = attrs.count_include_pad ? algorithm::pooling_avg_include_padding : algorithm::pooling_avg_exclude_padding;
+  const auto a =
+      attrs.count_include_pad ? algorithm::pooling_avg_include_padding : algorithm::pooling_avg_exclude_padding;
   return onednn::guarded([&] { return build(c, attrs, a, attrs.count_include_pad); });
 }
 
 }  // namespace
 
-const KernelRow kernel_onednn_max_pool = {
-    .name = "onednn_max_pool", .op = "MaxPool", .features = kCpuAvx2, .match = match, .refuse = refuse_max, .layouts = layouts, .prepare = prepare_max, .preference = 2};
+const KernelRow kernel_onednn_max_pool = {.name = "onednn_max_pool",
+                                          .op = "MaxPool",
+                                          .features = kCpuAvx2,
+                                          .match = match,
+                                          .refuse = refuse_max,
+                                          .layouts = layouts,
+                                          .prepare = prepare_max,
+                                          .preference = 2};
 
-const KernelRow kernel_onednn_average_pool = {
-    .name = "onednn_average_pool", .op = "AveragePool", .features = kCpuAvx2, .match = match, .refuse = refuse_average, .layouts = layouts, .prepare = prepare_average, .preference = 2};
+const KernelRow kernel_onednn_average_pool = {.name = "onednn_average_pool",
+                                              .op = "AveragePool",
+                                              .features = kCpuAvx2,
+                                              .match = match,
+                                              .refuse = refuse_average,
+                                              .layouts = layouts,
+                                              .prepare = prepare_average,
+                                              .preference = 2};
 
-const KernelRow kernel_onednn_global_mean = {
-    .name = "onednn_global_mean", .op = "ReduceMean", .features = kCpuAvx2, .match = match, .refuse = refuse_global, .layouts = global_layouts, .prepare = prepare_global_mean, .preference = 2};
+const KernelRow kernel_onednn_global_mean = {.name = "onednn_global_mean",
+                                             .op = "ReduceMean",
+                                             .features = kCpuAvx2,
+                                             .match = match,
+                                             .refuse = refuse_global,
+                                             .layouts = global_layouts,
+                                             .prepare = prepare_global_mean,
+                                             .preference = 2};
 
-const KernelRow kernel_onednn_global_max = {
-    .name = "onednn_global_max", .op = "ReduceMax", .features = kCpuAvx2, .match = match, .refuse = refuse_global, .layouts = global_layouts, .prepare = prepare_global_max, .preference = 2};
+const KernelRow kernel_onednn_global_max = {.name = "onednn_global_max",
+                                            .op = "ReduceMax",
+                                            .features = kCpuAvx2,
+                                            .match = match,
+                                            .refuse = refuse_global,
+                                            .layouts = global_layouts,
+                                            .prepare = prepare_global_max,
+                                            .preference = 2};
 
 }  // namespace fovea::core

@@ -13,7 +13,9 @@ struct Case {
   bool bias;
 };
 
-int64_t pick(std::mt19937& rng, int64_t low, int64_t high) { return low + static_cast<int64_t>(rng() % static_cast<uint64_t>(high - low + 1)); }
+int64_t pick(std::mt19937& rng, int64_t low, int64_t high) {
+  return low + static_cast<int64_t>(rng() % static_cast<uint64_t>(high - low + 1));
+}
 
 Case random_case(std::mt19937& rng) {
   Case k;
@@ -30,7 +32,11 @@ Case random_case(std::mt19937& rng) {
 }
 
 AttrMap attributes(const Case& k) {
-  return {{"strides", k.strides}, {"dilations", k.dilations}, {"pads", k.pads}, {"group", k.group}, {"kernel_shape", std::vector<int64_t>(k.w.begin() + 2, k.w.end())}};
+  return {{"strides", k.strides},
+          {"dilations", k.dilations},
+          {"pads", k.pads},
+          {"group", k.group},
+          {"kernel_shape", std::vector<int64_t>(k.w.begin() + 2, k.w.end())}};
 }
 
 // Coordinates of the i-th element of a shape.
@@ -109,7 +115,8 @@ TEST(ReferenceConvTranspose, IsTheTransposeOfConv) {
       out.push_back(a.out);
       output_padding.push_back(a.in - ((a.out - 1) * a.stride + a.extent() - a.pad_begin - a.pad_end));
     }
-    const TensorPtr x = random_tensor(rng, DType::kFloat64, k.x), w = random_tensor(rng, DType::kFloat64, k.w), y = random_tensor(rng, DType::kFloat64, out);
+    const TensorPtr x = random_tensor(rng, DType::kFloat64, k.x), w = random_tensor(rng, DType::kFloat64, k.w),
+                    y = random_tensor(rng, DType::kFloat64, out);
     const TensorPtr forward = only(run_onnx("Conv", attributes(k), {x, w}));
     AttrMap attrs = attributes(k);
     attrs.emplace_back("output_padding", output_padding);
@@ -118,8 +125,10 @@ TEST(ReferenceConvTranspose, IsTheTransposeOfConv) {
       ASSERT_TRUE(forward && backward);
       ASSERT_EQ(backward->dims(), k.x);
       double left = 0, right = 0;
-      for (int64_t i = 0; i < y->count(); ++i) left += forward->as<double>()[static_cast<size_t>(i)] * y->as<double>()[static_cast<size_t>(i)];
-      for (int64_t i = 0; i < x->count(); ++i) right += backward->as<double>()[static_cast<size_t>(i)] * x->as<double>()[static_cast<size_t>(i)];
+      for (int64_t i = 0; i < y->count(); ++i)
+        left += forward->as<double>()[static_cast<size_t>(i)] * y->as<double>()[static_cast<size_t>(i)];
+      for (int64_t i = 0; i < x->count(); ++i)
+        right += backward->as<double>()[static_cast<size_t>(i)] * x->as<double>()[static_cast<size_t>(i)];
       EXPECT_NEAR(left, right, 1e-10 * (1 + std::fabs(left)));
     }
   }
@@ -140,7 +149,9 @@ TEST(ReferenceConvTranspose, OutputShapeDecidesPadding) {
   expect_close(run({{"auto_pad", std::string("SAME_UPPER")}}), {1, 2, 13, 20});
   expect_close(run({{"auto_pad", std::string("SAME_LOWER")}}), {2, 13, 20, 30});
   expect_close(run({{"output_padding", std::vector<int64_t>{1}}}), {1, 2, 13, 20, 30, 0});
-  EXPECT_FALSE(run_onnx("ConvTranspose", {{"strides", std::vector<int64_t>{2}}, {"output_shape", std::vector<int64_t>{7}}}, {x, w}).ok());
+  EXPECT_FALSE(run_onnx("ConvTranspose",
+                        {{"strides", std::vector<int64_t>{2}}, {"output_shape", std::vector<int64_t>{7}}}, {x, w})
+                   .ok());
 }
 
 TEST(ReferenceConv, AutoPadMayDependOnTheSize) {
@@ -148,7 +159,10 @@ TEST(ReferenceConv, AutoPadMayDependOnTheSize) {
   for (bool symbolic : {false, true}) {
     RunOptions options;
     options.symbolic_shapes = symbolic;
-    auto run = [&](const char* pad, int64_t stride) { return only(run_onnx("Conv", {{"auto_pad", std::string(pad)}, {"strides", std::vector<int64_t>{stride}}}, {x, w}, options)); };
+    auto run = [&](const char* pad, int64_t stride) {
+      return only(run_onnx("Conv", {{"auto_pad", std::string(pad)}, {"strides", std::vector<int64_t>{stride}}}, {x, w},
+                           options));
+    };
     expect_close(run("SAME_UPPER", 1), {210, 321, 432, 43});
     expect_close(run("SAME_UPPER", 2), {321, 43});
     expect_close(run("SAME_LOWER", 2), {210, 432});
@@ -162,19 +176,22 @@ std::string conv_error(AttrMap attrs, std::vector<TensorPtr> inputs) {
 }
 
 TEST(ReferenceConv, NamesWhatIsWrong) {
-  const TensorPtr x = floats({1, 2, 3, 3}, std::vector<float>(18, 1)), w = floats({1, 3, 1, 1}, {1, 1, 1}), big = floats({1, 2, 4, 1}, std::vector<float>(8, 1));
+  const TensorPtr x = floats({1, 2, 3, 3}, std::vector<float>(18, 1)), w = floats({1, 3, 1, 1}, {1, 1, 1}),
+                  big = floats({1, 2, 4, 1}, std::vector<float>(8, 1));
   EXPECT_NE(conv_error({}, {x, w}).find("2 input channels"), std::string::npos) << conv_error({}, {x, w});
   EXPECT_NE(conv_error({}, {x, big}).find("does not fit"), std::string::npos) << conv_error({}, {x, big});
   EXPECT_NE(conv_error({{"strides", std::vector<int64_t>{0, 1}}}, {x, big}).find("strides"), std::string::npos);
   EXPECT_NE(conv_error({{"pads", std::vector<int64_t>{-1, 0, 0, 0}}}, {x, big}).find("pads"), std::string::npos);
   EXPECT_NE(conv_error({{"group", int64_t{0}}}, {x, big}).find("group"), std::string::npos);
-  EXPECT_NE(conv_error({{"kernel_shape", std::vector<int64_t>{1, 1}}}, {x, big}).find("kernel_shape"), std::string::npos);
+  EXPECT_NE(conv_error({{"kernel_shape", std::vector<int64_t>{1, 1}}}, {x, big}).find("kernel_shape"),
+            std::string::npos);
 }
 
 TEST(InferConv, OutputIsAnExactExpression) {
   Graph graph("g");
   const Dim h(graph.declare_symbol({"h", 1, 8192, false}));
-  Value *x = graph.add_input("x", DType::kFloat32, {1, 3, h, h}), *w = graph.add_input("w", DType::kFloat32, {8, 3, 3, 3});
+  Value *x = graph.add_input("x", DType::kFloat32, {1, 3, h, h}),
+        *w = graph.add_input("w", DType::kFloat32, {8, 3, 3, 3});
   ConvAttrs attrs;
   attrs.strides = {2, 1}, attrs.pads = {1, 1, 1, 1}, attrs.dilations = {1, 1};
   Node* node = graph.add_node(find_op("Conv"), make_attrs(attrs), {x, w});

@@ -12,13 +12,14 @@ struct Convolution {
   int64_t depth() const { return inputs * windows.kernel_count(); }
 };
 
-// weights: [group][output][input][kernel]; at(window, o, k): which input element of an axis output o meets through weight k,
-// or -1 for padding.
+// weights: [group][output][input][kernel]; at(window, o, k): which input element of an axis output o meets through
+// weight k, or -1 for padding.
 template <typename C, typename At>
 void convolve(KernelContext& c, const Convolution& s, const C* x, const C* weights, const C* bias, C* y, At at) {
   using S = Sum<C>;
   const auto& axes = s.windows.axes;
-  const int64_t in = s.windows.in_count(), out = s.windows.out_count(), taps = s.windows.kernel_count(), depth = s.depth();
+  const int64_t in = s.windows.in_count(), out = s.windows.out_count(), taps = s.windows.kernel_count(),
+                depth = s.depth();
   const int64_t blocks = column_blocks(out);
 
   // offsets[tap][column] inside one channel
@@ -36,23 +37,26 @@ void convolve(KernelContext& c, const Convolution& s, const C* x, const C* weigh
     }
   };
 
-  for_blocks(c, s.images * s.groups * blocks, taps * kColumns + depth * kColumns + s.outputs * kColumns, [&](int64_t block, std::byte* memory) {
-    const int64_t plane = block / blocks, group = plane % s.groups, first = block % blocks * kColumns;
-    auto* offsets = reinterpret_cast<int64_t*>(memory);
-    auto* columns = reinterpret_cast<S*>(offsets + taps * kColumns);
-    S* sums = columns + depth * kColumns;
-    find_offsets(first, offsets);
-    const C* channel = x + plane * s.inputs * in;
-    S* next = columns;
-    for (int64_t i = 0; i < s.inputs; ++i, channel += in)
-      for (int64_t t = 0; t < taps * kColumns; ++t) *next++ = offsets[t] < 0 ? S(0) : static_cast<S>(channel[offsets[t]]);
-    multiply_block(weights + group * s.outputs * depth, s.outputs, depth, 1, columns, depth, sums);
-    for (int64_t o = 0; o < s.outputs; ++o) {
-      const S b = bias ? static_cast<S>(bias[group * s.outputs + o]) : S(0);
-      C* to = y + (plane * s.outputs + o) * out + first;
-      for (int64_t j = 0; j < std::min(kColumns, out - first); ++j) to[j] = static_cast<C>(sums[o * kColumns + j] + b);
-    }
-  });
+  for_blocks(c, s.images * s.groups * blocks, taps * kColumns + depth * kColumns + s.outputs * kColumns,
+             [&](int64_t block, std::byte* memory) {
+               const int64_t plane = block / blocks, group = plane % s.groups, first = block % blocks * kColumns;
+               auto* offsets = reinterpret_cast<int64_t*>(memory);
+               auto* columns = reinterpret_cast<S*>(offsets + taps * kColumns);
+               S* sums = columns + depth * kColumns;
+               find_offsets(first, offsets);
+               const C* channel = x + plane * s.inputs * in;
+               S* next = columns;
+               for (int64_t i = 0; i < s.inputs; ++i, channel += in)
+                 for (int64_t t = 0; t < taps * kColumns; ++t)
+                   *next++ = offsets[t] < 0 ? S(0) : static_cast<S>(channel[offsets[t]]);
+               multiply_block(weights + group * s.outputs * depth, s.outputs, depth, 1, columns, depth, sums);
+               for (int64_t o = 0; o < s.outputs; ++o) {
+                 const S b = bias ? static_cast<S>(bias[group * s.outputs + o]) : S(0);
+                 C* to = y + (plane * s.outputs + o) * out + first;
+                 for (int64_t j = 0; j < std::min(kColumns, out - first); ++j)
+                   to[j] = static_cast<C>(sums[o * kColumns + j] + b);
+               }
+             });
 }
 
 }  // namespace fovea::core

@@ -65,15 +65,19 @@ Status decode_all(KernelContext& c) {
   const int64_t images = deltas.rank == 2 ? 1 : deltas.dims[0], boxes = deltas.dims[deltas.rank == 2 ? 0 : 1];
   const int64_t classes = deltas.rank == 4 ? deltas.dims[2] : 1;
   const bool own = anchors.rank == 3;  // each image its own anchors
-  if (anchors.dims[at(anchors.rank - 2)] != boxes || anchors.dims[at(anchors.rank - 1)] != 4 || deltas.dims[at(deltas.rank - 1)] != 4 || (own && anchors.dims[0] != images))
-    return invalid_argument("deltas [{}] and anchors [{}] do not belong together", fmt::join(deltas.shape(), ","), fmt::join(anchors.shape(), ","));
+  if (anchors.dims[at(anchors.rank - 2)] != boxes || anchors.dims[at(anchors.rank - 1)] != 4 ||
+      deltas.dims[at(deltas.rank - 1)] != 4 || (own && anchors.dims[0] != images))
+    return invalid_argument("deltas [{}] and anchors [{}] do not belong together", fmt::join(deltas.shape(), ","),
+                            fmt::join(anchors.shape(), ","));
   const C *d = load<C>(c, deltas), *p = load<C>(c, anchors), *size = c.has(2) ? load<C>(c, c.in(2)) : nullptr;
-  if (size && c.in(2).count() != (c.in(2).rank == 2 ? 2 * images : 2)) return invalid_argument("size: expected height and width for {} images, found {} numbers", images, c.in(2).count());
+  if (size && c.in(2).count() != (c.in(2).rank == 2 ? 2 * images : 2))
+    return invalid_argument("size: expected height and width for {} images, found {} numbers", images, c.in(2).count());
   C* out = result_buffer<C>(c, c.out());
   const Factors<C> factors(a);
   for (int64_t b = 0; b < images; ++b) {
     const C* limits = size && c.in(2).rank == 2 ? size + 2 * b : size;
-    const C height = limits ? limits[0] : static_cast<C>(a.clip_height), width = limits ? limits[1] : static_cast<C>(a.clip_width);
+    const C height = limits ? limits[0] : static_cast<C>(a.clip_height),
+            width = limits ? limits[1] : static_cast<C>(a.clip_width);
     for (int64_t i = 0; i < boxes; ++i) {
       const Centre<C> anchor = anchor_of(a.anchors, p + ((own ? b * boxes : 0) + i) * 4);
       for (int64_t k = 0; k < classes; ++k) {

@@ -17,7 +17,8 @@ struct Row {
 template <typename C>
 class Nms {
  public:
-  explicit Nms(KernelContext& c, nms::Suppress<C> hard = nms::suppress<C>) : c_(c), a_(c.attrs<NmsAttrs>()), hard_(hard) {}
+  explicit Nms(KernelContext& c, nms::Suppress<C> hard = nms::suppress<C>)
+      : c_(c), a_(c.attrs<NmsAttrs>()), hard_(hard) {}
 
   Status run() {
     FOVEA_TRY(load_inputs());
@@ -37,14 +38,17 @@ class Nms {
     batch_ = scores.dims[0], n_ = scores.dims[1];
     classes_ = scores.rank == 3 ? scores.dims[2] : 1;
     q_ = boxes.rank == 4 ? boxes.dims[2] : 1;
-    if (boxes.dims[0] != batch_ || boxes.dims[1] != n_ || boxes.dims[static_cast<size_t>(boxes.rank - 1)] != 4 || (q_ != 1 && q_ != classes_))
-      return invalid_argument("boxes [{}] and scores [{}] do not belong together", fmt::join(boxes.shape(), ","), fmt::join(scores.shape(), ","));
+    if (boxes.dims[0] != batch_ || boxes.dims[1] != n_ || boxes.dims[static_cast<size_t>(boxes.rank - 1)] != 4 ||
+        (q_ != 1 && q_ != classes_))
+      return invalid_argument("boxes [{}] and scores [{}] do not belong together", fmt::join(boxes.shape(), ","),
+                              fmt::join(scores.shape(), ","));
     boxes_ = load<C>(c_, boxes);
     scores_ = load<C>(c_, scores);
     if (c_.has(nms_input::kGroup)) {
       const TensorRef& group = c_.in(nms_input::kGroup);
       if (group.dims[0] != batch_ || group.dims[1] != n_)
-        return invalid_argument("group [{}] does not belong to scores [{}]", fmt::join(group.shape(), ","), fmt::join(scores.shape(), ","));
+        return invalid_argument("group [{}] does not belong to scores [{}]", fmt::join(group.shape(), ","),
+                                fmt::join(scores.shape(), ","));
       group_ = load<int64_t>(c_, group);
     }
     limits_ = {static_cast<C>(a_.score_threshold), static_cast<C>(a_.iou_threshold), a_.max_per_group};
@@ -65,10 +69,13 @@ class Nms {
   }
 
   nms::Image<C> image(int64_t b) const {
-    return {boxes_ + b * n_ * q_ * 4, scores_ + b * n_ * classes_, group_ ? group_ + b * n_ : nullptr, n_, q_, classes_};
+    return {
+        boxes_ + b * n_ * q_ * 4, scores_ + b * n_ * classes_, group_ ? group_ + b * n_ : nullptr, n_, q_, classes_};
   }
 
-  int64_t most_kept(int64_t candidates) const { return a_.max_total < 0 ? candidates : std::min(candidates, a_.max_total); }
+  int64_t most_kept(int64_t candidates) const {
+    return a_.max_total < 0 ? candidates : std::min(candidates, a_.max_total);
+  }
 
   void select() {
     nms::Workspace<C> w{};
@@ -107,7 +114,9 @@ class Nms {
     const C* scores = image(b).scores + found.box * classes_;
     int64_t count = 0;
     for (int64_t k = 0; k < classes_; ++k)
-      if (k != a_.background) row[count++] = {std::isnan(scores[k]) ? -std::numeric_limits<C>::infinity() : scores[k], found.box, k, found.key};
+      if (k != a_.background)
+        row[count++] = {std::isnan(scores[k]) ? -std::numeric_limits<C>::infinity() : scores[k], found.box, k,
+                        found.key};
     std::partial_sort(row, row + per_box_, row + count, nms::before<C>);
     for (int64_t i = 0; i < per_box_; ++i) rows_[count_++] = {row[i], b};
   }
@@ -152,7 +161,8 @@ class Nms {
     if (c_.wants(0)) {
       FOVEA_TRY(c_.set_output_shape(0, {count_, 3}));
       auto* out = result_buffer<int64_t>(c_, c_.out(0));
-      for (int64_t k = 0; k < count_; ++k) out[3 * k] = rows_[k].image, out[3 * k + 1] = rows_[k].found.column, out[3 * k + 2] = rows_[k].found.box;
+      for (int64_t k = 0; k < count_; ++k)
+        out[3 * k] = rows_[k].image, out[3 * k + 1] = rows_[k].found.column, out[3 * k + 2] = rows_[k].found.box;
       finish(c_, c_.out(0), out);
     }
     FOVEA_TRY(resize({1}, count_));

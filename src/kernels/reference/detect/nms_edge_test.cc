@@ -1,4 +1,5 @@
-// Nms where it hurts: nothing to do, limits, types, what inference refuses, and ONNX's NonMaxSuppression through its import.
+// Nms where it hurts: nothing to do, limits, types, what inference refuses, and ONNX's NonMaxSuppression through its
+// import.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -35,7 +36,8 @@ Indices indices_of(const TensorPtr& t) {
 
 TEST(NmsEdges, NothingInNothingOut) {
   for (const Dims& dims : {Dims{0, 5, 2}, Dims{2, 0, 2}, Dims{2, 5, 0}}) {
-    auto boxes = Tensor::allocate(DType::kFloat32, {dims[0], dims[1], 4}), scores = Tensor::allocate(DType::kFloat32, dims);
+    auto boxes = Tensor::allocate(DType::kFloat32, {dims[0], dims[1], 4}),
+         scores = Tensor::allocate(DType::kFloat32, dims);
     ASSERT_TRUE(boxes.ok() && scores.ok());
     NmsAttrs a;
     auto r = run_nms(a, {*boxes, *scores}, 2);
@@ -90,7 +92,8 @@ TEST(NmsEdges, ScoreEqualToTheThreshold) {
 }
 
 TEST(NmsEdges, TiesGoToTheLowestBoxThenTheLowestClass) {
-  auto boxes = floats({1, 3, 4}, {0, 0, 1, 1, 5, 5, 6, 6, 0, 0, 1, 1}), scores = floats({1, 3, 2}, {.5f, .5f, .5f, .7f, .5f, .5f});
+  auto boxes = floats({1, 3, 4}, {0, 0, 1, 1, 5, 5, 6, 6, 0, 0, 1, 1}),
+       scores = floats({1, 3, 2}, {.5f, .5f, .5f, .7f, .5f, .5f});
   NmsAttrs a;
   a.iou_threshold = 0.5, a.output = NmsOutput::kDetections;
   auto r = *run_nms(a, {boxes, scores}, 5);
@@ -118,7 +121,8 @@ TEST(NmsEdges, ClassOfARowIsItsGroupWhereScoresHaveNone) {
 }
 
 TEST(NmsEdges, CentreAndCornerWithSize) {
-  auto centre = floats({1, 2, 4}, {2, 2, 2, 4, 2, 2, 2, 3}), corner = floats({1, 2, 4}, {1, 0, 2, 4, 1, 0.5f, 2, 3}), scores = floats({1, 2, 1}, {.5f, .7f});
+  auto centre = floats({1, 2, 4}, {2, 2, 2, 4, 2, 2, 2, 3}), corner = floats({1, 2, 4}, {1, 0, 2, 4, 1, 0.5f, 2, 3}),
+       scores = floats({1, 2, 1}, {.5f, .7f});
   NmsAttrs a;
   a.iou_threshold = 0.7;  // IoU 6/8
   a.box_form = NmsBoxForm::kCentre;
@@ -143,7 +147,8 @@ TEST(NmsEdges, OtherTypesComputeAlike) {
         dispatch_dtype(type, [&](auto tag) {
           using T = typename decltype(tag)::type;
           if constexpr (std::is_constructible_v<T, float>)
-            for (int64_t i = 0; i < from->count(); ++i) reinterpret_cast<T*>(t->mutable_data())[i] = T(from->as<float>()[static_cast<size_t>(i)]);
+            for (int64_t i = 0; i < from->count(); ++i)
+              reinterpret_cast<T*>(t->mutable_data())[i] = T(from->as<float>()[static_cast<size_t>(i)]);
         });
         return TensorPtr(t);
       };
@@ -173,7 +178,8 @@ TEST(NmsEdges, LimitsAsInputs) {
     options.symbolic_shapes = seed % 2;
     NmsAttrs a;
     a.box_form = NmsBoxForm::kAnyDiagonal, a.score_compare = NmsCompare::kGreater;
-    auto r = run_op("Nms", make_attrs(a), {s.box_tensor(), s.score_tensor(), nullptr, count_of(3), number(0.5f), number(0.25f)}, options);
+    auto r = run_op("Nms", make_attrs(a),
+                    {s.box_tensor(), s.score_tensor(), nullptr, count_of(3), number(0.5f), number(0.25f)}, options);
     ASSERT_TRUE(r.ok()) << r.status().message();
     EXPECT_THAT(indices_of((*r)[0]), ElementsAreArray(onnx_nms(s, 3, 0.5f, 0.25f, false)));
   }
@@ -203,7 +209,8 @@ TEST(NmsEdges, BoundsAreTight) {
   };
   for (const Case& k : cases) {
     Graph g;
-    Value *boxes = g.add_input("boxes", DType::kFloat32, {2, 10, 4}), *scores = g.add_input("scores", DType::kFloat32, {2, 10, 5});
+    Value *boxes = g.add_input("boxes", DType::kFloat32, {2, 10, 4}),
+          *scores = g.add_input("scores", DType::kFloat32, {2, 10, 5});
     Node* node = g.add_node(find_op("Nms"), make_attrs(k.attrs), {boxes, scores}, 1);
     ASSERT_TRUE(infer_node(g, *node).ok());
     ASSERT_EQ(node->sizes.size(), 1u);
@@ -217,8 +224,10 @@ TEST(NmsEdges, Refusals) {
     auto r = run_nms(a, in, outputs);
     return r.ok() ? std::string("ok") : r.status().message();
   };
-  EXPECT_THAT(message({}, {floats({2, 4}, {0, 0, 0, 0, 0, 0, 0, 0}), scores}), HasSubstr("expected [B,N,4] or [B,N,Q,4], found [2,4]"));
-  EXPECT_THAT(message({}, {boxes, floats({1, 3, 1}, {0, 0, 0})}), HasSubstr("boxes [1,2,4] and scores [1,3,1] do not belong together"));
+  EXPECT_THAT(message({}, {floats({2, 4}, {0, 0, 0, 0, 0, 0, 0, 0}), scores}),
+              HasSubstr("expected [B,N,4] or [B,N,Q,4], found [2,4]"));
+  EXPECT_THAT(message({}, {boxes, floats({1, 3, 1}, {0, 0, 0})}),
+              HasSubstr("boxes [1,2,4] and scores [1,3,1] do not belong together"));
   EXPECT_THAT(message({}, {boxes, Tensor::of<int64_t>({1, 2, 1}, {1, 2})}), HasSubstr("floating-point"));
   EXPECT_THAT(message({}, {boxes, scores, Tensor::of<int64_t>({1, 2}, {1, 2})}), HasSubstr("group = explicit"));
   NmsAttrs a;
@@ -227,7 +236,8 @@ TEST(NmsEdges, Refusals) {
   a = {}, a.clip = true, a.box_form = NmsBoxForm::kCentre;
   EXPECT_THAT(message(a, {boxes, scores}), HasSubstr("corners"));
   a = {}, a.output = NmsOutput::kIndicesByScore;
-  EXPECT_THAT(message(a, {floats({2, 1, 4}, {0, 0, 1, 1, 0, 0, 1, 1}), floats({2, 1}, {0, 1})}), HasSubstr("one image"));
+  EXPECT_THAT(message(a, {floats({2, 1, 4}, {0, 0, 1, 1, 0, 0, 1, 1}), floats({2, 1}, {0, 1})}),
+              HasSubstr("one image"));
   a = {}, a.top_m = 0;
   EXPECT_THAT(message(a, {boxes, scores}), HasSubstr("top_m"));
   a = {}, a.iou_threshold = NAN;
@@ -237,7 +247,8 @@ TEST(NmsEdges, Refusals) {
 
 TEST(NmsEdges, AttributesSurviveTheirMap) {
   NmsAttrs a;
-  a.box_form = NmsBoxForm::kCentre, a.pre_top_k_of = NmsScope::kImage, a.output = NmsOutput::kPadded, a.fill = NmsFill::kMinusOne, a.soft_sigma = 0.5;
+  a.box_form = NmsBoxForm::kCentre, a.pre_top_k_of = NmsScope::kImage, a.output = NmsOutput::kPadded,
+  a.fill = NmsFill::kMinusOne, a.soft_sigma = 0.5;
   const AttrsCodec codec = attrs_codec<NmsAttrs>();
   AttrsPtr first = make_attrs(a);
   auto second = codec.from_map(codec.to_map(first.get()));
@@ -247,12 +258,14 @@ TEST(NmsEdges, AttributesSurviveTheirMap) {
 
 // ---- ONNX's operator
 
-Result<std::vector<TensorPtr>> run_onnx_nms(const Scene& s, AttrMap attributes, std::vector<TensorPtr> limits, const RunOptions& options = {}) {
+Result<std::vector<TensorPtr>> run_onnx_nms(const Scene& s, AttrMap attributes, std::vector<TensorPtr> limits,
+                                            const RunOptions& options = {}) {
   std::vector<float> transposed;
   for (int64_t b = 0; b < s.b; ++b)
     for (int64_t k = 0; k < s.c; ++k)
       for (int64_t i = 0; i < s.n; ++i) transposed.push_back(s.score(b, i, k));
-  std::vector<TensorPtr> inputs = {s.box_tensor(), Tensor::of<float>({s.b, s.c, s.n}, std::span<const float>(transposed))};
+  std::vector<TensorPtr> inputs = {s.box_tensor(),
+                                   Tensor::of<float>({s.b, s.c, s.n}, std::span<const float>(transposed))};
   inputs.insert(inputs.end(), limits.begin(), limits.end());
   return run_onnx("NonMaxSuppression", std::move(attributes), inputs, options);
 }
@@ -284,15 +297,19 @@ TEST(OnnxNonMaxSuppression, AbsentLimits) {
   EXPECT_THAT(indices_of((*none)[0]), IsEmpty()) << "without max_output_boxes_per_class nothing is selected";
   auto touching = run_onnx_nms(s, {}, {count_of(5)});
   ASSERT_TRUE(touching.ok()) << touching.status().message();
-  EXPECT_THAT(indices_of((*touching)[0]), ElementsAreArray(onnx_nms(s, 5, 0, NAN, false))) << "without iou_threshold it is 0";
+  EXPECT_THAT(indices_of((*touching)[0]), ElementsAreArray(onnx_nms(s, 5, 0, NAN, false)))
+      << "without iou_threshold it is 0";
 }
 
 TEST(OnnxNonMaxSuppression, Refusals) {
   std::mt19937 rng(3);
   Scene s = random_scene(rng, 1, 4, 1, 2, Nasty::kSmooth);
-  EXPECT_THAT(run_onnx_nms(s, {{"center_point_box", int64_t{2}}}, {count_of(5)}).status().message(), HasSubstr("center_point_box"));
-  EXPECT_THAT(run_onnx_nms(s, {}, {count_of(5), number(1.5f)}).status().message(), HasSubstr("iou_threshold: expected 0 to 1, found 1.5"));
-  EXPECT_THAT(run_onnx_nms(s, {}, {Tensor::of<int64_t>({2}, {1, 2})}).status().message(), HasSubstr("expected one number"));
+  EXPECT_THAT(run_onnx_nms(s, {{"center_point_box", int64_t{2}}}, {count_of(5)}).status().message(),
+              HasSubstr("center_point_box"));
+  EXPECT_THAT(run_onnx_nms(s, {}, {count_of(5), number(1.5f)}).status().message(),
+              HasSubstr("iou_threshold: expected 0 to 1, found 1.5"));
+  EXPECT_THAT(run_onnx_nms(s, {}, {Tensor::of<int64_t>({2}, {1, 2})}).status().message(),
+              HasSubstr("expected one number"));
 }
 
 }  // namespace

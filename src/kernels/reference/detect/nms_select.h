@@ -47,7 +47,8 @@ bool passes(NmsCompare compare, C value, C threshold) {
 
 // Calls f(Candidate) for each candidate whose score passes; `row` has room for c candidates.
 template <typename C, typename F>
-void for_each_candidate(const NmsAttrs& a, const Limits<C>& limits, const Image<C>& image, Candidate<C>* row, const F& f) {
+void for_each_candidate(const NmsAttrs& a, const Limits<C>& limits, const Image<C>& image, Candidate<C>* row,
+                        const F& f) {
   for (int64_t n = 0; n < image.n; ++n) {
     const C* scores = image.scores + n * image.c;
     int64_t found = 0;
@@ -88,7 +89,9 @@ Corners<C> corners(const NmsAttrs& a, const C* b) {
     case NmsBoxForm::kXyxy: r = {b[0], b[1], b[2], b[3], 0}; break;
     case NmsBoxForm::kYxyx: r = {b[1], b[0], b[3], b[2], 0}; break;
     // min and max give their first argument where the second is NaN: in this order a NaN comes through one of them.
-    case NmsBoxForm::kAnyDiagonal: r = {std::min(b[1], b[3]), std::min(b[0], b[2]), std::max(b[3], b[1]), std::max(b[2], b[0]), 0}; break;
+    case NmsBoxForm::kAnyDiagonal:
+      r = {std::min(b[1], b[3]), std::min(b[0], b[2]), std::max(b[3], b[1]), std::max(b[2], b[0]), 0};
+      break;
     case NmsBoxForm::kCentre: r = {b[0] - b[2] / 2, b[1] - b[3] / 2, b[0] + b[2] / 2, b[1] + b[3] / 2, 0}; break;
     case NmsBoxForm::kXywh: r = {b[0], b[1], b[0] + b[2], b[1] + b[3], 0}; break;
   }
@@ -99,7 +102,8 @@ Corners<C> corners(const NmsAttrs& a, const C* b) {
 
 template <typename C>
 C iou(const Corners<C>& a, const Corners<C>& b, C offset) {
-  const C w = std::min(a.x1, b.x1) - std::max(a.x0, b.x0) + offset, h = std::min(a.y1, b.y1) - std::max(a.y0, b.y0) + offset;
+  const C w = std::min(a.x1, b.x1) - std::max(a.x0, b.x0) + offset,
+          h = std::min(a.y1, b.y1) - std::max(a.y0, b.y0) + offset;
   const C intersection = w > 0 && h > 0 ? w * h : 0;
   const C together = a.area + b.area - intersection;
   return intersection > 0 && a.area > 0 && b.area > 0 && together > 0 ? intersection / together : 0;
@@ -113,7 +117,8 @@ bool suppresses(const NmsAttrs& a, C threshold) {
 
 // Greedy suppression of a sorted group in place: what is kept moves to the front.
 template <typename C>
-int64_t suppress(const NmsAttrs& a, const Limits<C>& limits, const Image<C>& image, Candidate<C>* group, int64_t count, Corners<C>* kept) {
+int64_t suppress(const NmsAttrs& a, const Limits<C>& limits, const Image<C>& image, Candidate<C>* group, int64_t count,
+                 Corners<C>* kept) {
   const int64_t most = limits.max_per_group < 0 ? count : std::min(count, limits.max_per_group);
   if (!suppresses(a, limits.iou_threshold)) return most;
   const C offset = static_cast<C>(a.iou_offset);
@@ -121,7 +126,8 @@ int64_t suppress(const NmsAttrs& a, const Limits<C>& limits, const Image<C>& ima
   for (int64_t i = 0; i < count && found < most; ++i) {
     const Corners<C> box = corners(a, image.box(group[i]));
     bool keep = true;
-    for (int64_t j = 0; j < found && keep; ++j) keep = !passes(a.iou_compare, iou(box, kept[j], offset), limits.iou_threshold);
+    for (int64_t j = 0; j < found && keep; ++j)
+      keep = !passes(a.iou_compare, iou(box, kept[j], offset), limits.iou_threshold);
     if (!keep) continue;
     kept[found] = box;
     group[found++] = group[i];
@@ -130,7 +136,8 @@ int64_t suppress(const NmsAttrs& a, const Limits<C>& limits, const Image<C>& ima
 }
 
 template <typename C>
-using Suppress = int64_t (*)(const NmsAttrs&, const Limits<C>&, const Image<C>&, Candidate<C>* group, int64_t count, Corners<C>* kept);
+using Suppress = int64_t (*)(const NmsAttrs&, const Limits<C>&, const Image<C>&, Candidate<C>* group, int64_t count,
+                             Corners<C>* kept);
 
 // Soft suppression. `queue` and `kept` have room for `count`.
 template <typename C>
@@ -140,8 +147,8 @@ struct Queued {
 };
 
 template <typename C>
-int64_t suppress_softly(const NmsAttrs& a, const Limits<C>& limits, const Image<C>& image, Candidate<C>* group, int64_t count, Corners<C>* kept,
-                        Queued<C>* queue) {
+int64_t suppress_softly(const NmsAttrs& a, const Limits<C>& limits, const Image<C>& image, Candidate<C>* group,
+                        int64_t count, Corners<C>* kept, Queued<C>* queue) {
   const int64_t most = limits.max_per_group < 0 ? count : std::min(count, limits.max_per_group);
   const C scale = C(-0.5) / static_cast<C>(a.soft_sigma), offset = static_cast<C>(a.iou_offset);
   const auto behind = [](const Queued<C>& x, const Queued<C>& y) { return before(y.candidate, x.candidate); };
@@ -185,7 +192,8 @@ struct Workspace {
 // Candidates of equal keys side by side.
 template <typename C>
 void collect_groups(const NmsAttrs& a, int64_t classes, Candidate<C>* all, int64_t count, const Workspace<C>& w) {
-  if (a.group == NmsGroup::kExplicit) std::sort(all, all + count, [](const Candidate<C>& x, const Candidate<C>& y) { return x.key < y.key; });
+  if (a.group == NmsGroup::kExplicit)
+    std::sort(all, all + count, [](const Candidate<C>& x, const Candidate<C>& y) { return x.key < y.key; });
   if (a.group != NmsGroup::kClass) return;
   std::fill_n(w.ends, classes, 0);
   std::copy_n(all, count, w.unsorted);

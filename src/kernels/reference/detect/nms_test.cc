@@ -18,12 +18,15 @@ std::vector<T> elements(const TensorPtr& t) {
   return {s.begin(), s.end()};
 }
 
-std::vector<TensorPtr> run_nms(const NmsAttrs& attrs, const std::vector<TensorPtr>& inputs, int outputs, bool strided = false) {
+std::vector<TensorPtr> run_nms(const NmsAttrs& attrs, const std::vector<TensorPtr>& inputs, int outputs,
+                               bool strided = false) {
   RunOptions options;
   options.outputs = outputs, options.strided = strided;
   auto r = run_op("Nms", make_attrs(attrs), inputs, options);
   EXPECT_TRUE(r.ok()) << r.status().message();
-  return r.ok() ? *r : std::vector<TensorPtr>(static_cast<size_t>(outputs), Tensor::of<float>({0}, std::initializer_list<float>{}));
+  return r.ok() ? *r
+                : std::vector<TensorPtr>(static_cast<size_t>(outputs),
+                                         Tensor::of<float>({0}, std::initializer_list<float>{}));
 }
 
 Indices indices_of(const TensorPtr& t) {
@@ -38,13 +41,16 @@ Indices indices_of(const TensorPtr& t) {
 bool same_float(float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); }
 
 // Padded outputs of one image against what was expected, and the fill behind.
-void expect_padded(const std::vector<TensorPtr>& out, int64_t image, const std::vector<Found>& want, bool clip, float fill) {
+void expect_padded(const std::vector<TensorPtr>& out, int64_t image, const std::vector<Found>& want, bool clip,
+                   float fill) {
   const int64_t m = out[1]->dims()[1];
   ASSERT_EQ(out[3]->as<int64_t>()[static_cast<size_t>(image)], static_cast<int64_t>(want.size()));
   for (int64_t i = 0; i < m; ++i) {
     const auto at = static_cast<size_t>(image * m + i);
     const bool real = i < static_cast<int64_t>(want.size());
-    const Found f = real ? want[static_cast<size_t>(i)] : Found{image, static_cast<int64_t>(fill), static_cast<int64_t>(fill), fill, {fill, fill, fill, fill}};
+    const Found f =
+        real ? want[static_cast<size_t>(i)]
+             : Found{image, static_cast<int64_t>(fill), static_cast<int64_t>(fill), fill, {fill, fill, fill, fill}};
     ASSERT_TRUE(same_float(out[1]->as<float>()[at], f.score)) << "row " << i;
     ASSERT_EQ(out[2]->as<int64_t>()[at], f.label) << "row " << i;
     ASSERT_EQ(out[4]->as<int64_t>()[at], f.box) << "row " << i;
@@ -69,7 +75,9 @@ void for_scenes(const F& f) {
 }
 
 float pick(std::mt19937& rng, std::initializer_list<float> values) { return values.begin()[rng() % values.size()]; }
-int64_t pick_int(std::mt19937& rng, std::initializer_list<int64_t> values) { return values.begin()[rng() % values.size()]; }
+int64_t pick_int(std::mt19937& rng, std::initializer_list<int64_t> values) {
+  return values.begin()[rng() % values.size()];
+}
 
 TEST(Nms, Onnx) {
   for_scenes([](std::mt19937& rng, Nasty nasty, int64_t n) {
@@ -83,9 +91,11 @@ TEST(Nms, Onnx) {
     a.score_threshold = threshold ? pick(rng, {0, 0.25f, 0.5f, 1}) : -INFINITY;
     a.score_compare = threshold ? NmsCompare::kGreater : NmsCompare::kGreaterEqual;
     auto out = run_nms(a, {s.box_tensor(), s.score_tensor()}, 2, rng() % 2);
-    Indices want = onnx_nms(s, a.max_per_group < 0 ? s.n : a.max_per_group, static_cast<float>(a.iou_threshold), threshold ? static_cast<float>(a.score_threshold) : NAN, centre);
+    Indices want = onnx_nms(s, a.max_per_group < 0 ? s.n : a.max_per_group, static_cast<float>(a.iou_threshold),
+                            threshold ? static_cast<float>(a.score_threshold) : NAN, centre);
     ASSERT_THAT(indices_of(out[0]), ElementsAreArray(want));
-    for (size_t i = 0; i < want.size(); ++i) ASSERT_EQ(out[1]->as<float>()[i], s.score(want[i][0], want[i][2], want[i][1]));
+    for (size_t i = 0; i < want.size(); ++i)
+      ASSERT_EQ(out[1]->as<float>()[i], s.score(want[i][0], want[i][2], want[i][1]));
   });
 }
 
@@ -103,7 +113,8 @@ TEST(Nms, Torchvision) {
     std::vector<TensorPtr> inputs = {s.box_tensor(), Tensor::of<float>({1, n}, std::span<const float>(s.scores))};
     if (batched) inputs.push_back(Tensor::of<int64_t>({1, n}, std::span<const int64_t>(group)));
     auto out = run_nms(a, inputs, 2);
-    ASSERT_THAT(elements<int64_t>(out[0]), ElementsAreArray(torch_batched_nms(s, group, static_cast<float>(a.iou_threshold))));
+    ASSERT_THAT(elements<int64_t>(out[0]),
+                ElementsAreArray(torch_batched_nms(s, group, static_cast<float>(a.iou_threshold))));
   });
 }
 
@@ -119,7 +130,8 @@ TEST(Nms, TensorFlowV5) {
     a.soft_sigma = nasty == Nasty::kSmooth && rng() % 2 ? pick(rng, {0.1f, 0.5f, 2}) : 0;
     a.max_per_group = pick_int(rng, {0, 1, 5, 100});
     auto out = run_nms(a, {s.box_tensor(), s.score_tensor()}, 2);
-    auto want = tf_nms_v5(s, a.max_per_group, static_cast<float>(a.iou_threshold), static_cast<float>(a.score_threshold), static_cast<float>(a.soft_sigma));
+    auto want = tf_nms_v5(s, a.max_per_group, static_cast<float>(a.iou_threshold),
+                          static_cast<float>(a.score_threshold), static_cast<float>(a.soft_sigma));
     ASSERT_EQ(out[1]->count(), static_cast<int64_t>(want.size()));
     for (size_t i = 0; i < want.size(); ++i) {
       ASSERT_EQ(indices_of(out[0])[i][2], want[i].first);
@@ -155,8 +167,11 @@ TEST(Nms, TensorFlowCombined) {
     a.output = NmsOutput::kPadded, a.clip = rng() % 2;
     auto out = run_nms(a, {s.box_tensor(), s.score_tensor()}, 5, rng() % 2);
     for (int64_t b = 0; b < s.b; ++b)
-      expect_padded(out, b, per_class_nms(s, b, -1, -1, a.max_per_group, a.max_total, [](float v) { return v > 0.25f; },
-                                          [](const float* x, const float* y) { return onnx_iou(x, y, false) > 0.5f; }), a.clip, 0);
+      expect_padded(out, b,
+                    per_class_nms(
+                        s, b, -1, -1, a.max_per_group, a.max_total, [](float v) { return v > 0.25f; },
+                        [](const float* x, const float* y) { return onnx_iou(x, y, false) > 0.5f; }),
+                    a.clip, 0);
   });
 }
 
@@ -170,8 +185,9 @@ TEST(Nms, TfliteRegular) {
     a.max_per_group = pick_int(rng, {1, 4, 100}), a.max_total = pick_int(rng, {1, 10, 300});
     a.output = NmsOutput::kPadded;
     auto out = run_nms(a, {s.box_tensor(), s.score_tensor()}, 5);
-    auto want = per_class_nms(s, 0, 0, -1, a.max_per_group, a.max_total, [](float v) { return v >= 0.25f; },
-                              [](const float* x, const float* y) { return torch_iou(x, y) > 0.5f; });
+    auto want = per_class_nms(
+        s, 0, 0, -1, a.max_per_group, a.max_total, [](float v) { return v >= 0.25f; },
+        [](const float* x, const float* y) { return torch_iou(x, y) > 0.5f; });
     for (Found& f : want) f.label -= 1;
     expect_padded(out, 0, want, false, 0);
   });
@@ -208,7 +224,10 @@ TEST(Nms, MxnetMultiBox) {
     a.output = NmsOutput::kPadded, a.fill = NmsFill::kMinusOne;
     auto out = run_nms(a, {s.box_tensor(), s.score_tensor()}, 5);
     for (int64_t b = 0; b < s.b; ++b)
-      expect_padded(out, b, mxnet_multibox(s, b, static_cast<float>(a.score_threshold), static_cast<float>(a.iou_threshold), a.group == NmsGroup::kNone, a.pre_top_k), false, -1);
+      expect_padded(out, b,
+                    mxnet_multibox(s, b, static_cast<float>(a.score_threshold), static_cast<float>(a.iou_threshold),
+                                   a.group == NmsGroup::kNone, a.pre_top_k),
+                    false, -1);
   });
 }
 
@@ -216,7 +235,7 @@ TEST(Nms, TensorRtBatched) {
   for_scenes([](std::mt19937& rng, Nasty nasty, int64_t n) {
     const int64_t c = 1 + rng() % 4;
     Scene s = random_scene(rng, 1 + rng() % 2, n, rng() % 2 ? c : 1, c, nasty);
-    for (float& v : s.boxes) v *= 4;  // pixels
+    for (float& v : s.boxes) v *= 4;                    // pixels
     for (size_t i = 0; i + 3 < s.boxes.size(); i += 4)  // a side of -0.8 and 1 more is a case of its own
       for (size_t k : {i, i + 1})
         if (s.boxes[k] > s.boxes[k + 2]) std::swap(s.boxes[k], s.boxes[k + 2]);
@@ -230,8 +249,11 @@ TEST(Nms, TensorRtBatched) {
     auto out = run_nms(a, {s.box_tensor(), s.score_tensor()}, 5);
     const float offset = normalised ? 0 : 1;
     for (int64_t b = 0; b < s.b; ++b)
-      expect_padded(out, b, per_class_nms(s, b, a.background, a.pre_top_k, s.n, a.max_total, [](float v) { return v > 0.25f; },
-                                          [&](const float* x, const float* y) { return torch_iou(x, y, offset) > 0.5f; }), a.clip, 0);
+      expect_padded(out, b,
+                    per_class_nms(
+                        s, b, a.background, a.pre_top_k, s.n, a.max_total, [](float v) { return v > 0.25f; },
+                        [&](const float* x, const float* y) { return torch_iou(x, y, offset) > 0.5f; }),
+                    a.clip, 0);
   });
 }
 
@@ -272,7 +294,8 @@ TEST(Nms, DetectionsAreThePaddedRowsWithoutGaps) {
         ASSERT_EQ(dense[2]->as<int64_t>()[row], padded[2]->as<int64_t>()[at]);
         ASSERT_EQ(dense[3]->as<int64_t>()[row], b);
         ASSERT_EQ(dense[4]->as<int64_t>()[row], padded[4]->as<int64_t>()[at]);
-        for (size_t k = 0; k < 4; ++k) ASSERT_TRUE(same_float(dense[0]->as<float>()[4 * row + k], padded[0]->as<float>()[4 * at + k]));
+        for (size_t k = 0; k < 4; ++k)
+          ASSERT_TRUE(same_float(dense[0]->as<float>()[4 * row + k], padded[0]->as<float>()[4 * at + k]));
       }
     ASSERT_EQ(dense[1]->count(), static_cast<int64_t>(row));
   });

@@ -14,14 +14,22 @@
 
 namespace fovea::core::test {
 
-enum class Nasty { kSmooth, kGrid, kSpecial };  // uniform; few distinct values, so ties and exact IoUs; also NaN, infinity, inverted
+enum class Nasty {
+  kSmooth,
+  kGrid,
+  kSpecial
+};  // uniform; few distinct values, so ties and exact IoUs; also NaN, infinity, inverted
 
 struct Scene {
   int64_t b, n, q, c;
   std::vector<float> boxes;   // [b,n,q,4]
   std::vector<float> scores;  // [b,n,c]
-  const float* box(int64_t image, int64_t i, int64_t k = 0) const { return &boxes[static_cast<size_t>(((image * n + i) * q + (q == 1 ? 0 : k)) * 4)]; }
-  float score(int64_t image, int64_t i, int64_t k = 0) const { return scores[static_cast<size_t>((image * n + i) * c + k)]; }
+  const float* box(int64_t image, int64_t i, int64_t k = 0) const {
+    return &boxes[static_cast<size_t>(((image * n + i) * q + (q == 1 ? 0 : k)) * 4)];
+  }
+  float score(int64_t image, int64_t i, int64_t k = 0) const {
+    return scores[static_cast<size_t>((image * n + i) * c + k)];
+  }
 
   TensorPtr box_tensor() const {
     return q == 1 ? Tensor::of<float>({b, n, 4}, std::span(boxes)) : Tensor::of<float>({b, n, q, 4}, std::span(boxes));
@@ -32,7 +40,9 @@ struct Scene {
 inline Scene random_scene(std::mt19937& rng, int64_t b, int64_t n, int64_t q, int64_t c, Nasty nasty) {
   Scene s{b, n, q, c, {}, {}};
   std::uniform_real_distribution<float> unit(0, 1);
-  const auto value = [&](float range) { return nasty == Nasty::kSmooth ? unit(rng) * range : static_cast<float>(rng() % 5) / 4 * range; };
+  const auto value = [&](float range) {
+    return nasty == Nasty::kSmooth ? unit(rng) * range : static_cast<float>(rng() % 5) / 4 * range;
+  };
   for (int64_t i = 0; i < b * n * q; ++i) {
     float x = value(0.7f), y = value(0.7f), w = value(0.6f), h = value(0.6f);
     if (nasty == Nasty::kSmooth) w += 0.1f, h += 0.1f;
@@ -45,7 +55,8 @@ inline Scene random_scene(std::mt19937& rng, int64_t b, int64_t n, int64_t q, in
   }
   for (int64_t i = 0; i < b * n * c; ++i) {
     float score = value(1);
-    if (nasty == Nasty::kSpecial && rng() % 10 == 0) score = rng() % 2 ? std::numeric_limits<float>::quiet_NaN() : -std::numeric_limits<float>::infinity();
+    if (nasty == Nasty::kSpecial && rng() % 10 == 0)
+      score = rng() % 2 ? std::numeric_limits<float>::quiet_NaN() : -std::numeric_limits<float>::infinity();
     s.scores.push_back(score);
   }
   return s;
@@ -64,21 +75,25 @@ inline std::vector<int64_t> order_of(const std::vector<float>& values) {
   std::vector<int64_t> order;
   for (size_t i = 0; i < values.size(); ++i)
     if (!std::isnan(values[i])) order.push_back(static_cast<int64_t>(i));
-  std::stable_sort(order.begin(), order.end(), [&](int64_t x, int64_t y) { return values[static_cast<size_t>(x)] > values[static_cast<size_t>(y)]; });
+  std::stable_sort(order.begin(), order.end(), [&](int64_t x, int64_t y) {
+    return values[static_cast<size_t>(x)] > values[static_cast<size_t>(y)];
+  });
   return order;
 }
 
 // TorchVision's formula: corners x0, y0, x1, y1.
 inline float torch_iou(const float* a, const float* b, float offset = 0) {
   const auto area = [&](const float* r) { return (r[2] - r[0] + offset) * (r[3] - r[1] + offset); };
-  const float w = std::max(0.f, std::min(a[2], b[2]) - std::max(a[0], b[0]) + offset), h = std::max(0.f, std::min(a[3], b[3]) - std::max(a[1], b[1]) + offset);
+  const float w = std::max(0.f, std::min(a[2], b[2]) - std::max(a[0], b[0]) + offset),
+              h = std::max(0.f, std::min(a[3], b[3]) - std::max(a[1], b[1]) + offset);
   return w * h / (area(a) + area(b) - w * h);
 }
 
 // ONNX Runtime's formula; y0, x0, y1, x1 with any two opposite corners, or centre x, centre y, width, height.
 inline float onnx_iou(const float* a, const float* b, bool centre) {
   const auto side = [&](const float* r, bool x, float& lo, float& hi) {
-    const float p = centre ? r[x ? 0 : 1] - r[x ? 2 : 3] / 2 : r[x ? 1 : 0], q = centre ? r[x ? 0 : 1] + r[x ? 2 : 3] / 2 : r[x ? 3 : 2];
+    const float p = centre ? r[x ? 0 : 1] - r[x ? 2 : 3] / 2 : r[x ? 1 : 0],
+                q = centre ? r[x ? 0 : 1] + r[x ? 2 : 3] / 2 : r[x ? 3 : 2];
     lo = centre || p < q ? p : q, hi = centre || p < q ? q : p;
   };
   float ax0, ax1, ay0, ay1, bx0, bx1, by0, by1;
@@ -111,7 +126,9 @@ inline Indices onnx_nms(const Scene& s, int64_t max_output, float iou_threshold,
         float score = s.score(b, i, k);
         scores.push_back(std::isnan(score_threshold) || score > score_threshold ? score : NAN);
       }
-      const auto overlaps = [&](int64_t i, int64_t j) { return onnx_iou(s.box(b, i), s.box(b, j), centre) > iou_threshold; };
+      const auto overlaps = [&](int64_t i, int64_t j) {
+        return onnx_iou(s.box(b, i), s.box(b, j), centre) > iou_threshold;
+      };
       for (int64_t i : greedy(order_of(scores), max_output, overlaps)) out.push_back({b, k, i});
     }
   return out;
@@ -120,20 +137,24 @@ inline Indices onnx_nms(const Scene& s, int64_t max_output, float iou_threshold,
 // torchvision.ops.batched_nms of one image: by score over all groups.
 inline std::vector<int64_t> torch_batched_nms(const Scene& s, const std::vector<int64_t>& group, float iou_threshold) {
   const auto overlaps = [&](int64_t i, int64_t j) {
-    return group[static_cast<size_t>(i)] == group[static_cast<size_t>(j)] && torch_iou(s.box(0, i), s.box(0, j)) > iou_threshold;
+    return group[static_cast<size_t>(i)] == group[static_cast<size_t>(j)] &&
+           torch_iou(s.box(0, i), s.box(0, j)) > iou_threshold;
   };
   return greedy(order_of(s.scores), s.n, overlaps);
 }
 
-// TensorFlow's NonMaxSuppressionV5 of one image and class: (box, score). With sigma, the best of the scores lowered so far
-// is taken each time.
-inline std::vector<std::pair<int64_t, float>> tf_nms_v5(const Scene& s, int64_t max_output, float iou_threshold, float score_threshold, float sigma) {
+// TensorFlow's NonMaxSuppressionV5 of one image and class: (box, score). With sigma, the best of the scores lowered so
+// far is taken each time.
+inline std::vector<std::pair<int64_t, float>> tf_nms_v5(const Scene& s, int64_t max_output, float iou_threshold,
+                                                        float score_threshold, float sigma) {
   std::vector<float> scores = s.scores;
   std::vector<std::pair<int64_t, float>> out;
   while (static_cast<int64_t>(out.size()) < max_output) {
     int64_t best = -1;
     for (int64_t i = 0; i < s.n; ++i)
-      if (scores[static_cast<size_t>(i)] > score_threshold && (best < 0 || scores[static_cast<size_t>(i)] > scores[static_cast<size_t>(best)])) best = i;
+      if (scores[static_cast<size_t>(i)] > score_threshold &&
+          (best < 0 || scores[static_cast<size_t>(i)] > scores[static_cast<size_t>(best)]))
+        best = i;
     if (best < 0) break;
     out.emplace_back(best, scores[static_cast<size_t>(best)]);
     scores[static_cast<size_t>(best)] = NAN;
@@ -162,7 +183,8 @@ inline std::vector<Found> best_of(std::vector<Found> found, int64_t most) {
 // Suppression class by class, as TensorFlow's CombinedNonMaxSuppression, TFLite's regular form and TensorRT's
 // batchedNMS share it; `eligible(score)` and `overlaps(a, b)` are their comparisons.
 template <typename E, typename O>
-std::vector<Found> per_class_nms(const Scene& s, int64_t image, int64_t background, int64_t pre_top_k, int64_t per_class, int64_t total, const E& eligible, const O& overlaps) {
+std::vector<Found> per_class_nms(const Scene& s, int64_t image, int64_t background, int64_t pre_top_k,
+                                 int64_t per_class, int64_t total, const E& eligible, const O& overlaps) {
   std::vector<Found> found;
   for (int64_t k = 0; k < s.c; ++k) {
     if (k == background) continue;
@@ -170,14 +192,16 @@ std::vector<Found> per_class_nms(const Scene& s, int64_t image, int64_t backgrou
     for (int64_t i = 0; i < s.n; ++i) scores.push_back(eligible(s.score(image, i, k)) ? s.score(image, i, k) : NAN);
     std::vector<int64_t> order = order_of(scores);
     if (pre_top_k >= 0 && static_cast<int64_t>(order.size()) > pre_top_k) order.resize(static_cast<size_t>(pre_top_k));
-    for (int64_t i : greedy(order, per_class, [&](int64_t x, int64_t y) { return overlaps(s.box(image, x, k), s.box(image, y, k)); }))
+    for (int64_t i : greedy(order, per_class,
+                            [&](int64_t x, int64_t y) { return overlaps(s.box(image, x, k), s.box(image, y, k)); }))
       found.push_back({image, k, i, s.score(image, i, k), corners_of(s.box(image, i, k))});
   }
   return best_of(found, total);
 }
 
 // TFLite's fast form: one suppression on each box's best class; each box kept gives its m best classes.
-inline std::vector<Found> tflite_fast(const Scene& s, int64_t image, float score_threshold, float iou_threshold, int64_t most, int64_t m) {
+inline std::vector<Found> tflite_fast(const Scene& s, int64_t image, float score_threshold, float iou_threshold,
+                                      int64_t most, int64_t m) {
   std::vector<std::vector<int64_t>> classes;
   std::vector<float> best;
   for (int64_t i = 0; i < s.n; ++i) {
@@ -187,7 +211,9 @@ inline std::vector<Found> tflite_fast(const Scene& s, int64_t image, float score
     const float top = classes.back().empty() ? NAN : scores[static_cast<size_t>(classes.back()[0])];
     best.push_back(top >= score_threshold ? top : NAN);
   }
-  const auto overlaps = [&](int64_t i, int64_t j) { return onnx_iou(s.box(image, i), s.box(image, j), false) > iou_threshold; };
+  const auto overlaps = [&](int64_t i, int64_t j) {
+    return onnx_iou(s.box(image, i), s.box(image, j), false) > iou_threshold;
+  };
   std::vector<Found> found;
   for (int64_t i : greedy(order_of(best), most, overlaps))
     for (int64_t k = 0; k < std::min(m, s.c - 1); ++k) {
@@ -198,7 +224,8 @@ inline std::vector<Found> tflite_fast(const Scene& s, int64_t image, float score
 }
 
 // MXNet's MultiBoxDetection behind its decoding, its rows of suppressed boxes left out; class 0 is the background.
-inline std::vector<Found> mxnet_multibox(const Scene& s, int64_t image, float threshold, float nms_threshold, bool force_suppress, int64_t nms_topk) {
+inline std::vector<Found> mxnet_multibox(const Scene& s, int64_t image, float threshold, float nms_threshold,
+                                         bool force_suppress, int64_t nms_topk) {
   std::vector<float> best;
   std::vector<int64_t> ids;
   for (int64_t i = 0; i < s.n; ++i) {
@@ -214,22 +241,27 @@ inline std::vector<Found> mxnet_multibox(const Scene& s, int64_t image, float th
   const auto overlaps = [&](int64_t i, int64_t j) {
     if (!force_suppress && ids[static_cast<size_t>(i)] != ids[static_cast<size_t>(j)]) return false;
     const float *a = s.box(image, i), *b = s.box(image, j);
-    const float w = std::max(0.f, std::min(a[2], b[2]) - std::max(a[0], b[0])), h = std::max(0.f, std::min(a[3], b[3]) - std::max(a[1], b[1]));
+    const float w = std::max(0.f, std::min(a[2], b[2]) - std::max(a[0], b[0])),
+                h = std::max(0.f, std::min(a[3], b[3]) - std::max(a[1], b[1]));
     const float u = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - w * h;
     return (u <= 0 ? 0 : w * h / u) >= nms_threshold;
   };
   std::vector<Found> found;
   for (int64_t i : greedy(order, s.n, overlaps))
-    found.push_back({image, ids[static_cast<size_t>(i)] - 1, i, best[static_cast<size_t>(i)], corners_of(s.box(image, i))});
+    found.push_back(
+        {image, ids[static_cast<size_t>(i)] - 1, i, best[static_cast<size_t>(i)], corners_of(s.box(image, i))});
   return found;
 }
 
-// TensorRT's EfficientNMS: the best `top` (box, class) pairs of the image, then suppression within the class or among all.
-inline std::vector<Found> efficient_nms(const Scene& s, int64_t image, float score_threshold, float iou_threshold, int64_t top, int64_t most, bool agnostic) {
+// TensorRT's EfficientNMS: the best `top` (box, class) pairs of the image, then suppression within the class or among
+// all.
+inline std::vector<Found> efficient_nms(const Scene& s, int64_t image, float score_threshold, float iou_threshold,
+                                        int64_t top, int64_t most, bool agnostic) {
   std::vector<Found> all;
   for (int64_t i = 0; i < s.n; ++i)
     for (int64_t k = 0; k < s.c; ++k)
-      if (s.score(image, i, k) > score_threshold) all.push_back({image, k, i, s.score(image, i, k), corners_of(s.box(image, i, k))});
+      if (s.score(image, i, k) > score_threshold)
+        all.push_back({image, k, i, s.score(image, i, k), corners_of(s.box(image, i, k))});
   all = best_of(all, top);
   std::vector<Found> found;
   for (const Found& f : all) {

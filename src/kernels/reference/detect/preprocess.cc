@@ -11,9 +11,9 @@ namespace {
 
 // For each output pixel of an axis: which input pixels it is made of, with which weights. Begins and ends never fall.
 struct Taps {
-  int64_t* first;   // [out]
-  int64_t* count;   // [out]
-  float* weight;    // [out, width]
+  int64_t* first;  // [out]
+  int64_t* count;  // [out]
+  float* weight;   // [out, width]
   int64_t width;
 };
 
@@ -52,7 +52,9 @@ Taps triangle_taps(Scratch& scratch, int64_t in, int64_t out) {
     const double centre = (static_cast<double>(i) + 0.5) * step;
     const auto first = std::max<int64_t>(static_cast<int64_t>(centre - support + 0.5), 0);
     const auto count = std::min(std::min<int64_t>(static_cast<int64_t>(centre + support + 0.5), in) - first, t.width);
-    const auto weight = [&](int64_t k) { return std::max(1 - std::abs((static_cast<double>(k + first) - centre + 0.5) / support), 0.0); };
+    const auto weight = [&](int64_t k) {
+      return std::max(1 - std::abs((static_cast<double>(k + first) - centre + 0.5) / support), 0.0);
+    };
     double sum = 0;
     for (int64_t k = 0; k < count; ++k) sum += weight(k);
     for (int64_t k = 0; k < count; ++k) t.weight[i * t.width + k] = static_cast<float>(weight(k) / sum);
@@ -71,7 +73,8 @@ class Preprocess {
       return invalid_argument("expected a picture [H,W,3], found [{}]", fmt::join(picture.shape(), ","));
     geometry_ = resize_geometry(a_.resize, picture.dims[0], picture.dims[1]);
     if (c_.out().count() != geometry_.input_h * geometry_.input_w * channels_)
-      return invalid_argument("a picture of {} x {} gives {} x {}, for which the output has no room", picture.dims[0], picture.dims[1], geometry_.input_h, geometry_.input_w);
+      return invalid_argument("a picture of {} x {} gives {} x {}, for which the output has no room", picture.dims[0],
+                              picture.dims[1], geometry_.input_h, geometry_.input_w);
     const float* pixels = resize(load<uint8_t>(c_, picture));
     if (a_.dtype == DType::kFloat64) write<double>(pixels);
     else write<float>(pixels);
@@ -146,7 +149,8 @@ class Preprocess {
     const int64_t step = planes ? 1 : channels_, plane = planes ? g.input_h * g.input_w : 1;
     C* out = result_buffer<C>(c_, c_.out());
     for (int64_t k = 0; k < channels_; ++k) {
-      const C scale = static_cast<C>(a_.scale), mean = static_cast<C>(channel(a_.mean, k, 0)), deviation = static_cast<C>(channel(a_.std, k, 1));
+      const C scale = static_cast<C>(a_.scale), mean = static_cast<C>(channel(a_.mean, k, 0)),
+              deviation = static_cast<C>(channel(a_.std, k, 1));
       const C padding = (static_cast<C>(channel(a_.pad_value, k, 0)) * scale - mean) / deviation;
       for (int64_t y = 0; y < g.input_h; ++y) {
         C* to = out + k * plane + y * g.input_w * step;
@@ -154,7 +158,8 @@ class Preprocess {
         const float* from = row_inside ? pixels + (y - g.pad_y) * g.resized_w * channels_ + k : nullptr;
         for (int64_t x = 0; x < g.input_w; ++x) {
           const bool inside = row_inside && x >= g.pad_x && x < g.pad_x + g.resized_w;
-          to[x * step] = inside ? (static_cast<C>(from[(x - g.pad_x) * channels_]) * scale - mean) / deviation : padding;
+          to[x * step] =
+              inside ? (static_cast<C>(from[(x - g.pad_x) * channels_]) * scale - mean) / deviation : padding;
         }
       }
     }
@@ -168,7 +173,8 @@ class Preprocess {
     const int bits = dtype_bits(a_.dtype);
     const bool is_unsigned = to_string(a_.dtype).front() == 'u';
     const C hi = std::ldexp(C(1), is_unsigned ? bits : bits - 1), lo = is_unsigned ? 0 : -hi;
-    for (int64_t i = 0; i < count; ++i) values[i] = std::clamp(std::nearbyint(values[i]), lo, bits > 24 ? hi / 2 : hi - 1);
+    for (int64_t i = 0; i < count; ++i)
+      values[i] = std::clamp(std::nearbyint(values[i]), lo, bits > 24 ? hi / 2 : hi - 1);
   }
 
   KernelContext& c_;

@@ -30,7 +30,9 @@ Picture random_picture(std::mt19937& rng, int64_t h, int64_t w) {
 // The definition, pixel by pixel in float64: the four neighbours of the half-pixel position, the border repeated.
 double bilinear(const Picture& p, double y, double x, int64_t k) {
   const double top = std::floor(y), left = std::floor(x), dy = y - top, dx = x - left;
-  const auto at = [&](int64_t j, int64_t i) { return p.at(static_cast<int64_t>(top) + j, static_cast<int64_t>(left) + i, k); };
+  const auto at = [&](int64_t j, int64_t i) {
+    return p.at(static_cast<int64_t>(top) + j, static_cast<int64_t>(left) + i, k);
+  };
   return (at(0, 0) * (1 - dx) + at(0, 1) * dx) * (1 - dy) + (at(1, 0) * (1 - dx) + at(1, 1) * dx) * dy;
 }
 
@@ -39,14 +41,16 @@ double antialiased(const Picture& p, double cy, double cx, double support_y, dou
   double sum = 0, total = 0;
   for (int64_t y = 0; y < p.h; ++y)
     for (int64_t x = 0; x < p.w; ++x) {
-      const double wy = 1 - std::abs(static_cast<double>(y) + 0.5 - cy) / support_y, wx = 1 - std::abs(static_cast<double>(x) + 0.5 - cx) / support_x;
+      const double wy = 1 - std::abs(static_cast<double>(y) + 0.5 - cy) / support_y,
+                   wx = 1 - std::abs(static_cast<double>(x) + 0.5 - cx) / support_x;
       if (wy > 0 && wx > 0) sum += wy * wx * p.at(y, x, k), total += wy * wx;
     }
   return sum / total;
 }
 
 double resized(const Picture& p, const ResizeGeometry& g, bool antialias, int64_t y, int64_t x, int64_t k) {
-  const double step_y = static_cast<double>(g.picture_h) / static_cast<double>(g.resized_h), step_x = static_cast<double>(g.picture_w) / static_cast<double>(g.resized_w);
+  const double step_y = static_cast<double>(g.picture_h) / static_cast<double>(g.resized_h),
+               step_x = static_cast<double>(g.picture_w) / static_cast<double>(g.resized_w);
   const double cy = (static_cast<double>(y) + 0.5) * step_y, cx = (static_cast<double>(x) + 0.5) * step_x;
   // An axis that keeps its size is left alone.
   if (antialias) return antialiased(p, cy, cx, std::max(step_y, 1.0), std::max(step_x, 1.0), k);
@@ -59,7 +63,8 @@ ResizeRule random_rule(std::mt19937& rng) {
   const auto side = [&] { return 1 + static_cast<int64_t>(rng() % 40); };
   rule.height = side(), rule.width = side();
   rule.min_side = side(), rule.max_side = rule.min_side + side();
-  if (rule.mode == ResizeMode::kNone || rule.mode == ResizeMode::kShortestSide) rule.divisible_by = std::array<int64_t, 3>{1, 8, 32}[rng() % 3];
+  if (rule.mode == ResizeMode::kNone || rule.mode == ResizeMode::kShortestSide)
+    rule.divisible_by = std::array<int64_t, 3>{1, 8, 32}[rng() % 3];
   rule.align = static_cast<ResizeAlign>(rng() % 2);
   rule.rounding = static_cast<ResizeRounding>(rng() % 2);
   return rule;
@@ -83,7 +88,8 @@ TEST(Preprocess, EveryRule) {
     auto r = run_op("Preprocess", make_attrs(a), {p.tensor()}, options);
     ASSERT_TRUE(r.ok()) << r.status().message();
     const ResizeGeometry g = resize_geometry(a.resize, p.h, p.w);
-    const bool planes = a.layout == PixelLayout::kNchw || a.layout == PixelLayout::kChw, batch = a.layout == PixelLayout::kNchw || a.layout == PixelLayout::kNhwc;
+    const bool planes = a.layout == PixelLayout::kNchw || a.layout == PixelLayout::kChw,
+               batch = a.layout == PixelLayout::kNchw || a.layout == PixelLayout::kNhwc;
     Dims want_dims = planes ? Dims{3, g.input_h, g.input_w} : Dims{g.input_h, g.input_w, 3};
     if (batch) want_dims.insert(want_dims.begin(), 1);
     ASSERT_EQ((*r)[0]->dims(), want_dims);
@@ -93,11 +99,15 @@ TEST(Preprocess, EveryRule) {
           const int64_t py = y - g.pad_y, px = x - g.pad_x;
           const bool inside = py >= 0 && py < g.resized_h && px >= 0 && px < g.resized_w;
           const auto ks = static_cast<size_t>(k);
-          const double pixel = inside ? resized(p, g, a.antialias, py, px, a.color == PixelOrder::kRgb ? k : 2 - k) : a.pad_value[ks];
-          const auto at = static_cast<size_t>(planes ? (k * g.input_h + y) * g.input_w + x : (y * g.input_w + x) * 3 + k);
-          // OpenCV rounds the position to float32: 2^-23 of 50 pixels, times a step of 255 between neighbours, on two axes.
+          const double pixel =
+              inside ? resized(p, g, a.antialias, py, px, a.color == PixelOrder::kRgb ? k : 2 - k) : a.pad_value[ks];
+          const auto at =
+              static_cast<size_t>(planes ? (k * g.input_h + y) * g.input_w + x : (y * g.input_w + x) * 3 + k);
+          // OpenCV rounds the position to float32: 2^-23 of 50 pixels, times a step of 255 between neighbours, on two
+          // axes.
           const double tolerance = (1.5e-3 * a.scale + 1e-6) / a.std[ks];
-          ASSERT_NEAR((*r)[0]->as<float>()[at], (pixel * a.scale - a.mean[ks]) / a.std[ks], tolerance) << "channel " << k << " row " << y << " column " << x;
+          ASSERT_NEAR((*r)[0]->as<float>()[at], (pixel * a.scale - a.mean[ks]) / a.std[ks], tolerance)
+              << "channel " << k << " row " << y << " column " << x;
         }
   }
 }
@@ -138,8 +148,10 @@ TEST(Preprocess, WholeNumbersAreRounded) {
 TEST(Preprocess, NamesAgreeWithTheRules) {
   for (ResizeMode mode : {ResizeMode::kNone, ResizeMode::kStretch, ResizeMode::kLetterbox, ResizeMode::kShortestSide})
     EXPECT_EQ(enum_names(mode)[static_cast<size_t>(mode)], to_string(mode));
-  for (ResizeAlign align : {ResizeAlign::kCenter, ResizeAlign::kTopLeft}) EXPECT_EQ(enum_names(align)[static_cast<size_t>(align)], to_string(align));
-  for (ResizeRounding r : {ResizeRounding::kNearest, ResizeRounding::kDown}) EXPECT_EQ(enum_names(r)[static_cast<size_t>(r)], to_string(r));
+  for (ResizeAlign align : {ResizeAlign::kCenter, ResizeAlign::kTopLeft})
+    EXPECT_EQ(enum_names(align)[static_cast<size_t>(align)], to_string(align));
+  for (ResizeRounding r : {ResizeRounding::kNearest, ResizeRounding::kDown})
+    EXPECT_EQ(enum_names(r)[static_cast<size_t>(r)], to_string(r));
 }
 
 // Inference's symbolic sizes against resize_geometry(), for sizes of real pictures: rounding must agree everywhere.

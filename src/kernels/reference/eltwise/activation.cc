@@ -32,7 +32,8 @@ Status reference_Tanh(KernelContext& c) {
 }
 Status reference_HardSigmoid(KernelContext& c) {
   const auto& a = c.attrs<HardSigmoidAttrs>();
-  return reference_unary_float(c, [&](auto x) { return hard_sigmoid(x, static_cast<decltype(x)>(a.alpha), static_cast<decltype(x)>(a.beta)); });
+  return reference_unary_float(
+      c, [&](auto x) { return hard_sigmoid(x, static_cast<decltype(x)>(a.alpha), static_cast<decltype(x)>(a.beta)); });
 }
 Status reference_HardSwish(KernelContext& c) {
   return reference_unary_float(c, [](auto x) {

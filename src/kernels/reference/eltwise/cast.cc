@@ -13,7 +13,8 @@ float round_to_odd(long double v) {
   const auto f = static_cast<float>(v);
   if (std::isnan(f) || static_cast<long double>(f) == v) return f;
   if (std::bit_cast<uint32_t>(f) & 1) return f;
-  return std::nextafter(f, static_cast<long double>(f) < v ? std::numeric_limits<float>::infinity() : -std::numeric_limits<float>::infinity());
+  return std::nextafter(f, static_cast<long double>(f) < v ? std::numeric_limits<float>::infinity()
+                                                           : -std::numeric_limits<float>::infinity());
 }
 
 // C is one of float, double, int64_t, uint64_t.
@@ -50,7 +51,8 @@ uint8_t small_code(C v, const CastAttrs& attrs) {
     case DType::kUInt2:
     case DType::kInt2: {
       const int mask = (1 << dtype_bits(attrs.to)) - 1;
-      if constexpr (std::is_floating_point_v<C>) return static_cast<uint8_t>((std::fabs(v) < 9e18f ? static_cast<int64_t>(v) : 0) & mask);
+      if constexpr (std::is_floating_point_v<C>)
+        return static_cast<uint8_t>((std::fabs(v) < 9e18f ? static_cast<int64_t>(v) : 0) & mask);
       else return static_cast<uint8_t>(v & static_cast<C>(mask));
     }
     default: return small_from_float(attrs.to, short_source(v), attrs.saturate);
@@ -66,7 +68,8 @@ void cast_from(KernelContext& c, const CastAttrs& attrs) {
     auto* rounded = c.scratch->array<float>(n);
     for (int64_t i = 0; i < n; ++i) rounded[i] = short_source(x[i]);
     store(c, y, rounded);
-  } else if (dtype_of<float>() != attrs.to && (dtype_bits(attrs.to) < 8 || (dtype_bits(attrs.to) == 8 && is_float(attrs.to)))) {
+  } else if (dtype_of<float>() != attrs.to &&
+             (dtype_bits(attrs.to) < 8 || (dtype_bits(attrs.to) == 8 && is_float(attrs.to)))) {
     auto* codes = reinterpret_cast<uint8_t*>(element_buffer(c, y));
     for (int64_t i = 0; i < n; ++i) codes[i] = small_code(x[i], attrs);
     finish_elements(c, y, reinterpret_cast<std::byte*>(codes));

@@ -33,25 +33,29 @@ TEST(Cast, SmallWholeNumbersSurviveEveryPair) {
     for (DType to : castable()) {
       // 0 and 1 are in every type but float8e8m0, which has powers of two alone.
       const bool powers = from == DType::kFloat8E8M0 || to == DType::kFloat8E8M0;
-      const TensorPtr x = cast_to(floats({3}, powers ? std::vector<float>{1, 1, 1} : std::vector<float>{0, 1, 1}), from);
+      const TensorPtr x =
+          cast_to(floats({3}, powers ? std::vector<float>{1, 1, 1} : std::vector<float>{0, 1, 1}), from);
       ASSERT_TRUE(x);
       ASSERT_EQ(x->dtype(), from);
       const TensorPtr y = cast_to(x, to);
       ASSERT_TRUE(y);
       ASSERT_EQ(y->dtype(), to);
-      EXPECT_EQ(numbers(y), (powers ? std::vector<double>{1, 1, 1} : std::vector<double>{0, 1, 1})) << to_string(from) << " to " << to_string(to);
+      EXPECT_EQ(numbers(y), (powers ? std::vector<double>{1, 1, 1} : std::vector<double>{0, 1, 1}))
+          << to_string(from) << " to " << to_string(to);
     }
 }
 
 TEST(Cast, IntegersKeepTheirLowBits) {
   const TensorPtr x = ints({200, -1, 70000, INT64_MIN, 5000000000});
-  for (DType to : {DType::kInt8, DType::kUInt8, DType::kInt16, DType::kUInt16, DType::kInt32, DType::kUInt32, DType::kUInt64, DType::kInt4, DType::kUInt2}) {
+  for (DType to : {DType::kInt8, DType::kUInt8, DType::kInt16, DType::kUInt16, DType::kInt32, DType::kUInt32,
+                   DType::kUInt64, DType::kInt4, DType::kUInt2}) {
     const int bits = dtype_bits(to);
     const bool is_signed = to == DType::kInt8 || to == DType::kInt16 || to == DType::kInt32 || to == DType::kInt4;
     std::vector<double> want;
     for (int64_t v : x->to_ints()) {
       uint64_t low = bits == 64 ? static_cast<uint64_t>(v) : static_cast<uint64_t>(v) & ((uint64_t{1} << bits) - 1);
-      want.push_back(is_signed && low >> (bits - 1) ? static_cast<double>(low) - std::ldexp(1.0, bits) : static_cast<double>(low));
+      want.push_back(is_signed && low >> (bits - 1) ? static_cast<double>(low) - std::ldexp(1.0, bits)
+                                                    : static_cast<double>(low));
     }
     EXPECT_EQ(numbers(cast_to(x, to)), want) << to_string(to);
   }
@@ -71,17 +75,22 @@ TEST(Cast, DoubleAndIntegersRoundOnceToShortFloats) {
   for (DType to : {DType::kFloat16, DType::kBFloat16}) {
     const int mantissa = to == DType::kFloat16 ? 10 : 7;
     for (int exponent : {0, 3, -5, 12}) {
-      const double ulp = std::ldexp(1.0, exponent - mantissa), base = std::ldexp(1.0, exponent) + ulp, middle = base + ulp / 2;
+      const double ulp = std::ldexp(1.0, exponent - mantissa), base = std::ldexp(1.0, exponent) + ulp,
+                   middle = base + ulp / 2;
       const double beside = std::ldexp(1.0, exponent - 40);
       const std::vector<double> x{middle - beside, middle, middle + beside, -middle - beside};
-      const std::vector<double> want{base, base + ulp, base + ulp, -base - ulp};  // the middle goes to the even neighbour
-      EXPECT_EQ(numbers(cast_to(Tensor::of<double>({4}, std::span<const double>(x)), to)), want) << to_string(to) << " " << exponent;
+      const std::vector<double> want{base, base + ulp, base + ulp,
+                                     -base - ulp};  // the middle goes to the even neighbour
+      EXPECT_EQ(numbers(cast_to(Tensor::of<double>({4}, std::span<const double>(x)), to)), want)
+          << to_string(to) << " " << exponent;
     }
   }
   // 2^60 + 2^52 lies half-way between two bfloat16 numbers; one more is above it.
   const int64_t middle = (int64_t{1} << 60) + (int64_t{1} << 52);
-  EXPECT_EQ(numbers(cast_to(ints({middle, middle + 1}), DType::kBFloat16)), (std::vector<double>{std::ldexp(1.0, 60), std::ldexp(1.0, 60) + std::ldexp(1.0, 53)}));
-  EXPECT_EQ(numbers(cast_to(Tensor::of<double>({3}, {1e6, -1e300, INFINITY}), DType::kFloat16)), (std::vector<double>{INFINITY, -INFINITY, INFINITY}));
+  EXPECT_EQ(numbers(cast_to(ints({middle, middle + 1}), DType::kBFloat16)),
+            (std::vector<double>{std::ldexp(1.0, 60), std::ldexp(1.0, 60) + std::ldexp(1.0, 53)}));
+  EXPECT_EQ(numbers(cast_to(Tensor::of<double>({3}, {1e6, -1e300, INFINITY}), DType::kFloat16)),
+            (std::vector<double>{INFINITY, -INFINITY, INFINITY}));
   EXPECT_TRUE(std::isnan(numbers(cast_to(Tensor::of<double>({1}, {std::nan("")}), DType::kFloat16))[0]));
 }
 
@@ -98,7 +107,9 @@ TEST(Cast, EightBitFloatsSaturateUnlessToldNotTo) {
 
 TEST(Cast, PowersOfTwoRoundAsTheModeSays) {
   const TensorPtr x = floats({5}, {1.0f, 1.25f, 1.5f, 1.75f, 3.0f});
-  auto with = [&](const char* mode) { return numbers(cast_to(x, DType::kFloat8E8M0, {{"round_mode", std::string(mode)}})); };
+  auto with = [&](const char* mode) {
+    return numbers(cast_to(x, DType::kFloat8E8M0, {{"round_mode", std::string(mode)}}));
+  };
   EXPECT_EQ(with("up"), (std::vector<double>{1, 2, 2, 2, 4}));
   EXPECT_EQ(with("down"), (std::vector<double>{1, 1, 1, 1, 2}));
   EXPECT_EQ(with("nearest"), (std::vector<double>{1, 1, 2, 2, 4}));
@@ -109,13 +120,15 @@ TEST(Cast, AllWays) {
     std::mt19937 rng(seed);
     const std::vector<DType> types = castable();
     const DType from = random_type(rng), to = types[rng() % types.size()];
-    run_all_ways({"Cast", {{"to", static_cast<int64_t>(to)}}, 25}, {random_tensor(rng, from, random_dims(rng, rng() % 4, 5))});
+    run_all_ways({"Cast", {{"to", static_cast<int64_t>(to)}}, 25},
+                 {random_tensor(rng, from, random_dims(rng, rng() % 4, 5))});
   }
 }
 
 TEST(Cast, StringsAndComplexAreRefused) {
   EXPECT_EQ(run_onnx("Cast", {{"to", int64_t{8}}}, {ints({1})}).status().kind(), ErrorKind::kUnsupported);
-  EXPECT_EQ(run_onnx("Cast", {{"to", int64_t{1}}}, {Tensor::strings({1}, {"1"})}).status().kind(), ErrorKind::kUnsupported);
+  EXPECT_EQ(run_onnx("Cast", {{"to", int64_t{1}}}, {Tensor::strings({1}, {"1"})}).status().kind(),
+            ErrorKind::kUnsupported);
   EXPECT_FALSE(run_onnx("Cast", {{"to", int64_t{99}}}, {ints({1})}).ok());
 }
 
@@ -137,7 +150,8 @@ TEST(Where, PicksWithBroadcasting) {
       return d;
     };
     const DType type = random_type(rng);
-    std::vector<TensorPtr> inputs{random_tensor(rng, DType::kBool, part()), random_tensor(rng, type, part()), random_tensor(rng, type, part())};
+    std::vector<TensorPtr> inputs{random_tensor(rng, DType::kBool, part()), random_tensor(rng, type, part()),
+                                  random_tensor(rng, type, part())};
     inputs[rng() % 3] = nullptr;
     for (size_t i = 0; i < 3; ++i)
       if (!inputs[i]) inputs[i] = random_tensor(rng, i ? type : DType::kBool, dims);
@@ -148,7 +162,8 @@ TEST(Where, PicksWithBroadcasting) {
         if (t->dims()[d] == 1) from[d] = 0;
       return Numbers(t).at(from);
     };
-    expect_elements(y, dims, [&](const Index& at) { return of(inputs[0], at) != 0 ? of(inputs[1], at) : of(inputs[2], at); });
+    expect_elements(y, dims,
+                    [&](const Index& at) { return of(inputs[0], at) != 0 ? of(inputs[1], at) : of(inputs[2], at); });
   }
   EXPECT_FALSE(run_onnx("Where", {}, {Tensor::of<bool>({2}, {true, false}), ints({1, 2, 3}), ints({1})}).ok());
   EXPECT_FALSE(run_onnx("Where", {}, {ints({1}), ints({1}), ints({1})}).ok());

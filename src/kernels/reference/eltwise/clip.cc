@@ -4,7 +4,8 @@ namespace fovea::core {
 
 Status reference_Clip(KernelContext& c) {
   for (size_t i = 1; i <= 2; ++i)
-    if (c.has(i) && c.in(i).count() != 1) return invalid_argument("input {}: expected one number, found {}", i, c.in(i).count());
+    if (c.has(i) && c.in(i).count() != 1)
+      return invalid_argument("input {}: expected one number, found {}", i, c.in(i).count());
   dispatch_compute(c.in(0).dtype, [&](auto tag) {
     using C = typename decltype(tag)::type;
     const C* low = c.has(1) ? load<C>(c, c.in(1)) : nullptr;

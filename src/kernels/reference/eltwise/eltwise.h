@@ -49,14 +49,17 @@ inline Status check_broadcast(const KernelContext& c, size_t inputs = 2) {
       const int64_t size = x.dims[static_cast<size_t>(d)], to = y.dims[static_cast<size_t>(d + y.rank - x.rank)];
       ok = size == to || size == 1;
     }
-    if (!ok) return invalid_argument("input {} cannot be broadcast: its shape is [{}], the output's [{}]", i, fmt::join(x.shape(), ","), fmt::join(y.shape(), ","));
+    if (!ok)
+      return invalid_argument("input {} cannot be broadcast: its shape is [{}], the output's [{}]", i,
+                              fmt::join(x.shape(), ","), fmt::join(y.shape(), ","));
   }
   return {};
 }
 
 // y[i] = f(a[..], b[..]), a and b broadcast to `shape`.
 template <typename A, typename B, typename R, typename F>
-void apply_broadcast(std::span<const int64_t> shape, std::span<const int64_t> a_shape, std::span<const int64_t> b_shape, const A* a, const B* b, R* y, F f) {
+void apply_broadcast(std::span<const int64_t> shape, std::span<const int64_t> a_shape, std::span<const int64_t> b_shape,
+                     const A* a, const B* b, R* y, F f) {
   const auto sa = broadcast_strides(a_shape, shape), sb = broadcast_strides(b_shape, shape);
   if (shape.empty()) {
     *y = f(*a, *b);

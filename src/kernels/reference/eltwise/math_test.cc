@@ -26,7 +26,9 @@ std::vector<Function> functions() {
       {"Sqrt", {}, [](double x) { return std::sqrt(x); }},
       {"Reciprocal", {}, [](double x) { return 1 / x; }},
       {"Erf", {}, [](double x) { return std::erf(x); }},
-      {"Sign", {}, [](double x) { return x > 0 ? 1.0 : x < 0 ? -1.0 : x; }},
+      {"Sign", {}, [](double x) { return x > 0   ? 1.0
+                                         : x < 0 ? -1.0
+                                                 : x; }},
       {"Floor", {}, [](double x) { return std::floor(x); }},
       {"Ceil", {}, [](double x) { return std::ceil(x); }},
       {"Round", {}, [](double x) { return std::nearbyint(x); }},
@@ -55,10 +57,14 @@ std::vector<Function> functions() {
       {"LeakyRelu", {{"alpha", 0.5}}, [](double x) { return x < 0 ? 0.5 * x : x; }},
       {"Elu", {{"alpha", 2.0}}, [](double x) { return x < 0 ? 2 * std::expm1(x) : x; }},
       {"Celu", {{"alpha", 2.0}}, [](double x) { return x < 0 ? 2 * std::expm1(x / 2) : x; }},
-      {"Selu", {}, [](double x) { return 1.05070102214813232421875 * (x < 0 ? 1.67326319217681884765625 * std::expm1(x) : x); }},
+      {"Selu",
+       {},
+       [](double x) { return 1.05070102214813232421875 * (x < 0 ? 1.67326319217681884765625 * std::expm1(x) : x); }},
       {"ThresholdedRelu", {{"alpha", 0.5}}, [](double x) { return x > 0.5 ? x : 0; }},
       {"Gelu", {}, [](double x) { return x / 2 * (1 + std::erf(x / std::sqrt(2.0))); }},
-      {"Gelu", {{"approximate", std::string("tanh")}}, [](double x) { return x / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }},
+      {"Gelu",
+       {{"approximate", std::string("tanh")}},
+       [](double x) { return x / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }},
   };
 }
 
@@ -103,7 +109,8 @@ TEST(ReferenceUnary, InfinitiesAndNaN) {
 }
 
 TEST(ReferenceUnary, RoundsHalvesToEven) {
-  expect_close(only(run_onnx("Round", {}, {floats({6}, {-2.5f, -1.5f, -0.5f, 0.5f, 1.5f, 2.5f})})), {-2, -2, 0, 0, 2, 2});
+  expect_close(only(run_onnx("Round", {}, {floats({6}, {-2.5f, -1.5f, -0.5f, 0.5f, 1.5f, 2.5f})})),
+               {-2, -2, 0, 0, 2, 2});
 }
 
 TEST(ReferenceClip, BoundsAreInputsOrAttributes) {
@@ -165,7 +172,8 @@ std::vector<double> broadcast_values(const Dims& to, const Tensor& a, const Tens
   const auto x = a.to_doubles(), y = b.to_doubles();
   std::vector<double> out;
   Walker w(to, {broadcast_strides(a.dims(), to), broadcast_strides(b.dims(), to)});
-  for (int64_t i = 0; i < w.count(); ++i, w.next()) out.push_back(f(x[static_cast<size_t>(w.offset(0))], y[static_cast<size_t>(w.offset(1))]));
+  for (int64_t i = 0; i < w.count(); ++i, w.next())
+    out.push_back(f(x[static_cast<size_t>(w.offset(0))], y[static_cast<size_t>(w.offset(1))]));
   return out;
 }
 
@@ -179,8 +187,11 @@ TEST(ReferenceBinary, BroadcastsAsNumPy) {
         const TensorPtr a = random_tensor(rng, type, first);
         TensorPtr b = random_tensor(rng, type, second);
         if (is_integer(type) && (std::string_view(f.op) == "Div" || std::string_view(f.op) == "Mod"))  // no zeros
-          b = only(run_onnx("Add", {}, {only(run_onnx("Mul", {}, {b, b})), only(run_onnx("Cast", {{"to", static_cast<int64_t>(type)}}, {integers({}, {1})}))}));
-        if (type == DType::kInt8 && !is_float(type) && std::string_view(f.op) == "Div") continue;  // b may have wrapped to zero
+          b = only(run_onnx("Add", {},
+                            {only(run_onnx("Mul", {}, {b, b})),
+                             only(run_onnx("Cast", {{"to", static_cast<int64_t>(type)}}, {integers({}, {1})}))}));
+        if (type == DType::kInt8 && !is_float(type) && std::string_view(f.op) == "Div")
+          continue;  // b may have wrapped to zero
         if (type == DType::kInt8 && std::string_view(f.op) == "Mod") continue;
         for (RunOptions options : layouts()) {
           const TensorPtr y = only(run_onnx(f.op, f.attrs, {a, b}, options));
@@ -233,21 +244,27 @@ TEST(ReferenceBinary, ShapesThatDoNotBroadcastAreRefused) {
 
 TEST(ReferencePow, TypesMayDiffer) {
   expect_close(only(run_onnx("Pow", {}, {floats({3}, {1, 2, 3}), integers({}, {2})})), {1, 4, 9});
-  expect_close(only(run_onnx("Pow", {}, {integers({3}, {1, 2, -3}), integers({3}, {5, 62, 3})})), {1, 4611686018427387904.0, -27});
+  expect_close(only(run_onnx("Pow", {}, {integers({3}, {1, 2, -3}), integers({3}, {5, 62, 3})})),
+               {1, 4611686018427387904.0, -27});
   expect_close(only(run_onnx("Pow", {}, {integers({3}, {4, 9, 2}), floats({}, {0.5f})})), {2, 3, 1});
-  expect_close(only(run_onnx("Pow", {}, {integers({4}, {1, -1, -1, 2}), integers({4}, {-3, -3, -2, -1})})), {1, -1, 1, 0});
-  expect_close(only(run_onnx("Pow", {}, {floats({2, 1}, {2, 3}), floats({2}, {2, 0.5f})})), {4, std::sqrt(2.0), 9, std::sqrt(3.0)});
+  expect_close(only(run_onnx("Pow", {}, {integers({4}, {1, -1, -1, 2}), integers({4}, {-3, -3, -2, -1})})),
+               {1, -1, 1, 0});
+  expect_close(only(run_onnx("Pow", {}, {floats({2, 1}, {2, 3}), floats({2}, {2, 0.5f})})),
+               {4, std::sqrt(2.0), 9, std::sqrt(3.0)});
 }
 
 TEST(ReferenceMod, SignsOfFloats) {
   const TensorPtr a = floats({4}, {-4.3f, 7.2f, -4.3f, 5}), b = floats({4}, {2.1f, -3.4f, -8, kInf});
-  expect_close(only(run_onnx("Mod", {{"fmod", int64_t{1}}}, {a, b})), {std::fmod(-4.3f, 2.1f), std::fmod(7.2f, -3.4f), -4.3f, 5});
-  expect_close(only(run_onnx("Mod", {}, {a, b})), {std::fmod(-4.3f, 2.1f) + 2.1f, std::fmod(7.2f, -3.4f) - 3.4f, -4.3f, 5});
+  expect_close(only(run_onnx("Mod", {{"fmod", int64_t{1}}}, {a, b})),
+               {std::fmod(-4.3f, 2.1f), std::fmod(7.2f, -3.4f), -4.3f, 5});
+  expect_close(only(run_onnx("Mod", {}, {a, b})),
+               {std::fmod(-4.3f, 2.1f) + 2.1f, std::fmod(7.2f, -3.4f) - 3.4f, -4.3f, 5});
 }
 
 TEST(ReferenceLogical, TruthTables) {
   const bool a[] = {false, false, true, true}, b[] = {false, true, false, true};
-  const TensorPtr x = Tensor::of<bool>({4}, std::span<const bool>(a)), y = Tensor::of<bool>({4}, std::span<const bool>(b));
+  const TensorPtr x = Tensor::of<bool>({4}, std::span<const bool>(a)),
+                  y = Tensor::of<bool>({4}, std::span<const bool>(b));
   for (RunOptions options : layouts()) {
     expect_close(only(run_onnx("And", {}, {x, y}, options)), {0, 0, 0, 1});
     expect_close(only(run_onnx("Or", {}, {x, y}, options)), {0, 1, 1, 1});
@@ -259,8 +276,12 @@ TEST(ReferenceLogical, TruthTables) {
 }
 
 TEST(ReferenceBitwise, ShiftsAndMasks) {
-  auto u8 = [](std::vector<uint8_t> v) { return Tensor::of<uint8_t>({static_cast<int64_t>(v.size())}, std::span<const uint8_t>(v)); };
-  auto shift = [](const char* direction, TensorPtr x, TensorPtr by) { return only(run_onnx("BitShift", {{"direction", std::string(direction)}}, {x, by})); };
+  auto u8 = [](std::vector<uint8_t> v) {
+    return Tensor::of<uint8_t>({static_cast<int64_t>(v.size())}, std::span<const uint8_t>(v));
+  };
+  auto shift = [](const char* direction, TensorPtr x, TensorPtr by) {
+    return only(run_onnx("BitShift", {{"direction", std::string(direction)}}, {x, by}));
+  };
   expect_close(shift("LEFT", u8({1, 2, 255, 1}), u8({1, 7, 4, 8})), {2, 0, 240, 0});
   expect_close(shift("RIGHT", u8({16, 4, 255, 1}), u8({1, 2, 3, 9})), {8, 1, 31, 0});
   expect_close(shift("RIGHT", integers({3}, {-8, -8, 8}), integers({3}, {1, 64, -1})), {-4, -1, 0});

@@ -1,5 +1,5 @@
-#include "kernels/reference/eltwise/eltwise.h"
 #include "ops/mod.h"
+#include "kernels/reference/eltwise/eltwise.h"
 
 namespace fovea::core {
 namespace {

@@ -3,7 +3,10 @@
 namespace fovea::core {
 
 Status reference_Mul(KernelContext& c) {
-  return reference_binary(c, [](auto a, auto b) { using W = Wrapping<decltype(a)>; return static_cast<decltype(a)>(W(a) * W(b)); });
+  return reference_binary(c, [](auto a, auto b) {
+    using W = Wrapping<decltype(a)>;
+    return static_cast<decltype(a)>(W(a) * W(b));
+  });
 }
 
 }  // namespace fovea::core

@@ -35,7 +35,8 @@ void integer_base(KernelContext& c) {
     return;
   }
   apply<C, int64_t>(c, [](C x, int64_t e) {
-    return e < 0 ? negative_power(x, e) : static_cast<C>(integer_power(static_cast<uint64_t>(x), static_cast<uint64_t>(e)));
+    return e < 0 ? negative_power(x, e)
+                 : static_cast<C>(integer_power(static_cast<uint64_t>(x), static_cast<uint64_t>(e)));
   });
 }
 

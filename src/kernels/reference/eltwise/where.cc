@@ -9,7 +9,8 @@ Status broadcast_shape(KernelContext& c, SmallShape& shape) {
   for (const TensorRef& t : c.inputs)
     for (size_t i = 0; i < static_cast<size_t>(t.rank); ++i) {
       int64_t& size = shape[shape.rank - static_cast<size_t>(t.rank) + i];
-      if (t.dims[i] != size && t.dims[i] != 1 && size != 1) return invalid_argument("cannot broadcast size {} with {}", size, t.dims[i]);
+      if (t.dims[i] != size && t.dims[i] != 1 && size != 1)
+        return invalid_argument("cannot broadcast size {} with {}", size, t.dims[i]);
       if (size == 1) size = t.dims[i];
     }
   return {};
@@ -26,10 +27,12 @@ Status reference_Where(KernelContext& c) {
   std::byte* out = element_buffer(c, c.out());
   dispatch_size(element_size(c.out().dtype), [&](auto tag) {
     using U = typename decltype(tag)::type;
-    Walker w(shape.span(), {broadcast_strides(c.in(0).shape(), shape.span()), broadcast_strides(c.in(1).shape(), shape.span()),
-                            broadcast_strides(c.in(2).shape(), shape.span())});
+    Walker w(shape.span(),
+             {broadcast_strides(c.in(0).shape(), shape.span()), broadcast_strides(c.in(1).shape(), shape.span()),
+              broadcast_strides(c.in(2).shape(), shape.span())});
     for (int64_t i = 0; i < w.count(); ++i, w.next())
-      reinterpret_cast<U*>(out)[i] = condition[w.offset(0)] ? reinterpret_cast<const U*>(x)[w.offset(1)] : reinterpret_cast<const U*>(y)[w.offset(2)];
+      reinterpret_cast<U*>(out)[i] = condition[w.offset(0)] ? reinterpret_cast<const U*>(x)[w.offset(1)]
+                                                            : reinterpret_cast<const U*>(y)[w.offset(2)];
   });
   finish_elements(c, c.out(), out);
   return {};

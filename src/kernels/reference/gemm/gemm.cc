@@ -16,7 +16,8 @@ template <typename C>
 C combine(const GemmAttrs& attrs, Sum<C> sum, const C* addend) {
   if constexpr (std::is_integral_v<C>) {
     if (attrs.alpha == 1 && attrs.beta == 1) return static_cast<C>(sum + (addend ? static_cast<uint64_t>(*addend) : 0));
-    return static_cast<C>(attrs.alpha * static_cast<double>(static_cast<C>(sum)) + (addend ? attrs.beta * static_cast<double>(*addend) : 0));
+    return static_cast<C>(attrs.alpha * static_cast<double>(static_cast<C>(sum)) +
+                          (addend ? attrs.beta * static_cast<double>(*addend) : 0));
   } else {
     return static_cast<C>(attrs.alpha * sum + (addend ? attrs.beta * static_cast<double>(*addend) : 0));
   }
@@ -24,7 +25,8 @@ C combine(const GemmAttrs& attrs, Sum<C> sum, const C* addend) {
 
 template <typename C>
 void gemm(KernelContext& c, const GemmAttrs& attrs) {
-  const auto a = matrix_of(load<C>(c, c.in(0)), c.in(0), attrs.transA), b = matrix_of(load<C>(c, c.in(1)), c.in(1), attrs.transB);
+  const auto a = matrix_of(load<C>(c, c.in(0)), c.in(0), attrs.transA),
+             b = matrix_of(load<C>(c, c.in(1)), c.in(1), attrs.transB);
   const C* addend = c.has(2) ? load<C>(c, c.in(2)) : nullptr;
   const auto steps = c.has(2) ? broadcast_strides(c.in(2).shape(), c.out().shape()) : std::array<int64_t, kMaxRank>{};
   C* y = result_buffer<C>(c, c.out());
@@ -38,14 +40,16 @@ void gemm(KernelContext& c, const GemmAttrs& attrs) {
 
 Status check(const KernelContext& c, const GemmAttrs& attrs) {
   const TensorRef &a = c.in(0), &b = c.in(1), &y = c.out();
-  if (a.dims[attrs.transA ? 0 : 1] != b.dims[attrs.transB ? 1 : 0] || a.dims[attrs.transA ? 1 : 0] != y.dims[0] || b.dims[attrs.transB ? 0 : 1] != y.dims[1])
+  if (a.dims[attrs.transA ? 0 : 1] != b.dims[attrs.transB ? 1 : 0] || a.dims[attrs.transA ? 1 : 0] != y.dims[0] ||
+      b.dims[attrs.transB ? 0 : 1] != y.dims[1])
     return invalid_argument("cannot multiply [{}] with [{}]", fmt::join(a.shape(), ","), fmt::join(b.shape(), ","));
   if (!c.has(2)) return {};
   const TensorRef& addend = c.in(2);
   for (int i = 1; i <= addend.rank; ++i) {
     const int64_t size = addend.dims[static_cast<size_t>(addend.rank - i)];
     if (i > 2 || (size != 1 && size != y.dims[static_cast<size_t>(2 - i)]))
-      return invalid_argument("cannot broadcast [{}] to [{}]", fmt::join(addend.shape(), ","), fmt::join(y.shape(), ","));
+      return invalid_argument("cannot broadcast [{}] to [{}]", fmt::join(addend.shape(), ","),
+                              fmt::join(y.shape(), ","));
   }
   return {};
 }

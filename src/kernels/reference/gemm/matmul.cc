@@ -21,7 +21,8 @@ Result<Sizes> sizes_of(const TensorRef& a, const TensorRef& b) {
   s.batch_rank = std::max(a_batch.size(), b_batch.size());
   for (size_t i = 0; i < s.batch_rank; ++i) {
     const size_t end = s.batch_rank - i;  // places from the last one
-    const int64_t x = end <= a_batch.size() ? a_batch[a_batch.size() - end] : 1, y = end <= b_batch.size() ? b_batch[b_batch.size() - end] : 1;
+    const int64_t x = end <= a_batch.size() ? a_batch[a_batch.size() - end] : 1,
+                  y = end <= b_batch.size() ? b_batch[b_batch.size() - end] : 1;
     if (x != y && x != 1 && y != 1)
       return invalid_argument("cannot broadcast [{}] with [{}]", fmt::join(a.shape(), ","), fmt::join(b.shape(), ","));
     s.batch[i] = x == 1 ? y : x;
@@ -47,7 +48,8 @@ void matmul(KernelContext& c, const Sizes& s) {
     const Matrix<C> left{a + matrix_of(batch, s.a_strides) * s.rows * s.depth, s.rows, s.depth, s.depth, 1};
     const Matrix<C> right{b + matrix_of(batch, s.b_strides) * s.depth * s.columns, s.depth, s.columns, s.columns, 1};
     C* out = y + batch * s.rows * s.columns;
-    multiply_columns(left, right, block % blocks * kColumns, memory, [&](int64_t r, int64_t j, auto sum) { out[r * s.columns + j] = static_cast<C>(sum); });
+    multiply_columns(left, right, block % blocks * kColumns, memory,
+                     [&](int64_t r, int64_t j, auto sum) { out[r * s.columns + j] = static_cast<C>(sum); });
   });
   finish(c, c.out(), y);
 }
@@ -56,7 +58,9 @@ void matmul(KernelContext& c, const Sizes& s) {
 
 Status reference_MatMul(KernelContext& c) {
   FOVEA_TRY_SET(Sizes s, sizes_of(c.in(0), c.in(1)));
-  if (c.out().count() != s.batches * s.rows * s.columns) return internal_error("a product of {} elements into an output of {}", s.batches * s.rows * s.columns, c.out().count());
+  if (c.out().count() != s.batches * s.rows * s.columns)
+    return internal_error("a product of {} elements into an output of {}", s.batches * s.rows * s.columns,
+                          c.out().count());
   dispatch_compute(c.in(0).dtype, [&](auto tag) { matmul<typename decltype(tag)::type>(c, s); });
   return {};
 }

@@ -35,7 +35,8 @@ void multiply_rows(const C* a, int64_t row_step, int64_t depth_step, const Sum<C
 
 // sums[r][j] = sum over k of a[r * row_step + k * depth_step] * b[k][j]; b: [depth][kColumns], sums: [rows][kColumns]
 template <typename C>
-void multiply_block(const C* a, int64_t rows, int64_t row_step, int64_t depth_step, const Sum<C>* b, int64_t depth, Sum<C>* sums) {
+void multiply_block(const C* a, int64_t rows, int64_t row_step, int64_t depth_step, const Sum<C>* b, int64_t depth,
+                    Sum<C>* sums) {
   using product_detail::multiply_rows;
   int64_t r = 0;
   for (; r + 4 <= rows; r += 4) multiply_rows<4>(a + r * row_step, row_step, depth_step, b, depth, sums + r * kColumns);

@@ -18,7 +18,8 @@ Status reference_Compress(KernelContext& c) {
   SmallShape shape = SmallShape::of(x);
   shape[axis] = kept;
   FOVEA_TRY(ensure_shape(c, 0, shape.span()));
-  const int64_t bytes = span_product(x.shape().subspan(axis + 1)) * element_size(x.dtype), outer = span_product(x.shape().first(axis));
+  const int64_t bytes = span_product(x.shape().subspan(axis + 1)) * element_size(x.dtype),
+                outer = span_product(x.shape().first(axis));
   if (bytes == 0 || outer == 0 || kept == 0) return {};
   const std::byte* from = load_elements(c, x);
   std::byte* to = element_buffer(c, c.out());

@@ -9,7 +9,8 @@ Status reference_Concat(KernelContext& c) {
   for (size_t i = 1; i < c.inputs.size(); ++i)
     for (size_t d = 0; d < shape.rank; ++d) {
       if (d == axis) shape[d] += c.in(i).dims[d];
-      else if (c.in(i).dims[d] != shape[d]) return invalid_argument("input {}: size {} of dimension {} differs from {}", i, c.in(i).dims[d], d, shape[d]);
+      else if (c.in(i).dims[d] != shape[d])
+        return invalid_argument("input {}: size {} of dimension {} differs from {}", i, c.in(i).dims[d], d, shape[d]);
     }
   FOVEA_TRY(ensure_shape(c, 0, shape.span()));
   const int size = element_size(c.out().dtype);

@@ -9,7 +9,8 @@ struct Loop {
   int64_t count, to, from;  // strides in elements
 };
 
-// The loops of a copy, outermost first: without those of one turn, and with neighbours joined that are one run in memory.
+// The loops of a copy, outermost first: without those of one turn, and with neighbours joined that are one run in
+// memory.
 struct Loops {
   std::array<Loop, kMaxRank> loop{};
   size_t count = 0;
@@ -90,20 +91,26 @@ void copy_loops(Loops loops, U* to, const U* from, int threads) {
     for (size_t d = 0; d < last; ++d)
       if (loops.loop[d].from == 1) partner = d;
   const bool blocked = partner != last;
-  if (blocked) std::rotate(loops.loop.begin() + static_cast<std::ptrdiff_t>(partner), loops.loop.begin() + static_cast<std::ptrdiff_t>(partner) + 1, loops.loop.begin() + static_cast<std::ptrdiff_t>(last));
+  if (blocked)
+    std::rotate(loops.loop.begin() + static_cast<std::ptrdiff_t>(partner),
+                loops.loop.begin() + static_cast<std::ptrdiff_t>(partner) + 1,
+                loops.loop.begin() + static_cast<std::ptrdiff_t>(last));
   const size_t outer = blocked ? last - 1 : last;
   int64_t turns = 1, inner = loops.loop[last].count * (blocked ? loops.loop[last - 1].count : 1);
   for (size_t d = 0; d < outer; ++d) turns *= loops.loop[d].count;
   const int64_t grain = std::max<int64_t>(1, kGrainBytes / (inner * static_cast<int64_t>(sizeof(U))));
   parallel_for(threads, turns, grain, [&](int64_t begin, int64_t end) {
-    if (blocked) each_outer(loops, outer, begin, end, to, from, [&](U* t, const U* f) { copy_blocks(t, f, loops.loop[last - 1], loops.loop[last]); });
+    if (blocked)
+      each_outer(loops, outer, begin, end, to, from,
+                 [&](U* t, const U* f) { copy_blocks(t, f, loops.loop[last - 1], loops.loop[last]); });
     else each_outer(loops, outer, begin, end, to, from, [&](U* t, const U* f) { copy_row(t, f, loops.loop[last]); });
   });
 }
 
 }  // namespace
 
-void copy_strided(std::span<const int64_t> shape, const StridedBytes& to, const StridedBytes& from, int element_bytes, int threads) {
+void copy_strided(std::span<const int64_t> shape, const StridedBytes& to, const StridedBytes& from, int element_bytes,
+                  int threads) {
   Loops loops;
   for (size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] == 0) return;

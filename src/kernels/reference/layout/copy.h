@@ -1,4 +1,5 @@
-// Moving elements between strided places: what Transpose, Slice, Expand, Concat, Split, Pad and the like have in common.
+// Moving elements between strided places: what Transpose, Slice, Expand, Concat, Split, Pad and the like have in
+// common.
 #pragma once
 
 #include "kernels/reference/reference.h"
@@ -15,9 +16,11 @@ struct StridedBytes {
 };
 
 // to[i] = from[i] for every index i of `shape`.
-void copy_strided(std::span<const int64_t> shape, const StridedBytes& to, const StridedBytes& from, int element_bytes, int threads);
+void copy_strided(std::span<const int64_t> shape, const StridedBytes& to, const StridedBytes& from, int element_bytes,
+                  int threads);
 
-// A tensor's elements where they lie (4- and 2-bit ones unpacked first), for reading or to be written and then finished.
+// A tensor's elements where they lie (4- and 2-bit ones unpacked first), for reading or to be written and then
+// finished.
 StridedBytes readable(KernelContext& c, const TensorRef& t);
 StridedBytes writable(KernelContext& c, const TensorRef& t);
 void finish_writable(KernelContext& c, const TensorRef& t, const StridedBytes& written);

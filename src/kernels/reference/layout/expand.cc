@@ -10,8 +10,10 @@ Status reference_Expand(KernelContext& c) {
   SmallShape shape;
   for (int i = 0; i < rank; ++i) {
     const int own_axis = i + x.rank - rank, target_axis = i + length - rank;
-    const int64_t own = own_axis >= 0 ? x.dims[static_cast<size_t>(own_axis)] : 1, wanted = target_axis >= 0 ? target[target_axis] : 1;
-    if (own != wanted && own != 1 && wanted != 1) return invalid_argument("dimension {}: cannot expand size {} to {}", i, own, wanted);
+    const int64_t own = own_axis >= 0 ? x.dims[static_cast<size_t>(own_axis)] : 1,
+                  wanted = target_axis >= 0 ? target[target_axis] : 1;
+    if (own != wanted && own != 1 && wanted != 1)
+      return invalid_argument("dimension {}: cannot expand size {} to {}", i, own, wanted);
     if (own != 1) repeated.strides[static_cast<size_t>(i)] = from.strides[static_cast<size_t>(own_axis)];
     FOVEA_TRY(shape.push(own == 1 ? wanted : own));
   }

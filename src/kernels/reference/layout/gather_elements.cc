@@ -7,7 +7,8 @@ Status reference_GatherElements(KernelContext& c) {
   const TensorRef &x = c.in(0), &indices = c.in(1);
   const size_t axis = axis_of(c.attrs<AxisAttrs>().axis, x.rank);
   for (size_t d = 0; d < static_cast<size_t>(x.rank); ++d)
-    if (d != axis && indices.dims[d] > x.dims[d]) return invalid_argument("dimension {}: {} indices for data of size {}", d, indices.dims[d], x.dims[d]);
+    if (d != axis && indices.dims[d] > x.dims[d])
+      return invalid_argument("dimension {}: {} indices for data of size {}", d, indices.dims[d], x.dims[d]);
   FOVEA_TRY(ensure_shape(c, 0, indices.shape()));
   const int64_t* index = load<int64_t>(c, indices);
   const StridedBytes from = readable(c, x);

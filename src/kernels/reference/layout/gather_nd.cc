@@ -8,12 +8,14 @@ Status reference_GatherND(KernelContext& c) {
   const TensorRef &x = c.in(0), &indices = c.in(1);
   const auto batch = static_cast<size_t>(c.attrs<GatherNDAttrs>().batch_dims);
   const auto tuple = static_cast<size_t>(indices.dims[static_cast<size_t>(indices.rank) - 1]);
-  if (tuple < 1 || batch + tuple > static_cast<size_t>(x.rank)) return invalid_argument("tuples of {} with batch_dims {} for an input of rank {}", tuple, batch, x.rank);
+  if (tuple < 1 || batch + tuple > static_cast<size_t>(x.rank))
+    return invalid_argument("tuples of {} with batch_dims {} for an input of rank {}", tuple, batch, x.rank);
   const auto places = indices.shape().first(static_cast<size_t>(indices.rank) - 1);
   const auto slices = x.shape().subspan(batch + tuple), picked = x.shape().subspan(batch, tuple);
   SmallShape shape;
   for (size_t d = 0; d < batch; ++d)
-    if (indices.dims[d] != x.dims[d]) return invalid_argument("batch dimension {}: {} indices, {} data", d, indices.dims[d], x.dims[d]);
+    if (indices.dims[d] != x.dims[d])
+      return invalid_argument("batch dimension {}: {} indices, {} data", d, indices.dims[d], x.dims[d]);
   for (int64_t d : places) FOVEA_TRY(shape.push(d));
   for (int64_t d : slices) FOVEA_TRY(shape.push(d));
   FOVEA_TRY(ensure_shape(c, 0, shape.span()));
@@ -35,7 +37,8 @@ Status reference_GatherND(KernelContext& c) {
   const std::byte* from = load_elements(c, x);
   std::byte* to = element_buffer(c, c.out());
   parallel_for(c.threads, count, std::max<int64_t>(1, (1 << 16) / bytes), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) std::memcpy(to + i * bytes, from + offsets[i] * bytes, static_cast<size_t>(bytes));
+    for (int64_t i = begin; i < end; ++i)
+      std::memcpy(to + i * bytes, from + offsets[i] * bytes, static_cast<size_t>(bytes));
   });
   finish_elements(c, c.out(), to);
   return {};

@@ -50,7 +50,8 @@ TEST_F(Movement, ConcatJoins) {
       dims[axis] += d[axis];
       parts.push_back(random_tensor(rng, type, d));
     }
-    const int64_t given = rng() % 2 ? static_cast<int64_t>(axis) : static_cast<int64_t>(axis) - static_cast<int64_t>(rank);
+    const int64_t given =
+        rng() % 2 ? static_cast<int64_t>(axis) : static_cast<int64_t>(axis) - static_cast<int64_t>(rank);
     auto y = run_all_ways({"Concat", {{"axis", given}}}, parts)[0];
     expect_elements(y, dims, [&](Index at) {
       for (const TensorPtr& p : parts) {
@@ -78,7 +79,8 @@ TEST_F(Movement, SplitCuts) {
     const bool equal = rng() % 2;
     dims[axis] = 0;
     const auto part = static_cast<int64_t>(rng() % 4);
-    for (size_t i = 0; i < parts; ++i) sizes.push_back(equal ? part : static_cast<int64_t>(rng() % 4)), dims[axis] += sizes.back();
+    for (size_t i = 0; i < parts; ++i)
+      sizes.push_back(equal ? part : static_cast<int64_t>(rng() % 4)), dims[axis] += sizes.back();
     TensorPtr x = random_tensor(rng, random_type(rng), dims);
     const int64_t opset = std::array<int64_t, 4>{11, 13, 18, 21}[rng() % 4];
     AttrMap attributes{{"axis", static_cast<int64_t>(axis)}};
@@ -165,11 +167,15 @@ TEST_F(Movement, SliceTakesRanges) {
       const int64_t axis = with_axes ? order[i] : static_cast<int64_t>(i);
       starts.push_back(bound()), ends.push_back(bound());
       axes.push_back(rng() % 2 ? axis : axis - static_cast<int64_t>(rank));
-      steps.push_back(!with_steps ? 1 : rng() % 10 == 0 ? (rng() % 2 ? INT64_MAX : INT64_MIN) : std::array<int64_t, 5>{1, 2, 3, -1, -2}[rng() % 5]);
-      places[static_cast<size_t>(axis)] = slice_places(dims[static_cast<size_t>(axis)], starts.back(), ends.back(), steps.back());
+      steps.push_back(!with_steps       ? 1
+                      : rng() % 10 == 0 ? (rng() % 2 ? INT64_MAX : INT64_MIN)
+                                        : std::array<int64_t, 5>{1, 2, 3, -1, -2}[rng() % 5]);
+      places[static_cast<size_t>(axis)] =
+          slice_places(dims[static_cast<size_t>(axis)], starts.back(), ends.back(), steps.back());
       dims[static_cast<size_t>(axis)] = static_cast<int64_t>(places[static_cast<size_t>(axis)].size());
     }
-    std::vector<TensorPtr> inputs{x, ints(starts), ints(ends), with_axes ? ints(axes) : nullptr, with_steps ? ints(steps) : nullptr};
+    std::vector<TensorPtr> inputs{x, ints(starts), ints(ends), with_axes ? ints(axes) : nullptr,
+                                  with_steps ? ints(steps) : nullptr};
     // INT64_MIN and -MAX are no sizes: as symbols they stand outside the bounds that symbols have.
     bool huge = false;
     for (size_t i = 0; i < count; ++i) huge |= std::max(std::abs(starts[i] / 2), std::abs(ends[i] / 2)) > 100;
@@ -205,7 +211,10 @@ TEST_F(Movement, SliceTakesInt32AndOldAttributes) {
   EXPECT_TRUE((*y)[0]->same_as(*floats({1, 3}, {2, 3, 4})));
   RunOptions o;
   o.opset = 9;
-  y = run_onnx("Slice", {{"starts", std::vector<int64_t>{1}}, {"ends", std::vector<int64_t>{3}}, {"axes", std::vector<int64_t>{1}}}, {x}, o);
+  y = run_onnx(
+      "Slice",
+      {{"starts", std::vector<int64_t>{1}}, {"ends", std::vector<int64_t>{3}}, {"axes", std::vector<int64_t>{1}}}, {x},
+      o);
   ASSERT_TRUE(y.ok()) << y.status().message();
   EXPECT_TRUE((*y)[0]->same_as(*floats({2, 2}, {2, 3, 6, 7})));
 }
@@ -241,7 +250,8 @@ TEST_F(Movement, GatherPicks) {
     dims.insert(dims.end(), picks.begin(), picks.end());
     dims.insert(dims.end(), x->dims().begin() + static_cast<int64_t>(axis) + 1, x->dims().end());
     expect_elements(y, dims, [&](const Index& at) {
-      Index from(at.begin(), at.begin() + static_cast<int64_t>(axis)), place(at.begin() + static_cast<int64_t>(axis), at.begin() + static_cast<int64_t>(axis + picks.size()));
+      Index from(at.begin(), at.begin() + static_cast<int64_t>(axis)),
+          place(at.begin() + static_cast<int64_t>(axis), at.begin() + static_cast<int64_t>(axis + picks.size()));
       const int64_t i = index[static_cast<size_t>(flat(place, picks))];
       from.push_back(i < 0 ? i + size : i);
       from.insert(from.end(), at.begin() + static_cast<int64_t>(axis + picks.size()), at.end());
@@ -273,7 +283,8 @@ TEST_F(Movement, GatherElementsPicks) {
     std::vector<int64_t> index(static_cast<size_t>(*element_count(dims)));
     const int64_t size = x->dims()[axis];
     for (int64_t& i : index) i = static_cast<int64_t>(rng()) % (2 * size) - size;
-    auto y = run_all_ways({"GatherElements", {{"axis", static_cast<int64_t>(axis)}}, 13, {1}}, {x, ints_of(dims, index)})[0];
+    auto y =
+        run_all_ways({"GatherElements", {{"axis", static_cast<int64_t>(axis)}}, 13, {1}}, {x, ints_of(dims, index)})[0];
     expect_elements(y, dims, [&](Index at) {
       const int64_t i = index[static_cast<size_t>(flat(at, dims))];
       at[axis] = i < 0 ? i + size : i;
@@ -281,7 +292,8 @@ TEST_F(Movement, GatherElementsPicks) {
     });
   }
   EXPECT_FALSE(run_onnx("GatherElements", {}, {ints({1, 2}), ints({2})}).ok());
-  EXPECT_FALSE(run_onnx("GatherElements", {{"axis", int64_t{1}}}, {ints_of({1, 2}, {1, 2}), ints_of({2, 1}, {0, 0})}).ok());
+  EXPECT_FALSE(
+      run_onnx("GatherElements", {{"axis", int64_t{1}}}, {ints_of({1, 2}, {1, 2}), ints_of({2, 1}, {0, 0})}).ok());
 }
 
 TEST_F(Movement, GatherNDPicksSlices) {
@@ -298,11 +310,13 @@ TEST_F(Movement, GatherNDPicksSlices) {
       const int64_t size = x->dims()[batch + i % tuple];
       index[i] = static_cast<int64_t>(rng()) % (2 * size) - size;
     }
-    auto y = run_all_ways({"GatherND", {{"batch_dims", static_cast<int64_t>(batch)}}, 13, {1}}, {x, ints_of(index_dims, index)})[0];
+    auto y = run_all_ways({"GatherND", {{"batch_dims", static_cast<int64_t>(batch)}}, 13, {1}},
+                          {x, ints_of(index_dims, index)})[0];
     Dims dims = places;
     dims.insert(dims.end(), x->dims().begin() + static_cast<int64_t>(batch + tuple), x->dims().end());
     expect_elements(y, dims, [&](const Index& at) {
-      Index place(at.begin(), at.begin() + static_cast<int64_t>(places.size())), from(at.begin(), at.begin() + static_cast<int64_t>(batch));
+      Index place(at.begin(), at.begin() + static_cast<int64_t>(places.size())),
+          from(at.begin(), at.begin() + static_cast<int64_t>(batch));
       place.push_back(0);
       for (size_t k = 0; k < tuple; ++k) {
         place.back() = static_cast<int64_t>(k);
@@ -386,7 +400,13 @@ TEST_F(Movement, SqueezeUnsqueezeFlatten) {
   EXPECT_EQ(dims("Unsqueeze", {{"axes", std::vector<int64_t>{0, -1}}}, {x}, 11), (Dims{1, 1, 3, 1, 2, 1}));
   EXPECT_EQ(dims("Unsqueeze", {}, {x, ints({2})}, 13), (Dims{1, 3, 1, 1, 2}));
   EXPECT_EQ(dims("Flatten", {}, {x}, 13), (Dims{1, 6}));
-  for (auto [axis, want] : {std::pair<int64_t, Dims>{0, {1, 6}}, {1, {1, 6}}, {2, {3, 2}}, {3, {3, 2}}, {4, {6, 1}}, {-1, {3, 2}}, {-4, {1, 6}}}) {
+  for (auto [axis, want] : {std::pair<int64_t, Dims>{0, {1, 6}},
+                            {1, {1, 6}},
+                            {2, {3, 2}},
+                            {3, {3, 2}},
+                            {4, {6, 1}},
+                            {-1, {3, 2}},
+                            {-4, {1, 6}}}) {
     auto y = run_onnx("Flatten", {{"axis", axis}}, {x});
     ASSERT_TRUE(y.ok()) << y.status().message();
     EXPECT_EQ((*y)[0]->dims(), want) << axis;
@@ -436,7 +456,8 @@ TEST_F(Movement, DepthAndSpace) {
 
 TEST_F(Movement, ReverseSequence) {
   TensorPtr x = floats({4, 4}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15});
-  auto y = run_all_ways({"ReverseSequence", {{"batch_axis", int64_t{0}}, {"time_axis", int64_t{1}}}, 13, {1}}, {x, ints({1, 2, 3, 4})})[0];
+  auto y = run_all_ways({"ReverseSequence", {{"batch_axis", int64_t{0}}, {"time_axis", int64_t{1}}}, 13, {1}},
+                        {x, ints({1, 2, 3, 4})})[0];
   EXPECT_TRUE(y->same_as(*floats({4, 4}, {0, 1, 2, 3, 5, 4, 6, 7, 10, 9, 8, 11, 15, 14, 13, 12})));
   y = run_all_ways({"ReverseSequence", {}, 13, {1}}, {x, ints({4, 3, 2, 1})})[0];
   EXPECT_TRUE(y->same_as(*floats({4, 4}, {12, 9, 6, 3, 8, 5, 2, 7, 4, 1, 10, 11, 0, 13, 14, 15})));
@@ -459,13 +480,15 @@ TEST_F(Movement, CompressKeeps) {
   for (bool hidden : {false, true}) {
     RunOptions o;
     if (hidden) o.runtime = {1};
-    EXPECT_FALSE(run_onnx("Compress", {{"axis", int64_t{0}}}, {x, Tensor::of<bool>({4}, {false, false, false, true})}, o).ok());
+    EXPECT_FALSE(
+        run_onnx("Compress", {{"axis", int64_t{0}}}, {x, Tensor::of<bool>({4}, {false, false, false, true})}, o).ok());
   }
 }
 
 TEST_F(Movement, SmallTypesMove) {
   std::mt19937 rng(5);
-  for (DType type : {DType::kInt4, DType::kUInt2, DType::kFloat8E4M3FN, DType::kFloat4E2M1, DType::kComplex64, DType::kComplex128}) {
+  for (DType type :
+       {DType::kInt4, DType::kUInt2, DType::kFloat8E4M3FN, DType::kFloat4E2M1, DType::kComplex64, DType::kComplex128}) {
     TensorPtr x = random_tensor(rng, type, {3, 5});
     auto y = run_onnx("Transpose", {}, {x});
     ASSERT_TRUE(y.ok()) << y.status().message();

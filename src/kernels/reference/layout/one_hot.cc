@@ -10,11 +10,13 @@ Status reference_OneHot(KernelContext& c) {
   if (values.count() != 2) return invalid_argument("{} values, expected 2", values.count());
   if (depth < 0) return invalid_argument("depth is {}", depth);
   SmallShape shape;
-  for (size_t i = 0; i <= static_cast<size_t>(indices.rank); ++i) FOVEA_TRY(shape.push(i < axis ? indices.dims[i] : i == axis ? depth : indices.dims[i - 1]));
+  for (size_t i = 0; i <= static_cast<size_t>(indices.rank); ++i)
+    FOVEA_TRY(shape.push(i < axis ? indices.dims[i] : i == axis ? depth : indices.dims[i - 1]));
   FOVEA_TRY(ensure_shape(c, 0, shape.span()));
   const int64_t* index = load<int64_t>(c, indices);
   const int bytes = element_size(values.dtype);
-  StridedBytes off{const_cast<std::byte*>(load_elements(c, values)), {}}, to{element_buffer(c, c.out()), row_major_strides(shape.span())};
+  StridedBytes off{const_cast<std::byte*>(load_elements(c, values)), {}},
+      to{element_buffer(c, c.out()), row_major_strides(shape.span())};
   copy_strided(shape.span(), to, off, bytes, c.threads);
   const int64_t inner = span_product(indices.shape().subspan(axis)), count = indices.count();
   for (int64_t i = 0; i < count; ++i) {

@@ -45,14 +45,23 @@ void expect_elements(const TensorPtr& result, const Dims& dims, F rule) {
   const Numbers found(result);
   each_index(dims, [&](const Index& at) {
     const double want = rule(at), is = found.at(at);
-    EXPECT_TRUE(is == want || (std::isnan(is) && std::isnan(want))) << "element " << flat(at, dims) << " is " << is << ", not " << want << " in " << describe(*result);
+    EXPECT_TRUE(is == want || (std::isnan(is) && std::isnan(want)))
+        << "element " << flat(at, dims) << " is " << is << ", not " << want << " in " << describe(*result);
   });
 }
 
-inline TensorPtr ints(std::vector<int64_t> v) { return Tensor::of<int64_t>({static_cast<int64_t>(v.size())}, std::span<const int64_t>(v)); }
-inline TensorPtr ints32(std::vector<int32_t> v) { return Tensor::of<int32_t>({static_cast<int64_t>(v.size())}, std::span<const int32_t>(v)); }
-inline TensorPtr floats(Dims dims, std::vector<float> v) { return Tensor::of<float>(std::move(dims), std::span<const float>(v)); }
-inline TensorPtr ints_of(Dims dims, std::vector<int64_t> v) { return Tensor::of<int64_t>(std::move(dims), std::span<const int64_t>(v)); }
+inline TensorPtr ints(std::vector<int64_t> v) {
+  return Tensor::of<int64_t>({static_cast<int64_t>(v.size())}, std::span<const int64_t>(v));
+}
+inline TensorPtr ints32(std::vector<int32_t> v) {
+  return Tensor::of<int32_t>({static_cast<int64_t>(v.size())}, std::span<const int32_t>(v));
+}
+inline TensorPtr floats(Dims dims, std::vector<float> v) {
+  return Tensor::of<float>(std::move(dims), std::span<const float>(v));
+}
+inline TensorPtr ints_of(Dims dims, std::vector<int64_t> v) {
+  return Tensor::of<int64_t>(std::move(dims), std::span<const int64_t>(v));
+}
 
 inline Dims random_dims(std::mt19937& rng, size_t rank, int64_t most, bool zeros = true) {
   Dims d;
@@ -61,8 +70,9 @@ inline Dims random_dims(std::mt19937& rng, size_t rank, int64_t most, bool zeros
   return d;
 }
 
-// The ways: constants; gaps in memory and several threads; symbolic sizes of the inputs in `data`; the other inputs' elements unknown to
-// inference; the same as symbols (inputs of int64). All must give the same; what the first gives is returned.
+// The ways: constants; gaps in memory and several threads; symbolic sizes of the inputs in `data`; the other inputs'
+// elements unknown to inference; the same as symbols (inputs of int64). All must give the same; what the first gives is
+// returned.
 struct Ways {
   std::string op;
   AttrMap attributes;
@@ -82,7 +92,8 @@ inline std::vector<TensorPtr> run_all_ways(const Ways& w, const std::vector<Tens
     EXPECT_TRUE(again.ok()) << w.op << ", " << way << ": " << again.status().message();
     if (!again.ok()) return;
     for (size_t i = 0; i < first->size(); ++i)
-      EXPECT_TRUE((*first)[i]->same_as(*(*again)[i])) << w.op << ", " << way << ": output " << i << " is " << describe(*(*again)[i]) << ", not " << describe(*(*first)[i]);
+      EXPECT_TRUE((*first)[i]->same_as(*(*again)[i])) << w.op << ", " << way << ": output " << i << " is "
+                                                      << describe(*(*again)[i]) << ", not " << describe(*(*first)[i]);
   };
   RunOptions o = plain;
   o.strided = true, o.threads = 3;
@@ -104,11 +115,13 @@ inline std::vector<TensorPtr> run_all_ways(const Ways& w, const std::vector<Tens
   return *first;
 }
 
-inline const std::vector<DType> kMoved{DType::kFloat32, DType::kInt8, DType::kFloat16, DType::kInt64, DType::kBool, DType::kUInt16, DType::kFloat64};
+inline const std::vector<DType> kMoved{DType::kFloat32, DType::kInt8,   DType::kFloat16, DType::kInt64,
+                                       DType::kBool,    DType::kUInt16, DType::kFloat64};
 inline DType random_type(std::mt19937& rng) { return kMoved[rng() % kMoved.size()]; }
 // Seeds of a random test; a failure prints the seed.
-#define FOVEA_SEEDS(seed, count)                                   \
-  for (uint32_t seed = 0; seed < (count) && !HasFailure(); ++seed) \
-    for (::testing::ScopedTrace trace(__FILE__, __LINE__, "seed " + std::to_string(seed)), *once = &trace; once; once = nullptr)
+#define FOVEA_SEEDS(seed, count)                                                                                 \
+  for (uint32_t seed = 0; seed < (count) && !HasFailure(); ++seed)                                               \
+    for (::testing::ScopedTrace trace(__FILE__, __LINE__, "seed " + std::to_string(seed)), *once = &trace; once; \
+         once = nullptr)
 
 }  // namespace fovea::core::test

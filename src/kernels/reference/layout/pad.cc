@@ -16,7 +16,8 @@ int64_t continued(int64_t i, int64_t size, PadMode mode) {
 }
 
 // Every output element from the source index of each dimension.
-void copy_by_index(const TensorRef& y, const StridedBytes& to, const StridedBytes& from, const std::array<int64_t*, kMaxRank>& index, int bytes) {
+void copy_by_index(const TensorRef& y, const StridedBytes& to, const StridedBytes& from,
+                   const std::array<int64_t*, kMaxRank>& index, int bytes) {
   const auto rank = static_cast<size_t>(y.rank), rows = rank - 1;
   SmallShape outer = SmallShape::of(y);
   outer.rank = rows;
@@ -44,7 +45,8 @@ Status reference_Pad(KernelContext& c) {
   const PadAttrs& attrs = c.attrs<PadAttrs>();
   const TensorRef& x = c.in(0);
   const auto rank = static_cast<size_t>(x.rank), count = attrs.axes.size();
-  if (c.in(1).dims[0] != static_cast<int64_t>(2 * count)) return invalid_argument("{} pads for {} axes", c.in(1).dims[0], count);
+  if (c.in(1).dims[0] != static_cast<int64_t>(2 * count))
+    return invalid_argument("{} pads for {} axes", c.in(1).dims[0], count);
   const int64_t* pads = load<int64_t>(c, c.in(1));
   std::array<int64_t, kMaxRank> before{}, after{};
   for (size_t i = 0; i < count; ++i) {
@@ -58,11 +60,13 @@ Status reference_Pad(KernelContext& c) {
   constexpr int64_t kMost = int64_t{1} << 40;
   int64_t skipped = 0;
   for (size_t d = 0; d < rank; ++d) {
-    if (std::min(before[d], after[d]) < -kMost || std::max(before[d], after[d]) > kMost) return invalid_argument("dimension {}: pads {} and {}", d, before[d], after[d]);
+    if (std::min(before[d], after[d]) < -kMost || std::max(before[d], after[d]) > kMost)
+      return invalid_argument("dimension {}: pads {} and {}", d, before[d], after[d]);
     const int64_t cut_before = std::max<int64_t>(0, -before[d]), cut_after = std::max<int64_t>(0, -after[d]);
     shape[d] = x.dims[d] + before[d] + after[d];
     core[d] = x.dims[d] - cut_before - cut_after;
-    if (shape[d] < 0) return invalid_argument("dimension {}: size {} with pads {} and {}", d, x.dims[d], before[d], after[d]);
+    if (shape[d] < 0)
+      return invalid_argument("dimension {}: size {} with pads {} and {}", d, x.dims[d], before[d], after[d]);
     skipped += cut_before * from.strides[d];
   }
   FOVEA_TRY(ensure_shape(c, 0, shape.span()));
@@ -83,7 +87,8 @@ Status reference_Pad(KernelContext& c) {
       core[d] = std::max<int64_t>(0, last - first);
       source += first * from.strides[d], offset += std::max<int64_t>(0, before[d]) * to.strides[d];
     }
-    if (span_product(core.span()) > 0) copy_strided(core.span(), to.at(offset, bytes), from.at(source, bytes), bytes, c.threads);
+    if (span_product(core.span()) > 0)
+      copy_strided(core.span(), to.at(offset, bytes), from.at(source, bytes), bytes, c.threads);
     finish_writable(c, y, to);
     return {};
   }
@@ -94,9 +99,12 @@ Status reference_Pad(KernelContext& c) {
   }
   std::array<int64_t*, kMaxRank> index{};
   for (size_t d = 0; d < rank; ++d) {
-    if (core[d] <= 0) return invalid_argument("dimension {}: nothing is left to continue after cropping size {} by {} and {}", d, x.dims[d], before[d], after[d]);
+    if (core[d] <= 0)
+      return invalid_argument("dimension {}: nothing is left to continue after cropping size {} by {} and {}", d,
+                              x.dims[d], before[d], after[d]);
     index[d] = c.scratch->array<int64_t>(shape[d]);
-    for (int64_t i = 0; i < shape[d]; ++i) index[d][i] = continued(i - std::max<int64_t>(0, before[d]), core[d], attrs.mode);
+    for (int64_t i = 0; i < shape[d]; ++i)
+      index[d][i] = continued(i - std::max<int64_t>(0, before[d]), core[d], attrs.mode);
   }
   copy_by_index(y, to, from.at(skipped, bytes), index, bytes);
   finish_writable(c, y, to);

@@ -11,7 +11,8 @@ constexpr int64_t kMaxLength = int64_t{1} << 40;
 Result<int64_t> length(int64_t start, int64_t limit, int64_t delta) {
   if (delta == 0) return invalid_argument("delta is 0");
   if (delta > 0 ? limit <= start : limit >= start) return int64_t{0};
-  const auto distance = delta > 0 ? static_cast<uint64_t>(limit) - static_cast<uint64_t>(start) : static_cast<uint64_t>(start) - static_cast<uint64_t>(limit);
+  const auto distance = delta > 0 ? static_cast<uint64_t>(limit) - static_cast<uint64_t>(start)
+                                  : static_cast<uint64_t>(start) - static_cast<uint64_t>(limit);
   const auto step = delta > 0 ? static_cast<uint64_t>(delta) : uint64_t{0} - static_cast<uint64_t>(delta);
   const uint64_t n = (distance - 1) / step + 1;
   if (n > static_cast<uint64_t>(kMaxLength)) return invalid_argument("a range of {} elements", n);
@@ -19,8 +20,7 @@ Result<int64_t> length(int64_t start, int64_t limit, int64_t delta) {
 }
 
 template <typename C>
-  requires std::is_floating_point_v<C>
-Result<int64_t> length(C start, C limit, C delta) {
+requires std::is_floating_point_v<C> Result<int64_t> length(C start, C limit, C delta) {
   if (delta == 0) return invalid_argument("delta is 0");
   const double n = std::ceil(static_cast<double>(static_cast<C>(limit - start)) / static_cast<double>(delta));
   if (std::isnan(n) || n > static_cast<double>(kMaxLength)) return invalid_argument("a range of {} elements", n);

@@ -1,6 +1,6 @@
 // Reshape is a copy here; plans make it a view.
-#include "kernels/reference/reference.h"
 #include "ops/reshape.h"
+#include "kernels/reference/reference.h"
 
 namespace fovea::core {
 
@@ -19,7 +19,8 @@ Status reference_Reshape(KernelContext& c) {
   }
   if (inferred >= 0) shape[static_cast<size_t>(inferred)] = known == 0 ? 0 : x.count() / known;
   FOVEA_TRY(c.set_output_shape(0, std::span<const int64_t>(shape.data(), rank)));
-  if (c.out().count() != x.count()) return invalid_argument("cannot reshape {} elements into {}", x.count(), c.out().count());
+  if (c.out().count() != x.count())
+    return invalid_argument("cannot reshape {} elements into {}", x.count(), c.out().count());
   const std::byte* from = load_elements(c, x);
   std::byte* to = element_buffer(c, c.out());
   if (x.count() > 0 && to != from) std::memcpy(to, from, static_cast<size_t>(x.count() * element_size(x.dtype)));

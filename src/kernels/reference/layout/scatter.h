@@ -39,7 +39,8 @@ Status scatter_into(KernelContext& c, ScatterReduction reduction, F scatter) {
     const std::byte* from = load_elements(c, updates);
     dispatch_size(bytes, [&](auto tag) {
       using U = typename decltype(tag)::type;
-      status = scatter(reinterpret_cast<U*>(to.data), reinterpret_cast<const U*>(from), [](const U&, const U& update) { return update; });
+      status = scatter(reinterpret_cast<U*>(to.data), reinterpret_cast<const U*>(from),
+                       [](const U&, const U& update) { return update; });
     });
     if (status.ok()) finish_elements(c, y, to.data);
     return status;

@@ -7,8 +7,10 @@ Status reference_ScatterElements(KernelContext& c) {
   const TensorRef &x = c.in(0), &indices = c.in(1), &updates = c.in(2);
   const size_t axis = axis_of(attrs.axis, x.rank);
   for (size_t d = 0; d < static_cast<size_t>(x.rank); ++d) {
-    if (indices.dims[d] != updates.dims[d]) return invalid_argument("dimension {}: {} indices, {} updates", d, indices.dims[d], updates.dims[d]);
-    if (d != axis && indices.dims[d] > x.dims[d]) return invalid_argument("dimension {}: {} indices for data of size {}", d, indices.dims[d], x.dims[d]);
+    if (indices.dims[d] != updates.dims[d])
+      return invalid_argument("dimension {}: {} indices, {} updates", d, indices.dims[d], updates.dims[d]);
+    if (d != axis && indices.dims[d] > x.dims[d])
+      return invalid_argument("dimension {}: {} indices for data of size {}", d, indices.dims[d], x.dims[d]);
   }
   FOVEA_TRY(ensure_shape(c, 0, x.shape()));
   const int64_t* index = load<int64_t>(c, indices);

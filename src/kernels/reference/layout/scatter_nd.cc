@@ -9,7 +9,8 @@ Status reference_ScatterND(KernelContext& c) {
   FOVEA_TRY(ensure_shape(c, 0, x.shape()));
   const int64_t count = span_product(indices.shape().first(static_cast<size_t>(indices.rank) - 1));
   const int64_t slice = span_product(x.shape().subspan(static_cast<size_t>(tuple)));
-  if (updates.count() != count * slice) return invalid_argument("{} updates for {} slices of {}", updates.count(), count, slice);
+  if (updates.count() != count * slice)
+    return invalid_argument("{} updates for {} slices of {}", updates.count(), count, slice);
   const int64_t* index = load<int64_t>(c, indices);
   return scatter_into(c, c.attrs<ScatterNDAttrs>().reduction, [&](auto* y, const auto* update, auto combine) -> Status {
     for (int64_t i = 0; i < count; ++i) {

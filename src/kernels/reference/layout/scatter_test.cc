@@ -30,7 +30,8 @@ TEST_F(Scatter, NDWritesSlices) {
   FOVEA_SEEDS(seed, 100) {
     std::mt19937 rng(seed);
     const std::string reduction = kReductions[rng() % 5];
-    const DType type = std::array{DType::kFloat32, DType::kInt64, DType::kInt32, DType::kFloat64, DType::kFloat16}[rng() % 5];
+    const DType type =
+        std::array{DType::kFloat32, DType::kInt64, DType::kInt32, DType::kFloat64, DType::kFloat16}[rng() % 5];
     const size_t rank = 1 + rng() % 3, tuple = 1 + rng() % rank;
     const Dims dims = random_dims(rng, rank, 4, false);
     TensorPtr x = small_numbers(rng, type, dims);
@@ -94,7 +95,8 @@ TEST_F(Scatter, ElementsWriteAlongAnAxis) {
 TEST_F(Scatter, NaNWinsMaximaAndMinima) {
   const float nan = std::nanf("");
   for (const char* reduction : {"max", "min"}) {
-    auto y = run_onnx("ScatterElements", {{"reduction", std::string(reduction)}}, {floats({2}, {nan, 1}), ints({0, 1}), floats({2}, {1, nan})});
+    auto y = run_onnx("ScatterElements", {{"reduction", std::string(reduction)}},
+                      {floats({2}, {nan, 1}), ints({0, 1}), floats({2}, {1, nan})});
     ASSERT_TRUE(y.ok()) << y.status().message();
     for (float v : (*y)[0]->as<float>()) EXPECT_TRUE(std::isnan(v));
   }
@@ -116,7 +118,8 @@ TEST_F(Scatter, WrongIndicesAndSizesAreErrors) {
   for (const RunOptions& options : {RunOptions{}, o}) {
     EXPECT_FALSE(run_onnx("ScatterND", {}, {x, ints_of({2, 1}, {0, 1}), one}, options).ok());
     EXPECT_FALSE(run_onnx("ScatterElements", {}, {x, ints_of({2, 2}, {0, 1, 0, 1}), one}, options).ok());
-    EXPECT_FALSE(run_onnx("ScatterElements", {}, {x, ints_of({1, 3}, {0, 1, 0}), floats({1, 3}, {1, 2, 3})}, options).ok());
+    EXPECT_FALSE(
+        run_onnx("ScatterElements", {}, {x, ints_of({1, 3}, {0, 1, 0}), floats({1, 3}, {1, 2, 3})}, options).ok());
   }
 }
 
@@ -148,7 +151,9 @@ TEST_F(Scatter, PadAddsAndTakesAway) {
     Dims dims = from;
     for (int64_t axis : axes) {
       const auto a = static_cast<size_t>(axis);
-      auto pad = [&](int64_t left) { return rng() % 3 == 0 ? -static_cast<int64_t>(rng()) % left : static_cast<int64_t>(rng() % 9); };
+      auto pad = [&](int64_t left) {
+        return rng() % 3 == 0 ? -static_cast<int64_t>(rng()) % left : static_cast<int64_t>(rng() % 9);
+      };
       before[a] = from[a] > 1 ? pad(from[a]) : 1;
       after[a] = from[a] > 1 ? pad(before[a] < 0 ? from[a] + before[a] : from[a]) : 1;
       if (mode == "constant" && rng() % 8 == 0) after[a] = -from[a] - before[a];
@@ -206,7 +211,8 @@ TEST_F(Scatter, OneHotMarks) {
     const DType type = random_type(rng);
     TensorPtr values = random_tensor(rng, type, {2});
     TensorPtr depth_tensor = rng() % 2 ? ints({depth}) : Tensor::scalar<float>(static_cast<float>(depth));
-    auto y = run_all_ways({"OneHot", {{"axis", static_cast<int64_t>(axis)}}, 11, {1}}, {ints_of(from, index), depth_tensor, values})[0];
+    auto y = run_all_ways({"OneHot", {{"axis", static_cast<int64_t>(axis)}}, 11, {1}},
+                          {ints_of(from, index), depth_tensor, values})[0];
     Dims dims = from;
     dims.insert(dims.begin() + static_cast<int64_t>(axis), depth);
     expect_elements(y, dims, [&](Index at) {
@@ -236,7 +242,9 @@ TEST_F(Scatter, TriluAndEyeLike) {
     TensorPtr like = random_tensor(rng, DType::kInt32, random_dims(rng, 2, 5));
     y = run_all_ways({"EyeLike", {{"k", k}, {"dtype", static_cast<int64_t>(DType::kFloat16)}}, 9}, {like})[0];
     ASSERT_EQ(y->dtype(), DType::kFloat16);
-    expect_elements(y, like->dims(), [&](const Index& at) { return static_cast<__int128>(at[1]) == static_cast<__int128>(at[0]) + k ? 1.0 : 0.0; });
+    expect_elements(y, like->dims(), [&](const Index& at) {
+      return static_cast<__int128>(at[1]) == static_cast<__int128>(at[0]) + k ? 1.0 : 0.0;
+    });
   }
   auto y = run_onnx("EyeLike", {}, {ints_of({1, 2}, {5, 6})});
   ASSERT_TRUE(y.ok());
@@ -254,7 +262,8 @@ TEST_F(Scatter, RangeCounts) {
     if (delta == 0) delta = 1;
     std::vector<int64_t> want;
     for (int64_t v = start; delta > 0 ? v < limit : v > limit; v += delta) want.push_back(v);
-    auto y = run_all_ways({"Range", {}, 11, {0, 1, 2}}, {Tensor::scalar(start), Tensor::scalar(limit), Tensor::scalar(delta)})[0];
+    auto y = run_all_ways({"Range", {}, 11, {0, 1, 2}},
+                          {Tensor::scalar(start), Tensor::scalar(limit), Tensor::scalar(delta)})[0];
     EXPECT_TRUE(y->same_as(*ints(want))) << describe(*y);
     auto small = [](int64_t v) { return Tensor::scalar(static_cast<int16_t>(v)); };
     y = run_all_ways({"Range", {}, 11, {0, 1, 2}}, {small(start), small(limit), small(delta)})[0];
@@ -264,19 +273,30 @@ TEST_F(Scatter, RangeCounts) {
     ASSERT_EQ(y->count(), static_cast<int64_t>(want.size()));
     for (size_t i = 0; i < want.size(); ++i) EXPECT_EQ(y->as<float>()[i], static_cast<float>(want[i]) / 4);
   }
-  EXPECT_FALSE(run_onnx("Range", {}, {Tensor::scalar<int64_t>(0), Tensor::scalar<int64_t>(4), Tensor::scalar<int64_t>(0)}).ok());
+  EXPECT_FALSE(
+      run_onnx("Range", {}, {Tensor::scalar<int64_t>(0), Tensor::scalar<int64_t>(4), Tensor::scalar<int64_t>(0)}).ok());
   for (bool hidden : {false, true}) {
     RunOptions o;
     if (hidden) o.runtime = {0, 1, 2};
-    EXPECT_FALSE(run_onnx("Range", {}, {Tensor::scalar<int64_t>(INT64_MIN), Tensor::scalar<int64_t>(INT64_MAX), Tensor::scalar<int64_t>(1)}, o).ok());
-    EXPECT_FALSE(run_onnx("Range", {}, {Tensor::scalar<float>(0), Tensor::scalar<float>(INFINITY), Tensor::scalar<float>(1)}, o).ok());
-    EXPECT_FALSE(run_onnx("Range", {}, {Tensor::scalar<float>(0), Tensor::scalar<float>(std::nanf("")), Tensor::scalar<float>(1)}, o).ok());
+    EXPECT_FALSE(
+        run_onnx("Range", {},
+                 {Tensor::scalar<int64_t>(INT64_MIN), Tensor::scalar<int64_t>(INT64_MAX), Tensor::scalar<int64_t>(1)},
+                 o)
+            .ok());
+    EXPECT_FALSE(
+        run_onnx("Range", {}, {Tensor::scalar<float>(0), Tensor::scalar<float>(INFINITY), Tensor::scalar<float>(1)}, o)
+            .ok());
+    EXPECT_FALSE(run_onnx("Range", {},
+                          {Tensor::scalar<float>(0), Tensor::scalar<float>(std::nanf("")), Tensor::scalar<float>(1)}, o)
+                     .ok());
   }
 }
 
 TEST_F(Scatter, ShapeSizeAndConstantOfShape) {
   TensorPtr x = floats({2, 3, 4}, std::vector<float>(24));
-  auto shape = [&](AttrMap attributes) { return run_all_ways({"Shape", std::move(attributes), 15}, {x})[0]->to_ints(); };
+  auto shape = [&](AttrMap attributes) {
+    return run_all_ways({"Shape", std::move(attributes), 15}, {x})[0]->to_ints();
+  };
   EXPECT_EQ(shape({}), (std::vector<int64_t>{2, 3, 4}));
   EXPECT_EQ(shape({{"start", int64_t{1}}}), (std::vector<int64_t>{3, 4}));
   EXPECT_EQ(shape({{"start", int64_t{-1}}}), (std::vector<int64_t>{4}));

@@ -8,9 +8,11 @@ Status reference_Slice(KernelContext& c) {
   const TensorRef& x = c.in(0);
   const int64_t count = c.in(1).dims[0];
   for (size_t i = 1; i < c.inputs.size(); ++i)
-    if (c.has(i) && c.in(i).dims[0] != count) return invalid_argument("input {} has {} elements, input 1 {}", i, c.in(i).dims[0], count);
+    if (c.has(i) && c.in(i).dims[0] != count)
+      return invalid_argument("input {} has {} elements, input 1 {}", i, c.in(i).dims[0], count);
   const int64_t *starts = load<int64_t>(c, c.in(1)), *ends = load<int64_t>(c, c.in(2));
-  const int64_t *axes = c.has(3) ? load<int64_t>(c, c.in(3)) : nullptr, *steps = c.has(4) ? load<int64_t>(c, c.in(4)) : nullptr;
+  const int64_t *axes = c.has(3) ? load<int64_t>(c, c.in(3)) : nullptr,
+                *steps = c.has(4) ? load<int64_t>(c, c.in(4)) : nullptr;
   SmallShape shape = SmallShape::of(x);
   StridedBytes from = readable(c, x);
   std::array<bool, kMaxRank> seen{};

@@ -14,14 +14,16 @@ Status reference_Split(KernelContext& c) {
   int64_t at = 0;
   for (int64_t i = 0; i < parts; ++i) {
     const int64_t equal = i + 1 < parts ? (total + parts - 1) / parts : total - at, size = given ? given[i] : equal;
-    if (size < 0 || size > total - at) return invalid_argument("part {} of {} elements, {} of {} are left", i, size, total - at, total);
+    if (size < 0 || size > total - at)
+      return invalid_argument("part {} of {} elements, {} of {} are left", i, size, total - at, total);
     const auto k = static_cast<size_t>(i);
     if (c.wants(k)) {
       SmallShape shape = SmallShape::of(x);
       shape[axis] = size;
       FOVEA_TRY(ensure_shape(c, k, shape.span()));
       StridedBytes to = writable(c, c.out(k));
-      if (c.out(k).count() > 0) copy_strided(shape.span(), to, from.at(at * from.strides[axis], bytes), bytes, c.threads);
+      if (c.out(k).count() > 0)
+        copy_strided(shape.span(), to, from.at(at * from.strides[axis], bytes), bytes, c.threads);
       finish_writable(c, c.out(k), to);
     }
     at += size;

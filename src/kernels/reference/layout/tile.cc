@@ -8,7 +8,8 @@ Status reference_Tile(KernelContext& c) {
   const int64_t* repeats = load<int64_t>(c, c.in(1));
   SmallShape shape = SmallShape::of(x);
   for (size_t i = 0; i < shape.rank; ++i) {
-    if (repeats[i] < 0 || __builtin_mul_overflow(shape[i], repeats[i], &shape[i])) return invalid_argument("repeat {} of dimension {}", repeats[i], i);
+    if (repeats[i] < 0 || __builtin_mul_overflow(shape[i], repeats[i], &shape[i]))
+      return invalid_argument("repeat {} of dimension {}", repeats[i], i);
   }
   FOVEA_TRY(ensure_shape(c, 0, shape.span()));
   const TensorRef& y = c.out();

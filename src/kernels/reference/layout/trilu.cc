@@ -19,7 +19,8 @@ Status reference_Trilu(KernelContext& c) {
   copy_strided(x.shape(), to, readable(c, x), bytes, c.threads);
   const int64_t all_rows = columns == 0 ? 0 : x.count() / columns;
   for (int64_t i = 0; i < all_rows; ++i) {
-    const int64_t row = i % rows, from = upper ? 0 : std::clamp<int64_t>(row + k + 1, 0, columns), until = upper ? std::clamp<int64_t>(row + k, 0, columns) : columns;
+    const int64_t row = i % rows, from = upper ? 0 : std::clamp<int64_t>(row + k + 1, 0, columns),
+                  until = upper ? std::clamp<int64_t>(row + k, 0, columns) : columns;
     std::memset(to.data + (i * columns + from) * bytes, 0, static_cast<size_t>((until - from) * bytes));
   }
   finish_elements(c, c.out(), to.data);

@@ -22,13 +22,15 @@ Statistics statistics_of(const C* x, int64_t count, double epsilon) {
   double sum = 0, squares = 0;
   for (int64_t i = 0; i < count; ++i) sum += static_cast<double>(x[i]);
   const double mean = sum / static_cast<double>(count);
-  for (int64_t i = 0; i < count; ++i) squares += (static_cast<double>(x[i]) - mean) * (static_cast<double>(x[i]) - mean);
+  for (int64_t i = 0; i < count; ++i)
+    squares += (static_cast<double>(x[i]) - mean) * (static_cast<double>(x[i]) - mean);
   return {mean, 1 / std::sqrt(squares / static_cast<double>(count) + epsilon)};
 }
 
 Status check_channels(const KernelContext& c) {
   for (size_t i = 1; i < c.inputs.size(); ++i)
-    if (c.has(i) && c.in(i).count() != c.in(0).dims[1]) return invalid_argument("input {}: {} numbers for {} channels", i, c.in(i).count(), c.in(0).dims[1]);
+    if (c.has(i) && c.in(i).count() != c.in(0).dims[1])
+      return invalid_argument("input {}: {} numbers for {} channels", i, c.in(i).count(), c.in(0).dims[1]);
   return {};
 }
 
@@ -44,7 +46,8 @@ Status normalize_channels(KernelContext& c, int64_t groups, double epsilon) {
   FOVEA_TRY(check_channels(c));
   const TensorRef& x = c.in(0);
   const int64_t channels = x.dims[1], plane = plane_size(x);
-  if (groups < 1 || channels % groups != 0) return invalid_argument("{} channels cannot be split into {} groups", channels, groups);
+  if (groups < 1 || channels % groups != 0)
+    return invalid_argument("{} channels cannot be split into {} groups", channels, groups);
   const int64_t together = channels / groups;
   dispatch_float(x.dtype, [&](auto tag) {
     using C = typename decltype(tag)::type;
@@ -57,7 +60,8 @@ Status normalize_channels(KernelContext& c, int64_t groups, double epsilon) {
         const Statistics s = statistics_of(in + start, together * plane, epsilon);
         for (int64_t i = 0; i < together * plane; ++i) {
           const int64_t channel = g % groups * together + i / plane;
-          out[start + i] = static_cast<C>((static_cast<double>(in[start + i]) - s.mean) * s.inverse_deviation * scale[channel] + bias[channel]);
+          out[start + i] = static_cast<C>(
+              (static_cast<double>(in[start + i]) - s.mean) * s.inverse_deviation * scale[channel] + bias[channel]);
         }
       }
     });
@@ -88,7 +92,8 @@ Status reference_BatchNormalization(KernelContext& c) {
   dispatch_float(x.dtype, [&](auto tag) {
     using C = typename decltype(tag)::type;
     const C* in = load<C>(c, x);
-    const double *scale = load<double>(c, c.in(1)), *bias = load<double>(c, c.in(2)), *mean = load<double>(c, c.in(3)), *variance = load<double>(c, c.in(4));
+    const double *scale = load<double>(c, c.in(1)), *bias = load<double>(c, c.in(2)), *mean = load<double>(c, c.in(3)),
+                 *variance = load<double>(c, c.in(4));
     C* out = result_buffer<C>(c, c.out());
     parallel_for(c.threads, x.count() == 0 ? 0 : x.dims[0] * channels, 1, [&](int64_t begin, int64_t end) {
       for (int64_t p = begin; p < end; ++p) {
@@ -103,7 +108,9 @@ Status reference_BatchNormalization(KernelContext& c) {
   return {};
 }
 
-Status reference_InstanceNormalization(KernelContext& c) { return normalize_channels(c, c.in(0).dims[1] == 0 ? 1 : c.in(0).dims[1], c.attrs<EpsilonAttrs>().epsilon); }
+Status reference_InstanceNormalization(KernelContext& c) {
+  return normalize_channels(c, c.in(0).dims[1] == 0 ? 1 : c.in(0).dims[1], c.attrs<EpsilonAttrs>().epsilon);
+}
 
 Status reference_GroupNormalization(KernelContext& c) {
   const auto& attrs = c.attrs<GroupNormAttrs>();
@@ -114,7 +121,9 @@ Status reference_LayerNormalization(KernelContext& c) {
   const auto& attrs = c.attrs<LayerNormAttrs>();
   const TensorRef& x = c.in(0);
   for (size_t i = 1; i < c.inputs.size(); ++i)
-    if (c.has(i) && !broadcastable(c.in(i), x)) return invalid_argument("input {} [{}] cannot be broadcast to [{}]", i, fmt::join(c.in(i).shape(), ","), fmt::join(x.shape(), ","));
+    if (c.has(i) && !broadcastable(c.in(i), x))
+      return invalid_argument("input {} [{}] cannot be broadcast to [{}]", i, fmt::join(c.in(i).shape(), ","),
+                              fmt::join(x.shape(), ","));
   int64_t size = 1;
   for (int i = axis_of(attrs.axis, x); i < x.rank; ++i) size *= x.dims[static_cast<size_t>(i)];
   const int64_t lines = size == 0 ? 0 : x.count() / size;
@@ -133,7 +142,8 @@ Status reference_LayerNormalization(KernelContext& c) {
       if (mean) mean[l] = static_cast<float>(s.mean);
       if (deviation) deviation[l] = static_cast<float>(s.inverse_deviation);
       for (int64_t i = l * size; i < (l + 1) * size; ++i, w.next())
-        out[i] = static_cast<C>((static_cast<double>(in[i]) - s.mean) * s.inverse_deviation * scale[w.offset(0)] + (bias ? bias[w.offset(1)] : 0));
+        out[i] = static_cast<C>((static_cast<double>(in[i]) - s.mean) * s.inverse_deviation * scale[w.offset(0)] +
+                                (bias ? bias[w.offset(1)] : 0));
     }
     finish(c, c.out(), out);
   });
@@ -159,7 +169,8 @@ Status reference_LpNormalization(KernelContext& c) {
         sum += attrs.p == 1 ? std::fabs(v) : v * v;
       }
       const double norm = attrs.p == 1 ? sum : std::sqrt(sum);
-      for (int64_t i = 0; i < size; ++i) out[start + i * inner] = norm == 0 ? C(0) : static_cast<C>(static_cast<double>(in[start + i * inner]) / norm);
+      for (int64_t i = 0; i < size; ++i)
+        out[start + i * inner] = norm == 0 ? C(0) : static_cast<C>(static_cast<double>(in[start + i * inner]) / norm);
     }
     finish(c, c.out(), out);
   });
@@ -169,7 +180,8 @@ Status reference_LpNormalization(KernelContext& c) {
 Status reference_LRN(KernelContext& c) {
   const auto& attrs = c.attrs<LrnAttrs>();
   const TensorRef& x = c.in(0);
-  const int64_t channels = x.dims[1], plane = plane_size(x), before = (attrs.size - 1) / 2, after = attrs.size - 1 - before;
+  const int64_t channels = x.dims[1], plane = plane_size(x), before = (attrs.size - 1) / 2,
+                after = attrs.size - 1 - before;
   dispatch_float(x.dtype, [&](auto tag) {
     using C = typename decltype(tag)::type;
     const C* in = load<C>(c, x);

@@ -31,7 +31,8 @@ TEST(ReferenceSoftmax, AlongAnyAxis) {
     }
     for (RunOptions options : layouts()) {
       expect_close(only(run_onnx("Softmax", {{"axis", axis}}, {x}, options)), soft, 8 * kFloatStep);
-      expect_close(only(run_onnx("LogSoftmax", {{"axis", axis - static_cast<int64_t>(dims.size())}}, {x}, options)), logs, 8 * kFloatStep);
+      expect_close(only(run_onnx("LogSoftmax", {{"axis", axis - static_cast<int64_t>(dims.size())}}, {x}, options)),
+                   logs, 8 * kFloatStep);
     }
   }
 }
@@ -49,8 +50,10 @@ TEST(ReferenceSoftmax, BeforeOpset13TheAxisAndAllAfterItAreOne) {
     expect_close(only(run_onnx("Softmax", {kLastAxis}, {x}, old)), {0.5, 0.5, 0.5, 0.5, 1.0 / 3, 2.0 / 3, 0.5, 0.5});
   }
   old.symbolic_shapes = false;
-  expect_close(only(run_onnx("Softmax", {{"axis", int64_t{0}}}, {x}, old)), {1 / 9., 1 / 9., 1 / 9., 1 / 9., 1 / 9., 2 / 9., 1 / 9., 1 / 9.});
-  expect_close(only(run_onnx("Softmax", {{"axis", int64_t{2}}}, {x}, old)), {0.5, 0.5, 0.5, 0.5, 1.0 / 3, 2.0 / 3, 0.5, 0.5});
+  expect_close(only(run_onnx("Softmax", {{"axis", int64_t{0}}}, {x}, old)),
+               {1 / 9., 1 / 9., 1 / 9., 1 / 9., 1 / 9., 2 / 9., 1 / 9., 1 / 9.});
+  expect_close(only(run_onnx("Softmax", {{"axis", int64_t{2}}}, {x}, old)),
+               {0.5, 0.5, 0.5, 0.5, 1.0 / 3, 2.0 / 3, 0.5, 0.5});
 }
 
 TEST(ReferenceSoftmax, LargeInfiniteAndEmpty) {
@@ -79,24 +82,32 @@ TEST(ReferenceNorm, OverChannelsAndGroups) {
   for (unsigned seed = 0; seed < 10; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     std::mt19937 rng(seed);
-    const size_t images = rng() % 3, plane = 1 + rng() % 7, groups = 1 + rng() % 3, together = 1 + rng() % 3, channels = groups * together;
+    const size_t images = rng() % 3, plane = 1 + rng() % 7, groups = 1 + rng() % 3, together = 1 + rng() % 3,
+                 channels = groups * together;
     const auto c = static_cast<int64_t>(channels);
-    const TensorPtr x = random_tensor(rng, DType::kFloat32, {static_cast<int64_t>(images), c, static_cast<int64_t>(plane)});
-    const TensorPtr scale = random_tensor(rng, DType::kFloat32, {c}), bias = random_tensor(rng, DType::kFloat32, {c}), mean = random_tensor(rng, DType::kFloat32, {c});
+    const TensorPtr x =
+        random_tensor(rng, DType::kFloat32, {static_cast<int64_t>(images), c, static_cast<int64_t>(plane)});
+    const TensorPtr scale = random_tensor(rng, DType::kFloat32, {c}), bias = random_tensor(rng, DType::kFloat32, {c}),
+                    mean = random_tensor(rng, DType::kFloat32, {c});
     const TensorPtr variance = only(run_onnx("Abs", {}, {random_tensor(rng, DType::kFloat32, {c})}));
-    const auto v = x->to_doubles(), s = scale->to_doubles(), b = bias->to_doubles(), m = mean->to_doubles(), var = variance->to_doubles();
+    const auto v = x->to_doubles(), s = scale->to_doubles(), b = bias->to_doubles(), m = mean->to_doubles(),
+               var = variance->to_doubles();
     std::vector<double> batch, instance, group;
     for (size_t i = 0; i < v.size(); ++i) {
       const size_t channel = i / plane % channels, of_group = together * plane;
       batch.push_back((v[i] - m[channel]) / std::sqrt(var[channel] + kEpsilon) * s[channel] + b[channel]);
-      const Statistics own = statistics(&v[i / plane * plane], plane, kEpsilon), shared = statistics(&v[i / of_group * of_group], of_group, kEpsilon);
+      const Statistics own = statistics(&v[i / plane * plane], plane, kEpsilon),
+                       shared = statistics(&v[i / of_group * of_group], of_group, kEpsilon);
       instance.push_back((v[i] - own.mean) / own.deviation * s[channel] + b[channel]);
       group.push_back((v[i] - shared.mean) / shared.deviation * s[channel] + b[channel]);
     }
     for (RunOptions options : layouts()) {
       expect_close(only(run_onnx("BatchNormalization", attrs, {x, scale, bias, mean, variance}, options)), batch);
       expect_close(only(run_onnx("InstanceNormalization", attrs, {x, scale, bias}, options)), instance);
-      expect_close(only(run_onnx("GroupNormalization", {{"epsilon", kEpsilon}, {"num_groups", static_cast<int64_t>(groups)}}, {x, scale, bias}, options)), group);
+      expect_close(
+          only(run_onnx("GroupNormalization", {{"epsilon", kEpsilon}, {"num_groups", static_cast<int64_t>(groups)}},
+                        {x, scale, bias}, options)),
+          group);
     }
   }
 }
@@ -105,15 +116,20 @@ TEST(ReferenceNorm, GroupsBeforeOpset21HaveOneScaleEach) {
   RunOptions old;
   old.opset = 18;
   const TensorPtr x = floats({1, 4, 1}, {1, 3, 5, 9});
-  expect_close(only(run_onnx("GroupNormalization", {{"num_groups", int64_t{2}}, {"epsilon", 0.0}}, {x, floats({2}, {2, 3}), floats({2}, {10, 20})}, old)), {8, 12, 17, 23});
-  EXPECT_FALSE(run_onnx("GroupNormalization", {{"num_groups", int64_t{3}}}, {x, floats({3}, {1, 1, 1}), floats({3}, {0, 0, 0})}, old).ok());
+  expect_close(only(run_onnx("GroupNormalization", {{"num_groups", int64_t{2}}, {"epsilon", 0.0}},
+                             {x, floats({2}, {2, 3}), floats({2}, {10, 20})}, old)),
+               {8, 12, 17, 23});
+  EXPECT_FALSE(run_onnx("GroupNormalization", {{"num_groups", int64_t{3}}},
+                        {x, floats({3}, {1, 1, 1}), floats({3}, {0, 0, 0})}, old)
+                   .ok());
 }
 
 TEST(ReferenceNorm, LayerNormalizationAndItsStatistics) {
   RunOptions three;
   three.outputs = 3;
   std::mt19937 rng(3);
-  const TensorPtr x = random_tensor(rng, DType::kFloat32, {2, 3, 4}), scale = random_tensor(rng, DType::kFloat32, {3, 4}), bias = random_tensor(rng, DType::kFloat32, {4});
+  const TensorPtr x = random_tensor(rng, DType::kFloat32, {2, 3, 4}),
+                  scale = random_tensor(rng, DType::kFloat32, {3, 4}), bias = random_tensor(rng, DType::kFloat32, {4});
   const auto v = x->to_doubles(), s = scale->to_doubles(), b = bias->to_doubles();
   std::vector<double> want, means, deviations;
   for (size_t i = 0; i < v.size(); ++i) {
@@ -146,7 +162,9 @@ TEST(ReferenceNorm, LpNormalization) {
   const TensorPtr x = floats({2, 2}, {3, 4, 0, 0});
   expect_close(only(run_onnx("LpNormalization", {}, {x})), {0.6, 0.8, 0, 0});
   expect_close(only(run_onnx("LpNormalization", {{"p", int64_t{1}}}, {x})), {3. / 7, 4. / 7, 0, 0});
-  for (RunOptions options : layouts()) expect_close(only(run_onnx("LpNormalization", {{"axis", int64_t{0}}}, {floats({2, 2}, {3, 1, -4, 0})}, options)), {0.6, 1, -0.8, 0});
+  for (RunOptions options : layouts())
+    expect_close(only(run_onnx("LpNormalization", {{"axis", int64_t{0}}}, {floats({2, 2}, {3, 1, -4, 0})}, options)),
+                 {0.6, 1, -0.8, 0});
   EXPECT_FALSE(run_onnx("LpNormalization", {{"p", int64_t{3}}}, {x}).ok());
 }
 
@@ -163,7 +181,8 @@ TEST(ReferenceNorm, Lrn) {
   };
   for (int64_t size : {1, 2, 3, 5})
     for (RunOptions options : layouts())
-      expect_close(only(run_onnx("LRN", {{"size", size}, {"alpha", 0.3}, {"beta", 0.5}, {"bias", 1.5}}, {x}, options)), want(static_cast<int>(size)));
+      expect_close(only(run_onnx("LRN", {{"size", size}, {"alpha", 0.3}, {"beta", 0.5}, {"bias", 1.5}}, {x}, options)),
+                   want(static_cast<int>(size)));
 }
 
 }  // namespace

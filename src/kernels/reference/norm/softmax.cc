@@ -40,10 +40,14 @@ Status along_axis(KernelContext& c, F f) {
 }  // namespace
 
 Status reference_Softmax(KernelContext& c) {
-  return along_axis(c, [](auto x, auto largest, double sum) { return static_cast<decltype(x)>(static_cast<double>(std::exp(x - largest)) / sum); });
+  return along_axis(c, [](auto x, auto largest, double sum) {
+    return static_cast<decltype(x)>(static_cast<double>(std::exp(x - largest)) / sum);
+  });
 }
 Status reference_LogSoftmax(KernelContext& c) {
-  return along_axis(c, [](auto x, auto largest, double sum) { return static_cast<decltype(x)>(static_cast<double>(x) - static_cast<double>(largest) - std::log(sum)); });
+  return along_axis(c, [](auto x, auto largest, double sum) {
+    return static_cast<decltype(x)>(static_cast<double>(x) - static_cast<double>(largest) - std::log(sum));
+  });
 }
 
 }  // namespace fovea::core

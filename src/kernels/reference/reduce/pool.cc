@@ -13,7 +13,9 @@ struct Taps {
 };
 Taps taps_of(const Window& w, int64_t out) {
   const int64_t start = out * w.stride - w.pad_begin;
-  auto taps_before = [&](int64_t end) { return std::clamp<int64_t>((end - start + w.dilation - 1) / w.dilation, 0, w.kernel); };
+  auto taps_before = [&](int64_t end) {
+    return std::clamp<int64_t>((end - start + w.dilation - 1) / w.dilation, 0, w.kernel);
+  };
   const int64_t first = start < 0 ? taps_before(0) : 0;
   const int64_t padded = start < w.in + w.pad_end ? taps_before(w.in + w.pad_end) : 0;
   return {first, std::max(first, start < w.in ? taps_before(w.in) : 0), padded};
@@ -31,7 +33,8 @@ void for_windows(const Windows& windows, Visit visit, Done done) {
         const Taps td = taps_of(a, od), th = taps_of(b, oh), tw = taps_of(c, ow);
         for (int64_t kd = td.first; kd < td.last; ++kd)
           for (int64_t kh = th.first; kh < th.last; ++kh) {
-            const int64_t d = od * a.stride - a.pad_begin + kd * a.dilation, h = oh * b.stride - b.pad_begin + kh * b.dilation;
+            const int64_t d = od * a.stride - a.pad_begin + kd * a.dilation,
+                          h = oh * b.stride - b.pad_begin + kh * b.dilation;
             const int64_t row = (d * b.in + h) * c.in + ow * c.stride - c.pad_begin;
             for (int64_t kw = tw.first; kw < tw.last; ++kw) visit(row + kw * c.dilation);
           }
@@ -49,7 +52,8 @@ int64_t column_major(const Windows& windows, int64_t offset) {
 Result<Windows> windows_of(const KernelContext& c, const PoolAttrs& attrs) {
   const TensorRef& x = c.in(0);
   FOVEA_TRY_SET(Windows windows, pool_windows(attrs, x.shape()));
-  if (c.out().count() != x.dims[0] * x.dims[1] * windows.out_count()) return internal_error("an output of {} elements", c.out().count());
+  if (c.out().count() != x.dims[0] * x.dims[1] * windows.out_count())
+    return internal_error("an output of {} elements", c.out().count());
   return windows;
 }
 
@@ -82,7 +86,10 @@ Status reference_MaxPool(KernelContext& c) {
       };
       for_windows(windows, visit, [&](int64_t o, int64_t) {
         y[o] = best;
-        if (indices) indices[plane * windows.out_count() + o] = plane * windows.in_count() + std::max<int64_t>(0, attrs.storage_order ? column_major(windows, std::max<int64_t>(0, where)) : where);
+        if (indices)
+          indices[plane * windows.out_count() + o] =
+              plane * windows.in_count() +
+              std::max<int64_t>(0, attrs.storage_order ? column_major(windows, std::max<int64_t>(0, where)) : where);
         best = lowest, where = -1;
       });
     });
@@ -99,10 +106,12 @@ Status reference_AveragePool(KernelContext& c) {
     for_planes<C>(c, windows, [&](const C* x, C* y, int64_t) {
       double sum = 0;
       int64_t count = 0;
-      for_windows(windows, [&](int64_t i) { sum += static_cast<double>(x[i]), ++count; }, [&](int64_t o, int64_t padded) {
-        y[o] = static_cast<C>(sum / static_cast<double>(attrs.count_include_pad ? padded : count));
-        sum = 0, count = 0;
-      });
+      for_windows(
+          windows, [&](int64_t i) { sum += static_cast<double>(x[i]), ++count; },
+          [&](int64_t o, int64_t padded) {
+            y[o] = static_cast<C>(sum / static_cast<double>(attrs.count_include_pad ? padded : count));
+            sum = 0, count = 0;
+          });
     });
   });
   return {};
@@ -116,10 +125,12 @@ Status reference_LpPool(KernelContext& c) {
     using C = typename decltype(tag)::type;
     for_planes<C>(c, windows, [&](const C* x, C* y, int64_t) {
       double sum = 0;
-      for_windows(windows, [&](int64_t i) { sum += std::pow(std::fabs(static_cast<double>(x[i])), p); }, [&](int64_t o, int64_t) {
-        y[o] = static_cast<C>(std::pow(sum, 1 / p));
-        sum = 0;
-      });
+      for_windows(
+          windows, [&](int64_t i) { sum += std::pow(std::fabs(static_cast<double>(x[i])), p); },
+          [&](int64_t o, int64_t) {
+            y[o] = static_cast<C>(std::pow(sum, 1 / p));
+            sum = 0;
+          });
     });
   });
   return {};

@@ -59,7 +59,9 @@ TEST(ReferencePool, EqualsNaiveWindows) {
   for (unsigned seed = 0; seed < 80; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     std::mt19937 rng(seed);
-    auto pick = [&](int64_t low, int64_t high) { return low + static_cast<int64_t>(rng() % static_cast<uint64_t>(high - low + 1)); };
+    auto pick = [&](int64_t low, int64_t high) {
+      return low + static_cast<int64_t>(rng() % static_cast<uint64_t>(high - low + 1));
+    };
     const size_t spatial = 1 + rng() % 3;
     const bool ceil_mode = rng() % 2;
     std::vector<Axis> axes(spatial);
@@ -74,18 +76,25 @@ TEST(ReferencePool, EqualsNaiveWindows) {
       const int64_t rest = a.in + a.begin + a.end - extent;
       a.out = (ceil_mode ? (rest + a.stride - 1) / a.stride : rest / a.stride) + 1;
       while (ceil_mode && (a.out - 1) * a.stride >= a.in + a.begin) --a.out;
-      kernel.push_back(a.kernel), strides.push_back(a.stride), dilations.push_back(a.dilation), dims.push_back(a.in), out.push_back(a.out);
+      kernel.push_back(a.kernel), strides.push_back(a.stride), dilations.push_back(a.dilation), dims.push_back(a.in),
+          out.push_back(a.out);
       pads[i] = a.begin, pads[i + spatial] = a.end;
     }
     const TensorPtr x = random_tensor(rng, DType::kFloat32, dims);
     const auto values = x->to_doubles();
     int64_t plane = 1;
     for (const Axis& a : axes) plane *= a.in;
-    const AttrMap attrs = {{"kernel_shape", kernel}, {"strides", strides}, {"dilations", dilations}, {"pads", pads}, {"ceil_mode", int64_t{ceil_mode}}};
+    const AttrMap attrs = {{"kernel_shape", kernel},
+                           {"strides", strides},
+                           {"dilations", dilations},
+                           {"pads", pads},
+                           {"ceil_mode", int64_t{ceil_mode}}};
     AttrMap with_pads = attrs;
     with_pads.emplace_back("count_include_pad", int64_t{1});
-    const std::tuple<const char*, AttrMap, What> kinds[] = {
-        {"MaxPool", attrs, What::kMax}, {"AveragePool", attrs, What::kMean}, {"AveragePool", with_pads, What::kMeanWithPads}, {"LpPool", attrs, What::kNorm}};
+    const std::tuple<const char*, AttrMap, What> kinds[] = {{"MaxPool", attrs, What::kMax},
+                                                            {"AveragePool", attrs, What::kMean},
+                                                            {"AveragePool", with_pads, What::kMeanWithPads},
+                                                            {"LpPool", attrs, What::kNorm}};
     for (const auto& [op, a, what] : kinds) {
       SCOPED_TRACE(op);
       std::vector<double> want;
@@ -105,7 +114,9 @@ TEST(ReferenceMaxPool, Indices) {
   const TensorPtr x = floats({1, 2, 2, 3}, {1, 9, 3, 4, 5, 6, 7, 8, 2, 10, 11, 0});
   RunOptions two;
   two.outputs = 2;
-  auto run = [&](int64_t order) { return run_onnx("MaxPool", {{"kernel_shape", Ints{2, 2}}, {"storage_order", order}}, {x}, two); };
+  auto run = [&](int64_t order) {
+    return run_onnx("MaxPool", {{"kernel_shape", Ints{2, 2}}, {"storage_order", order}}, {x}, two);
+  };
   auto rows = run(0), columns = run(1);
   ASSERT_TRUE(rows.ok() && columns.ok());
   expect_close((*rows)[0], {9, 9, 11, 11});
@@ -115,15 +126,22 @@ TEST(ReferenceMaxPool, Indices) {
 
 TEST(ReferenceMaxPool, IntegersAndNaN) {
   const int8_t v[] = {-3, -100, -128, -7};
-  expect_close(only(run_onnx("MaxPool", {{"kernel_shape", Ints{2}}, {"pads", Ints{1, 1}}}, {Tensor::of<int8_t>({1, 1, 4}, std::span<const int8_t>(v))})), {-3, -3, -100, -7, -7});
+  expect_close(only(run_onnx("MaxPool", {{"kernel_shape", Ints{2}}, {"pads", Ints{1, 1}}},
+                             {Tensor::of<int8_t>({1, 1, 4}, std::span<const int8_t>(v))})),
+               {-3, -3, -100, -7, -7});
   const float nan = std::nanf("");
-  expect_close(only(run_onnx("MaxPool", {{"kernel_shape", Ints{2}}}, {floats({1, 1, 4}, {1, nan, 2, 3})})), {nan, nan, 3});
+  expect_close(only(run_onnx("MaxPool", {{"kernel_shape", Ints{2}}}, {floats({1, 1, 4}, {1, nan, 2, 3})})),
+               {nan, nan, 3});
 }
 
 TEST(ReferencePool, AutoPad) {
   const TensorPtr x = floats({1, 1, 5}, {1, 2, 3, 4, 5});
   for (RunOptions options : layouts()) {
-    auto run = [&](const char* pad, int64_t stride) { return only(run_onnx("MaxPool", {{"kernel_shape", Ints{2}}, {"strides", Ints{stride}}, {"auto_pad", std::string(pad)}}, {x}, options)); };
+    auto run = [&](const char* pad, int64_t stride) {
+      return only(run_onnx("MaxPool",
+                           {{"kernel_shape", Ints{2}}, {"strides", Ints{stride}}, {"auto_pad", std::string(pad)}}, {x},
+                           options));
+    };
     expect_close(run("SAME_UPPER", 1), {2, 3, 4, 5, 5});
     expect_close(run("SAME_LOWER", 1), {1, 2, 3, 4, 5});
     expect_close(run("SAME_UPPER", 2), {2, 4, 5});

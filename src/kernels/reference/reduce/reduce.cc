@@ -53,7 +53,9 @@ Status reduce_sum(KernelContext& c, F f, G g) {
   dispatch_compute(c.in(0).dtype, [&](auto tag) {
     using C = typename decltype(tag)::type;
     using S = Sum<C>;
-    reduce<C>(c, S(0), [&](S& sum, C x) { sum += f(static_cast<S>(x)); }, [&](S sum, int64_t count) { return static_cast<C>(g(sum, count, C())); });
+    reduce<C>(
+        c, S(0), [&](S& sum, C x) { sum += f(static_cast<S>(x)); },
+        [&](S sum, int64_t count) { return static_cast<C>(g(sum, count, C())); });
   });
   return {};
 }
@@ -83,54 +85,69 @@ struct LogSumExp {
 }  // namespace
 
 Status reference_ReduceSum(KernelContext& c) {
-  return reduce_sum(c, [](auto x) { return x; }, kItself);
+  return reduce_sum(
+      c, [](auto x) { return x; }, kItself);
 }
 Status reference_ReduceSumSquare(KernelContext& c) {
-  return reduce_sum(c, [](auto x) { return x * x; }, kItself);
+  return reduce_sum(
+      c, [](auto x) { return x * x; }, kItself);
 }
 Status reference_ReduceL1(KernelContext& c) {
-  return reduce_sum(c, [](auto x) { return magnitude(x); }, kItself);
+  return reduce_sum(
+      c, [](auto x) { return magnitude(x); }, kItself);
 }
 Status reference_ReduceL2(KernelContext& c) {
-  return reduce_sum(c, [](auto x) { return x * x; }, [](auto sum, int64_t, auto type) { return std::sqrt(number(sum, type)); });
+  return reduce_sum(
+      c, [](auto x) { return x * x; }, [](auto sum, int64_t, auto type) { return std::sqrt(number(sum, type)); });
 }
 Status reference_ReduceLogSum(KernelContext& c) {
-  return reduce_sum(c, [](auto x) { return x; }, [](auto sum, int64_t, auto type) { return std::log(number(sum, type)); });
+  return reduce_sum(
+      c, [](auto x) { return x; }, [](auto sum, int64_t, auto type) { return std::log(number(sum, type)); });
 }
 Status reference_ReduceMean(KernelContext& c) {
-  if (!is_float(c.in(0).dtype) && c.in(0).count() == 0 && c.out().count() > 0) return invalid_argument("the mean of no integers");
-  return reduce_sum(c, [](auto x) { return x; }, [](auto sum, int64_t count, auto type) {
-    using C = decltype(type);
-    if constexpr (std::is_floating_point_v<C>) return sum / static_cast<double>(count);
-    else return static_cast<C>(sum) / static_cast<C>(count);
-  });
+  if (!is_float(c.in(0).dtype) && c.in(0).count() == 0 && c.out().count() > 0)
+    return invalid_argument("the mean of no integers");
+  return reduce_sum(
+      c, [](auto x) { return x; },
+      [](auto sum, int64_t count, auto type) {
+        using C = decltype(type);
+        if constexpr (std::is_floating_point_v<C>) return sum / static_cast<double>(count);
+        else return static_cast<C>(sum) / static_cast<C>(count);
+      });
 }
 Status reference_ReduceProd(KernelContext& c) {
   dispatch_compute(c.in(0).dtype, [&](auto tag) {
     using C = typename decltype(tag)::type;
     using S = Sum<C>;
-    reduce<C>(c, S(1), [](S& product, C x) { product *= static_cast<S>(x); }, [](S product, int64_t) { return static_cast<C>(product); });
+    reduce<C>(
+        c, S(1), [](S& product, C x) { product *= static_cast<S>(x); },
+        [](S product, int64_t) { return static_cast<C>(product); });
   });
   return {};
 }
 Status reference_ReduceMax(KernelContext& c) {
   dispatch_compute(c.in(0).dtype, [&](auto tag) {
     using C = typename decltype(tag)::type;
-    reduce<C>(c, lowest_of<C>(c.in(0).dtype), [](C& m, C x) { m = x > m || x != x ? x : m; }, [](C m, int64_t) { return m; });
+    reduce<C>(
+        c, lowest_of<C>(c.in(0).dtype), [](C& m, C x) { m = x > m || x != x ? x : m; }, [](C m, int64_t) { return m; });
   });
   return {};
 }
 Status reference_ReduceMin(KernelContext& c) {
   dispatch_compute(c.in(0).dtype, [&](auto tag) {
     using C = typename decltype(tag)::type;
-    reduce<C>(c, highest_of<C>(c.in(0).dtype), [](C& m, C x) { m = x < m || x != x ? x : m; }, [](C m, int64_t) { return m; });
+    reduce<C>(
+        c, highest_of<C>(c.in(0).dtype), [](C& m, C x) { m = x < m || x != x ? x : m; },
+        [](C m, int64_t) { return m; });
   });
   return {};
 }
 Status reference_ReduceLogSumExp(KernelContext& c) {
   dispatch_compute(c.in(0).dtype, [&](auto tag) {
     using C = typename decltype(tag)::type;
-    reduce<C>(c, LogSumExp(), [](LogSumExp& s, C x) { s.add(static_cast<double>(x)); }, [](const LogSumExp& s, int64_t) { return static_cast<C>(s.value()); });
+    reduce<C>(
+        c, LogSumExp(), [](LogSumExp& s, C x) { s.add(static_cast<double>(x)); },
+        [](const LogSumExp& s, int64_t) { return static_cast<C>(s.value()); });
   });
   return {};
 }

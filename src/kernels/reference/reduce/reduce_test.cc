@@ -22,14 +22,22 @@ const Kind kKinds[] = {
     {"ReduceMax", [](const Values& v) { return *std::max_element(v.begin(), v.end()); }},
     {"ReduceMin", [](const Values& v) { return *std::min_element(v.begin(), v.end()); }},
     {"ReduceProd", [](const Values& v) { return std::accumulate(v.begin(), v.end(), 1.0, std::multiplies<>()); }},
-    {"ReduceL1", [](const Values& v) { return std::accumulate(v.begin(), v.end(), 0.0, [](double s, double x) { return s + std::fabs(x); }); }},
+    {"ReduceL1",
+     [](const Values& v) {
+       return std::accumulate(v.begin(), v.end(), 0.0, [](double s, double x) { return s + std::fabs(x); });
+     }},
     {"ReduceL2", [](const Values& v) { return std::sqrt(std::inner_product(v.begin(), v.end(), v.begin(), 0.0)); }},
     {"ReduceSumSquare", [](const Values& v) { return std::inner_product(v.begin(), v.end(), v.begin(), 0.0); }},
     {"ReduceLogSum", [](const Values& v) { return std::log(sum_of(v)); }},
-    {"ReduceLogSumExp", [](const Values& v) { return std::log(std::accumulate(v.begin(), v.end(), 0.0, [](double s, double x) { return s + std::exp(x); })); }},
+    {"ReduceLogSumExp",
+     [](const Values& v) {
+       return std::log(std::accumulate(v.begin(), v.end(), 0.0, [](double s, double x) { return s + std::exp(x); }));
+     }},
 };
 
-bool contains(const std::vector<int64_t>& v, size_t i) { return std::find(v.begin(), v.end(), static_cast<int64_t>(i)) != v.end(); }
+bool contains(const std::vector<int64_t>& v, size_t i) {
+  return std::find(v.begin(), v.end(), static_cast<int64_t>(i)) != v.end();
+}
 
 std::vector<double> naive(const Kind& kind, const Tensor& x, const std::vector<int64_t>& axes) {
   const auto values = x.to_doubles();
@@ -79,11 +87,13 @@ TEST(ReferenceReduce, EqualsNaiveReductions) {
         for (RunOptions options : layouts()) {
           options.constants = {1};
           AttrMap attrs = {{"keepdims", int64_t{keep}}};
-          TensorPtr y = only(run_onnx(kind.op, attrs, {x, integers({static_cast<int64_t>(shuffled.size())}, shuffled)}, options));
+          TensorPtr y =
+              only(run_onnx(kind.op, attrs, {x, integers({static_cast<int64_t>(shuffled.size())}, shuffled)}, options));
           expect_close(y, want, type == DType::kFloat64 ? 1e-13 : 8 * kFloatStep);
           options.opset = 11;
           attrs.emplace_back("axes", shuffled);
-          expect_close(only(run_onnx(kind.op, attrs, {x}, options)), want, type == DType::kFloat64 ? 1e-13 : 8 * kFloatStep);
+          expect_close(only(run_onnx(kind.op, attrs, {x}, options)), want,
+                       type == DType::kFloat64 ? 1e-13 : 8 * kFloatStep);
         }
       }
   }
@@ -122,7 +132,8 @@ TEST(ReferenceReduce, NaNAndInfinity) {
   expect_close(run("ReduceMax"), {nan, nan, inf, -inf});
   expect_close(run("ReduceMin"), {nan, nan, inf, -inf});
   expect_close(run("ReduceLogSumExp"), {nan, nan, inf, -inf});
-  expect_close(only(run_onnx("ReduceLogSumExp", {{"keepdims", int64_t{0}}}, {floats({2}, {1000, 1000})})), {1000 + std::log(2.0)});
+  expect_close(only(run_onnx("ReduceLogSumExp", {{"keepdims", int64_t{0}}}, {floats({2}, {1000, 1000})})),
+               {1000 + std::log(2.0)});
 }
 
 TEST(ReferenceReduce, BoolsAreOrdered) {
@@ -154,12 +165,14 @@ TEST(ReferenceArgMax, TiesNaNAndAxes) {
   const float nan = std::nanf("");
   const TensorPtr x = floats({2, 3}, {1, 5, 5, 7, nan, 9});
   auto run = [&](const char* op, AttrMap attrs) { return only(run_onnx(op, attrs, {x})); };
-  const std::pair<std::string, AttrValue> axis = {"axis", int64_t{-1}}, last = {"select_last_index", int64_t{1}}, drop = {"keepdims", int64_t{0}};
+  const std::pair<std::string, AttrValue> axis = {"axis", int64_t{-1}}, last = {"select_last_index", int64_t{1}},
+                                          drop = {"keepdims", int64_t{0}};
   expect_close(run("ArgMax", {axis}), {1, 1});
   expect_close(run("ArgMax", {axis, last, drop}), {2, 1});
   expect_close(run("ArgMin", {axis}), {0, 1});
   expect_close(run("ArgMax", {}), {1, 1, 1});
-  for (RunOptions options : layouts()) expect_close(only(run_onnx("ArgMin", {}, {integers({3, 2}, {3, 1, 2, 1, 2, 4})}, options)), {1, 0});
+  for (RunOptions options : layouts())
+    expect_close(only(run_onnx("ArgMin", {}, {integers({3, 2}, {3, 1, 2, 1, 2, 4})}, options)), {1, 0});
   EXPECT_FALSE(run_onnx("ArgMax", {}, {floats({0, 2}, {})}).ok());
   EXPECT_FALSE(run_onnx("ArgMax", {{"axis", int64_t{2}}}, {x}).ok());
   TensorPtr empty = only(run_onnx("ArgMax", {axis}, {floats({0, 3}, {})}));

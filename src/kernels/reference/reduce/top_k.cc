@@ -83,7 +83,8 @@ Status reference_TopK(KernelContext& c) {
   const TensorRef& x = c.in(0);
   const size_t axis = axis_of(attrs.axis, x.rank);
   const int64_t k = *load<int64_t>(c, c.in(1));
-  if (k < 0 || k > x.dims[axis]) return invalid_argument("k = {} is outside [0, {}], the size of axis {}", k, x.dims[axis], axis);
+  if (k < 0 || k > x.dims[axis])
+    return invalid_argument("k = {} is outside [0, {}], the size of axis {}", k, x.dims[axis], axis);
   SmallShape shape = SmallShape::of(x);
   shape[axis] = k;
   for (size_t i = 0; i < 2; ++i)

@@ -11,7 +11,8 @@ TEST(TopK, SortsWithTiesByLowestIndex) {
   FOVEA_SEEDS(seed, 120) {
     std::mt19937 rng(seed);
     const size_t rank = 1 + rng() % 3, axis = rng() % rank;
-    const DType type = std::array{DType::kFloat32, DType::kInt64, DType::kUInt8, DType::kFloat16, DType::kFloat64, DType::kInt32, DType::kUInt64}[rng() % 7];
+    const DType type = std::array{DType::kFloat32, DType::kInt64, DType::kUInt8, DType::kFloat16,
+                                  DType::kFloat64, DType::kInt32, DType::kUInt64}[rng() % 7];
     const Dims from = random_dims(rng, rank, rank == 1 ? 300 : 9);
     const bool ties = rng() % 2, largest = rng() % 2;
     std::vector<double> v(static_cast<size_t>(*element_count(from)));
@@ -19,10 +20,13 @@ TEST(TopK, SortsWithTiesByLowestIndex) {
     if (is_float(type))
       for (double& e : v)
         if (rng() % 20 == 0) e = std::array{std::nan(""), INFINITY + 0.0, -INFINITY + 0.0, -0.0}[rng() % 4];
-    auto x = run_onnx("Cast", {{"to", static_cast<int64_t>(type)}}, {Tensor::of<double>(from, std::span<const double>(v))});
+    auto x =
+        run_onnx("Cast", {{"to", static_cast<int64_t>(type)}}, {Tensor::of<double>(from, std::span<const double>(v))});
     ASSERT_TRUE(x.ok());
     const int64_t size = from[axis], k = static_cast<int64_t>(rng()) % (size + 1);
-    AttrMap attributes{{"axis", static_cast<int64_t>(axis)}, {"largest", int64_t{largest}}, {"sorted", static_cast<int64_t>(rng() % 2)}};
+    AttrMap attributes{{"axis", static_cast<int64_t>(axis)},
+                       {"largest", int64_t{largest}},
+                       {"sorted", static_cast<int64_t>(rng() % 2)}};
     auto y = run_all_ways({"TopK", attributes, 11, {1}, false, 2}, {(*x)[0], ints({k})});
     Dims dims = from;
     dims[axis] = k;
@@ -38,7 +42,8 @@ TEST(TopK, SortsWithTiesByLowestIndex) {
       };
       std::stable_sort(places.begin(), places.end(), [&](int64_t a, int64_t b) {
         const double p = value(a), q = value(b);
-        if (std::isnan(p) || std::isnan(q)) return largest ? std::isnan(p) && !std::isnan(q) : std::isnan(q) && !std::isnan(p);
+        if (std::isnan(p) || std::isnan(q))
+          return largest ? std::isnan(p) && !std::isnan(q) : std::isnan(q) && !std::isnan(p);
         return largest ? p > q : p < q;
       });
       order[static_cast<size_t>(flat(at, dims))] = static_cast<double>(places[static_cast<size_t>(at[axis])]);
@@ -78,7 +83,8 @@ TEST(CumSum, Sums) {
     const Dims dims = random_dims(rng, rank, 6);
     TensorPtr x = random_tensor(rng, type, dims);
     const auto given = static_cast<int64_t>(axis) - (rng() % 2 ? static_cast<int64_t>(rank) : 0);
-    auto y = run_all_ways({"CumSum", {{"exclusive", int64_t{exclusive}}, {"reverse", int64_t{reverse}}}, 14, {1}, true}, {x, Tensor::scalar(static_cast<int32_t>(given))})[0];
+    auto y = run_all_ways({"CumSum", {{"exclusive", int64_t{exclusive}}, {"reverse", int64_t{reverse}}}, 14, {1}, true},
+                          {x, Tensor::scalar(static_cast<int32_t>(given))})[0];
     ASSERT_TRUE(y);
     const Numbers from(x), found(y);
     each_index(dims, [&](Index at) {
@@ -111,7 +117,8 @@ TEST(Unique, ExamplesOfTheSpecification) {
   ASSERT_TRUE(y.ok());
   EXPECT_TRUE((*y)[1]->same_as(*ints({0, 2, 1})));
   EXPECT_TRUE((*y)[2]->same_as(*ints({0, 2, 1, 2})));
-  y = run_onnx("Unique", {{"axis", int64_t{1}}}, {floats({2, 4, 2}, {1, 1, 0, 1, 2, 1, 0, 1, 1, 1, 0, 1, 2, 1, 0, 1})}, o);
+  y = run_onnx("Unique", {{"axis", int64_t{1}}}, {floats({2, 4, 2}, {1, 1, 0, 1, 2, 1, 0, 1, 1, 1, 0, 1, 2, 1, 0, 1})},
+               o);
   ASSERT_TRUE(y.ok());
   EXPECT_TRUE((*y)[0]->same_as(*floats({2, 3, 2}, {0, 1, 1, 1, 2, 1, 0, 1, 1, 1, 2, 1})));
   EXPECT_TRUE((*y)[1]->same_as(*ints({1, 0, 2})));
@@ -127,13 +134,16 @@ TEST(Unique, FindsEachOnce) {
     const bool sorted = rng() % 2;
     auto y = run_all_ways({"Unique", {{"sorted", int64_t{sorted}}}, 11, {}, false, 4}, {ints(v)});
     std::vector<int64_t> values = v, counts, first, inverse;
-    if (sorted) std::sort(values.begin(), values.end()), values.erase(std::unique(values.begin(), values.end()), values.end());
+    if (sorted)
+      std::sort(values.begin(), values.end()), values.erase(std::unique(values.begin(), values.end()), values.end());
     else {
       values.clear();
       for (int64_t e : v)
         if (std::find(values.begin(), values.end(), e) == values.end()) values.push_back(e);
     }
-    for (int64_t e : values) counts.push_back(std::count(v.begin(), v.end(), e)), first.push_back(std::find(v.begin(), v.end(), e) - v.begin());
+    for (int64_t e : values)
+      counts.push_back(std::count(v.begin(), v.end(), e)),
+          first.push_back(std::find(v.begin(), v.end(), e) - v.begin());
     for (int64_t e : v) inverse.push_back(std::find(values.begin(), values.end(), e) - values.begin());
     EXPECT_TRUE(y[0]->same_as(*ints(values)));
     EXPECT_TRUE(y[1]->same_as(*ints(first)));

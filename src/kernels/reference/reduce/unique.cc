@@ -32,7 +32,8 @@ struct Groups {
 template <typename C>
 Groups find_groups(KernelContext& c, const C* rows, int64_t n, int64_t width, bool sorted) {
   Groups g{0, c.scratch->array<int64_t>(n), c.scratch->array<int64_t>(n), c.scratch->array<int64_t>(n)};
-  auto *order = c.scratch->array<int64_t>(n), *rank = c.scratch->array<int64_t>(n), *place = c.scratch->array<int64_t>(n);
+  auto *order = c.scratch->array<int64_t>(n), *rank = c.scratch->array<int64_t>(n),
+       *place = c.scratch->array<int64_t>(n);
   for (int64_t i = 0; i < n; ++i) order[i] = i;
   std::sort(order, order + n, [&](int64_t a, int64_t b) {
     const int less = compare_rows(rows + a * width, rows + b * width, width);
@@ -63,7 +64,8 @@ Status reference_Unique(KernelContext& c) {
   const auto& attrs = c.attrs<UniqueAttrs>();
   const TensorRef& x = c.in(0);
   const size_t axis = axis_of(attrs.axis, x.rank);
-  const int64_t n = x.dims[axis], outer = span_product(x.shape().first(axis)), inner = span_product(x.shape().subspan(axis + 1));
+  const int64_t n = x.dims[axis], outer = span_product(x.shape().first(axis)),
+                inner = span_product(x.shape().subspan(axis + 1));
   const int64_t width = outer * inner;
   Groups groups;
   dispatch_compute(x.dtype, [&](auto tag) {
@@ -71,7 +73,8 @@ Status reference_Unique(KernelContext& c) {
     const C* from = load<C>(c, x);
     C* rows = c.scratch->array<C>(n * width);
     for (int64_t i = 0; i < n; ++i)
-      for (int64_t o = 0; o < outer; ++o) std::copy(from + (o * n + i) * inner, from + (o * n + i + 1) * inner, rows + i * width + o * inner);
+      for (int64_t o = 0; o < outer; ++o)
+        std::copy(from + (o * n + i) * inner, from + (o * n + i + 1) * inner, rows + i * width + o * inner);
     groups = find_groups(c, rows, n, width, attrs.sorted);
   });
   const int64_t sizes[] = {groups.count, n, groups.count};
@@ -89,7 +92,8 @@ Status reference_Unique(KernelContext& c) {
   SmallShape slice = shape;
   slice[axis] = 1;
   for (int64_t i = 0; i < groups.count; ++i)
-    copy_strided(slice.span(), to.at(i * to.strides[axis], bytes), from.at(groups.first[i] * from.strides[axis], bytes), bytes, 1);
+    copy_strided(slice.span(), to.at(i * to.strides[axis], bytes), from.at(groups.first[i] * from.strides[axis], bytes),
+                 bytes, 1);
   finish_writable(c, c.out(), to);
   return {};
 }

@@ -19,7 +19,8 @@ struct Taps {
 // The place in the input that output element `o` is taken from. T: float, as ONNX Runtime, or double for float64.
 template <typename T>
 T place(ResizeCoordinates mode, const ResizeAxis& a, int64_t o) {
-  const T x = static_cast<T>(o), scale = a.scale, in = static_cast<T>(a.in), out = static_cast<T>(a.out), begin = a.roi_begin, end = a.roi_end;
+  const T x = static_cast<T>(o), scale = a.scale, in = static_cast<T>(a.in), out = static_cast<T>(a.out),
+          begin = a.roi_begin, end = a.roi_end;
   const T half = T(0.5);
   switch (mode) {
     case ResizeCoordinates::kHalfPixel: return (x + half) / scale - half;
@@ -76,8 +77,10 @@ Status make_taps(KernelContext& c, const ResizeAttrs& attrs, const ResizeAxis& a
   taps.outside = c.scratch->array<uint8_t>(a.out);
   for (int64_t o = 0; o < a.out; ++o) {
     const double x = static_cast<double>(place<T>(attrs.coordinate_transformation_mode, a, o));
-    if (!std::isfinite(x)) return invalid_argument("output {} of {} lies nowhere in an input of {} at scale {}", o, a.out, a.in, a.scale);
-    taps.outside[o] = attrs.coordinate_transformation_mode == ResizeCoordinates::kTfCropAndResize && (x < 0 || x > static_cast<double>(a.in - 1));
+    if (!std::isfinite(x))
+      return invalid_argument("output {} of {} lies nowhere in an input of {} at scale {}", o, a.out, a.in, a.scale);
+    taps.outside[o] = attrs.coordinate_transformation_mode == ResizeCoordinates::kTfCropAndResize &&
+                      (x < 0 || x > static_cast<double>(a.in - 1));
     double* w = taps.weights + o * taps.width;
     if (reach == 0) {
       taps.first[o] = std::clamp<int64_t>(nearest(attrs.nearest_mode, x), 0, a.in - 1);
@@ -100,7 +103,8 @@ Status make_taps(KernelContext& c, const ResizeAttrs& attrs, const ResizeAxis& a
 
 // One axis of a dense array, its neighbours before and after taken as one each.
 template <typename In>
-void resize_axis(KernelContext& c, const ResizeAxis& a, const Taps& taps, int64_t before, int64_t after, const In* x, double* y) {
+void resize_axis(KernelContext& c, const ResizeAxis& a, const Taps& taps, int64_t before, int64_t after, const In* x,
+                 double* y) {
   parallel_for(c.threads, before * a.out, 1, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t o = row % a.out;
@@ -184,8 +188,13 @@ void pick_nearest(KernelContext& c, const AxisArray& axes, const TapsArray& taps
 }
 
 Status find_axes(KernelContext& c, const ResizeAttrs& attrs, AxisArray& axes) {
-  auto floats = [&](size_t i) { return c.has(i) ? std::span<const float>(load<float>(c, c.in(i)), static_cast<size_t>(c.in(i).count())) : std::span<const float>(); };
-  const auto sizes = c.has(3) ? std::span<const int64_t>(load<int64_t>(c, c.in(3)), static_cast<size_t>(c.in(3).count())) : std::span<const int64_t>();
+  auto floats = [&](size_t i) {
+    return c.has(i) ? std::span<const float>(load<float>(c, c.in(i)), static_cast<size_t>(c.in(i).count()))
+                    : std::span<const float>();
+  };
+  const auto sizes = c.has(3)
+                         ? std::span<const int64_t>(load<int64_t>(c, c.in(3)), static_cast<size_t>(c.in(3).count()))
+                         : std::span<const int64_t>();
   const TensorRef& x = c.in(0);
   if (!resize_axes(attrs, x.shape(), floats(1), floats(2), sizes, std::span(axes).first(static_cast<size_t>(x.rank))))
     return invalid_argument("scales, sizes or roi do not fit an input of [{}]", fmt::join(x.shape(), ","));
@@ -196,7 +205,8 @@ Status find_axes(KernelContext& c, const ResizeAttrs& attrs, AxisArray& axes) {
 Status set_shape(KernelContext& c, const AxisArray& axes) {
   std::array<int64_t, kMaxRank> dims{};
   bool known = c.out().data != nullptr;
-  for (size_t d = 0; d < static_cast<size_t>(c.in(0).rank); ++d) dims[d] = axes[d].out, known &= dims[d] == c.out().dims[d];
+  for (size_t d = 0; d < static_cast<size_t>(c.in(0).rank); ++d)
+    dims[d] = axes[d].out, known &= dims[d] == c.out().dims[d];
   return known ? Status() : c.set_output_shape(0, std::span(dims).first(static_cast<size_t>(c.in(0).rank)));
 }
 
@@ -211,8 +221,10 @@ Status reference_Resize(KernelContext& c) {
   if (c.out().count() == 0) return {};
   const bool exact = c.in(0).dtype == DType::kFloat64;
   for (size_t d = 0; d < static_cast<size_t>(c.in(0).rank); ++d)
-    if (!axes[d].identity()) FOVEA_TRY(exact ? make_taps<double>(c, attrs, axes[d], taps[d]) : make_taps<float>(c, attrs, axes[d], taps[d]));
-  if (attrs.mode == ResizeInterpolation::kNearest && attrs.coordinate_transformation_mode != ResizeCoordinates::kTfCropAndResize) {
+    if (!axes[d].identity())
+      FOVEA_TRY(exact ? make_taps<double>(c, attrs, axes[d], taps[d]) : make_taps<float>(c, attrs, axes[d], taps[d]));
+  if (attrs.mode == ResizeInterpolation::kNearest &&
+      attrs.coordinate_transformation_mode != ResizeCoordinates::kTfCropAndResize) {
     pick_nearest(c, axes, taps);
     return {};
   }

@@ -6,6 +6,8 @@
 #include <map>
 #include <random>
 
+#include "ir/shape_program.h"
+
 namespace fovea::core {
 namespace {
 
@@ -334,6 +336,33 @@ TEST(ShapeProgram, LongSumsAndLateSymbols) {
   for (int64_t i = 0; i < 300; ++i) expected += i % 7 * (i + 1);
   ASSERT_TRUE(program.run(values, known).ok());
   EXPECT_EQ(values[slot], expected);
+}
+
+TEST(ShapeProgram, ASelectLeavesOutWhatFailsInItsOtherArm) {
+  auto n = std::make_shared<const Symbol>(Symbol{"n", 0, 100}), k = std::make_shared<const Symbol>(Symbol{"k", 0, 100});
+  const Expr ratio = floor_div(Expr(n), Expr(k));
+  const Expr guarded = select(equal(Expr(k), Expr(0)), Expr(7), ratio + 1);
+  for (const bool asked_for_itself : {false, true}) {
+    ShapeProgram program;
+    const auto slot = static_cast<size_t>(program.add(guarded));
+    if (asked_for_itself) program.add(ratio);
+    for (const int64_t divisor : {0, 5}) {
+      std::vector<int64_t> values(static_cast<size_t>(program.slots()));
+      std::vector<uint8_t> known(values.size());
+      for (auto [name, value] : {std::pair{"n", int64_t{50}}, {"k", divisor}}) {
+        const auto s = static_cast<size_t>(program.symbol_slot(name));
+        values[s] = value, known[s] = 1;
+      }
+      const Status status = program.run(values, known);
+      if (divisor == 0 && asked_for_itself) {
+        EXPECT_EQ(status.kind(), ErrorKind::kInvalidArgument);
+        continue;
+      }
+      ASSERT_TRUE(status.ok()) << status.message();
+      EXPECT_EQ(known[slot], 1);
+      EXPECT_EQ(values[slot], divisor == 0 ? 7 : 11);
+    }
+  }
 }
 
 }  // namespace

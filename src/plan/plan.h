@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "ir/shape_program.h"
 #include "tactics/assignment.h"
 
 namespace fovea::core {

@@ -3,17 +3,18 @@
 
     python bench/compare.py MODEL.onnx... [--batch 1 --batch 8] [--threads 2] [--rounds 15]
 
-Every runner is a process of its own that waits for its turn, so that no runner's threads or memory stand in another's
-way; the turns go round robin. Before timing, each runner's outputs are compared with ONNX Runtime's.
+Every runner is a process of its own, stopped while it is not its turn: thread pools spin for a while after a run, and
+would take a core from the next runner. The turns go round robin. fovea's outputs are compared with ONNX Runtime's on
+the same input. After each model a table says which of fovea's kernels hold the rest of the time.
 """
-import argparse, json, os, subprocess, sys, tempfile, time
+import argparse, json, os, signal, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 
 
 def worker(kind, model, threads, x_file):
-    """Reads 'run' lines, answers with milliseconds; the first answer is the process's peak memory and the outputs' file."""
+    """Writes the outputs to a file, says 'ready', then answers each line with the milliseconds of one run."""
     import numpy as np
     x = np.load(x_file)
     if kind == "onnxruntime":
@@ -40,36 +41,43 @@ def worker(kind, model, threads, x_file):
         print(1e3 * (time.perf_counter() - begin), flush=True)
 
 
-class Peer:
-    def __init__(self, kind, model, threads, x_file):
+class Runner:
+    """A process that says 'ready' and then answers each line with the milliseconds of one run."""
+
+    def __init__(self, name, command):
         self.times = []
-        self.process = subprocess.Popen([sys.executable, __file__, "--worker", kind, model, "--threads", str(threads), "--input", x_file],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                                        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})
-        line = self.process.stdout.readline()
-        if line.strip() != "ready":
-            raise SystemExit(f"{kind} did not start on {model}")
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if self.process.stdout.readline().strip() != "ready":
+            raise SystemExit(f"{name} did not start: {' '.join(command)}")
+        self.process.send_signal(signal.SIGSTOP)
 
     def turn(self):
+        self.process.send_signal(signal.SIGCONT)
         self.process.stdin.write("run\n")
         self.process.stdin.flush()
         self.times.append(float(self.process.stdout.readline()))
+        self.process.send_signal(signal.SIGSTOP)
 
     def close(self):
+        self.process.send_signal(signal.SIGCONT)
         self.process.stdin.close()
         self.process.wait()
 
 
-class Fovea(Peer):
-    """`fovea bench --turns`: the same protocol."""
+def peer(kind, model, threads, x_file):
+    return Runner(kind, [sys.executable, __file__, "--worker", kind, model, "--threads", str(threads), "--input", x_file])
 
-    def __init__(self, fovea, engine, threads, name, x_file, out):
-        self.times = []
-        self.process = subprocess.Popen([fovea, "bench", engine, "--threads", str(threads), "--turns", "--input", f"{name}={x_file}", "--output", out],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        line = self.process.stdout.readline()
-        if line.strip() != "ready":
-            raise SystemExit("fovea did not start")
+
+def where_the_time_goes(a, engine, batch, folder):
+    """The kernels of fovea's run, by `fovea bench --profile`: a Markdown table, and the rows."""
+    report = os.path.join(folder, "profile.json")
+    subprocess.run([a.fovea, "bench", engine, "--batch", str(batch), "--threads", str(a.threads), "--seconds", "1", "--profile",
+                    "--json", report], check=True, stdout=subprocess.DEVNULL)
+    with open(report) as f:
+        rows = json.load(f)["profile"]
+    total = sum(r["ms"] for r in rows)
+    lines = [f"| `{r['kernel']}` | {r['ms']:.2f} | {100 * r['ms'] / total:.1f} % | {r['calls']} |" for r in rows if r["ms"] >= total / 1000]
+    return "\n".join(["| kernel | ms | share | calls |", "|---|---|---|---|", *lines]), rows
 
 
 def picture_input(folder, shape):
@@ -98,8 +106,9 @@ def compare(a, model, batch, folder):
         shapes = [s for b in a.batch for s in ("--shapes", f"n={b}")]
         subprocess.run([a.fovea, "compile", model, "-o", engine, "--threads", str(a.threads), *shapes, "--timing-cache", os.path.join(folder, "timing.txt")], check=True)
     out = os.path.join(folder, "fovea_out")
-    runners = {"onnxruntime": Peer("onnxruntime", model, a.threads, x_file), "openvino": Peer("openvino", model, a.threads, x_file),
-               "fovea": Fovea(a.fovea, engine, a.threads, graph.input[0].name, x_file, out)}
+    runners = {"onnxruntime": peer("onnxruntime", model, a.threads, x_file), "openvino": peer("openvino", model, a.threads, x_file),
+               "fovea": Runner("fovea", [a.fovea, "bench", engine, "--threads", str(a.threads), "--turns", "--input",
+                                         f"{graph.input[0].name}={x_file}", "--output", out])}
     for _ in range(2):
         for r in runners.values():
             r.turn()
@@ -123,7 +132,9 @@ def compare(a, model, batch, folder):
     best = min(medians["onnxruntime"], medians["openvino"])
     print(f"| {os.path.basename(model)} | {batch} | {medians['onnxruntime']:.1f} | {medians['openvino']:.1f} | {medians['fovea']:.1f} | "
           f"{best / medians['fovea']:.2f} | {worst:.1e} |", flush=True)
-    return {"model": os.path.basename(model), "batch": batch, **medians, "ratio": best / medians["fovea"], "largest_difference": worst}
+    table, profile = where_the_time_goes(a, engine, batch, folder)
+    return table, {"model": os.path.basename(model), "batch": batch, **medians, "ratio": best / medians["fovea"],
+                   "largest_difference": worst, "profile": profile}
 
 
 def main():
@@ -144,11 +155,14 @@ def main():
         a.models = [os.path.join(ROOT, "models", "small_ssd", "small_ssd.onnx")]
     a.batch = a.batch or [1, 8]
     print("| model | batch | ONNX Runtime, ms | OpenVINO, ms | fovea, ms | faster peer / fovea | largest difference |\n|---|---|---|---|---|---|---|")
-    rows = []
+    rows, tables = [], []
     with tempfile.TemporaryDirectory() as folder:
         for model in a.models:
             for batch in a.batch:
-                rows.append(compare(a, model, batch, folder))
+                table, row = compare(a, model, batch, folder)
+                rows.append(row)
+                tables.append(f"\n{row['model']}, batch {batch}: where fovea's time goes\n\n{table}")
+    print("\n".join(tables))
     if a.json:
         with open(a.json, "w") as f:
             json.dump(rows, f, indent=1)

@@ -26,7 +26,7 @@ def modules():
     return reach
 
 
-def tests_reach():
+def reach_of_tests():
     """What a module's tests may stand on besides: its TEST_LIBS, which the module itself does not link."""
     reach = modules()
     text = (ROOT / "CMakeLists.txt").read_text()
@@ -60,7 +60,7 @@ def test_every_folder_is_a_module():
 
 
 def test_includes_point_downwards():
-    reach, besides = modules(), tests_reach()
+    reach, besides = modules(), reach_of_tests()
     offences = []
     for path in cpp_files("src", tests=True):
         own = module_of(str(path)[len("src/"):], reach)

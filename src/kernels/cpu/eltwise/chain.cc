@@ -3,14 +3,13 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/eltwise/chain.cc"
 #include <hwy/foreach_target.h>  // must come before highway.h
-
-#include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
 #include <cstring>
 #include <limits>
 
+#include "kernels/cpu/math-inl.h"
 #include "kernels/cpu/table.h"
 #include "ops/activation.h"
 
@@ -47,8 +46,6 @@ HWY_BEFORE_NAMESPACE();
 namespace fovea::core {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-using D = hn::ScalableTag<float>;
-using V = hn::Vec<D>;
 using chain::Op;
 
 // y[i] = f(a[i], b[i]); nothing is read or written past n.
@@ -67,15 +64,6 @@ HWY_INLINE void map(const float* a, const float* b, float* y, size_t n, const F&
 }
 
 HWY_INLINE V one() { return hn::Set(D(), 1.0f); }
-HWY_INLINE V keep_nan(V x, V y) {
-  return hn::IfThenElse(hn::IsNaN(x), x, y);
-}  // Highway's functions give numbers for NaN
-HWY_INLINE V exp(V x) {
-  const D d;
-  const V top = hn::Set(d, 88.7228394f);
-  const V e = hn::Exp(d, hn::Min(x, top));
-  return keep_nan(x, hn::IfThenElse(hn::Gt(x, top), hn::Set(d, std::numeric_limits<float>::infinity()), e));
-}
 HWY_INLINE V sigmoid(V x) {
   const D d;
   const V e = hn::Exp(d, hn::Neg(hn::Abs(x)));

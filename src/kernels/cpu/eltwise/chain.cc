@@ -121,6 +121,7 @@ HWY_EXPORT(eltwise_step);
 
 constexpr int64_t kBlock = 512;
 constexpr size_t kMaxInputs = 10;  // a block of each may stand on the stack
+constexpr size_t kMaxSteps = 32;   // operators in a chain
 constexpr int64_t kGrain = 16384;  // elements worth a thread
 
 std::optional<Op> op_of(const Node& node) {
@@ -179,7 +180,7 @@ std::vector<Group> match(const Graph& graph, const Node& anchor) {
   if (!fits(anchor, nullptr)) return {};
   Group group = single_node_group(anchor);
   std::vector<Group> groups = {group};
-  while (const Node* next = only_user(graph, group.outputs[0])) {
+  while (const Node* next = group.nodes.size() < kMaxSteps ? only_user(graph, group.outputs[0]) : nullptr) {
     const Value* value = group.outputs[0];
     if (!fits(*next, value) || next->output()->shape != value->shape) break;
     bool wanted = false;
@@ -352,15 +353,12 @@ class ChainKernel final : public PreparedKernel {
 
   std::string detail() const override { return fmt::format("{} in a row", steps_.size()); }
 
-  static constexpr size_t kMaxSteps = 32;
-
  private:
   std::vector<Step> steps_;
   Layout layout_;
 };
 
 Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
-  if (c.group.nodes.size() > ChainKernel::kMaxSteps) return unsupported("{} operators in a row", c.group.nodes.size());
   std::vector<Step> steps;
   int next = 0;
   const Value* chained = nullptr;

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/utf8.h"
 #include "picture/toml_tree.h"
 
 namespace fovea::core {
@@ -221,11 +222,17 @@ std::string beside(const std::string& card_path, const std::string& file) {
 Result<std::vector<std::string>> read_lines(const std::string& path) {
   FOVEA_TRY_SET(std::string text, read_file(path));
   std::vector<std::string> lines;
-  for (std::string_view rest = text; !rest.empty();) {
+  std::string_view rest = text;
+  if (constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf"; rest.starts_with(kByteOrderMark))
+    rest.remove_prefix(kByteOrderMark.size());
+  while (!rest.empty()) {
     size_t end = std::min(rest.find('\n'), rest.size());
     std::string_view line = rest.substr(0, end);
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
+    if (!is_utf8(line))
+      return invalid_argument("{}:{}: expected a class name in UTF-8, found bytes that are not: save the file as UTF-8",
+                              path, lines.size() + 1);
     lines.emplace_back(line);
   }
   if (lines.empty()) return invalid_argument("{}: expected class names, one a line, found an empty file", path);

@@ -267,6 +267,30 @@ TEST(Card, NamesAndAnchorsLieBesideTheCard) {
               HasSubstr("expected anchors of shape (N, 4), found (4, 2)"));
 }
 
+TEST(Card, ANamesFileIsUtf8) {
+  const std::string folder = testing::TempDir(), path = folder + "/card_utf8_test.toml";
+  ASSERT_TRUE(write_file(path, std::string(kSmall) + "[classes]\nnames_file = \"card_utf8_test.txt\"\n").ok());
+  const std::string names = folder + "/card_utf8_test.txt";
+  ASSERT_TRUE(write_file(names,
+                         "\xef\xbb\xbf"
+                         "cat\n\ngr\u00f6\u00dfer \"\\\x01\n")
+                  .ok());
+  auto card = read_card(path);
+  ASSERT_TRUE(card.ok()) << card.status().message();
+  EXPECT_THAT(card->classes.names, ElementsAre("cat", "", "gr\u00f6\u00dfer \"\\\x01"));
+  auto again = parse_card(to_toml(*card), "the engine's card");
+  ASSERT_TRUE(again.ok()) << again.status().message();
+  EXPECT_EQ(*again, *card);
+  ASSERT_TRUE(write_file(names,
+                         "cat\ngr\xf6\xdf"
+                         "er\n")
+                  .ok());
+  EXPECT_THAT(
+      read_card(path).status().message(),
+      HasSubstr(
+          "card_utf8_test.txt:2: expected a class name in UTF-8, found bytes that are not: save the file as UTF-8"));
+}
+
 // Text of the document that explains cards, and the TOML blocks in it.
 std::string document() {
   auto text = read_file(FOVEA_SOURCE_DIR "/docs/model-card.md");

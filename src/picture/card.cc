@@ -133,6 +133,8 @@ void read_box_meaning(TomlReader& r, const std::optional<PostprocessCard>& post,
   r.choice("box_format", o.box_format, 4);
   r.require("normalized", "true (0..1) or false (pixels)");
   r.boolean("normalized", o.normalized);
+  if (o.normalized && post && post->iou_offset == 1)
+    r.complain("normalized", "expected false with postprocess.iou_offset = 1, which counts pixels, found true");
   r.choice("relative_to", o.relative_to, 2);
 }
 
@@ -188,6 +190,9 @@ void read_suppression(TomlReader& r, PostprocessCard& p) {
   r.integer("max_detections", p.max_detections, 0, kMaxCount);
   r.boolean("class_agnostic", p.class_agnostic);
   r.integer("iou_offset", p.iou_offset, 0, 1);
+  if (p.iou_offset == 1 && p.decode != BoxDecode::kNone)
+    r.complain("iou_offset", fmt::format("expected 0 {}, whose boxes are fractions and not pixels, found 1",
+                                         with("decode", to_string(p.decode))));
   r.number("soft_nms_sigma", p.soft_nms_sigma, 0, kMaxNumber);
 }
 

@@ -84,7 +84,7 @@ top_k = 200
 max_per_class = 50
 max_detections = 100
 class_agnostic = true
-iou_offset = 1
+iou_offset = 0
 soft_nms_sigma = 0.5
 
 [classes]
@@ -231,6 +231,21 @@ TEST(Card, ContradictionsAreRefused) {
   EXPECT_THAT(
       complaint(small_with("\"stretch\"\nsize = [256, 320]", "\"shortest_side\"\nmin_side = 800\nmax_side = 600")),
       HasSubstr("picture.max_side: expected at least min_side"));
+}
+
+TEST(Card, AnIouOffsetNeedsPixels) {
+  const std::string pixels = small_with("normalized = true", "normalized = false") + "[postprocess]\niou_offset = 1\n";
+  auto card = parse_card(pixels, "detector.toml");
+  ASSERT_TRUE(card.ok()) << card.status().message();
+  EXPECT_EQ(card->postprocess->iou_offset, 1);
+  EXPECT_EQ(
+      complaint(std::string(kSmall) + "[postprocess]\niou_offset = 1\n"),
+      "detector.toml:10: outputs.normalized: expected false with postprocess.iou_offset = 1, which counts pixels, "
+      "found true");
+  EXPECT_EQ(complaint(small_with("box_format = \"xyxy\"\nnormalized = true\n", "") +
+                      "[postprocess]\ndecode = \"ssd\"\nanchors = \"a.npy\"\niou_offset = 1\n"),
+            "detector.toml:12: postprocess.iou_offset: expected 0 with decode = \"ssd\", whose boxes are fractions and "
+            "not pixels, found 1");
 }
 
 TEST(Card, WhatIsNoTomlNamesItsLine) {

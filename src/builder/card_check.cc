@@ -65,13 +65,28 @@ Status check_picture(const Value& input, const PictureCard& p) {
   return {};
 }
 
-Status check_role(const Value& input, const InputCard& card, std::string_view key) {
+// The sides of the network's picture input, where they are known before any picture.
+std::pair<Dim, Dim> picture_sides(const Value& input, const PictureCard& p) {
+  if (p.resize.mode == ResizeMode::kStretch || p.resize.mode == ResizeMode::kLetterbox)
+    return {p.resize.height, p.resize.width};
+  const PictureAxes axes = picture_axes(p.layout);
+  return {input.shape[axes.height], input.shape[axes.width]};
+}
+
+Status check_role(const Value& input, const InputCard& card, const std::pair<Dim, Dim>& sides, std::string_view key) {
   if (!is_real(input.dtype) && input.dtype != DType::kBool) return mistake(key, input, "a number type or bool");
   const Dim count = product(input.shape);
   const bool known = count.is_const();
   const bool sizes = card.role == InputRole::kOriginalSize || card.role == InputRole::kResizedSize;
   if (card.role == InputRole::kPaddingMask && input.shape.size() < 2)
     return mistake(key, input, "at least rank 2 with role = \"padding_mask\"");
+  const size_t rank = input.shape.size();
+  if (card.role == InputRole::kPaddingMask &&
+      (differ(input.shape[rank - 2], sides.first) || differ(input.shape[rank - 1], sides.second)))
+    return mistake(key, input,
+                   fmt::format("the picture's height and width, {} x {}, in the last two axes with role = "
+                               "\"padding_mask\"",
+                               sides.first.str(), sides.second.str()));
   if (sizes && (input.shape.empty() || differ(input.shape.back(), 2)))
     return mistake(key, input,
                    fmt::format("height and width in the last axis with role = \"{}\"", to_string(card.role)));
@@ -85,11 +100,12 @@ Status check_role(const Value& input, const InputCard& card, std::string_view ke
 }
 
 // A role for each input.
-Status check_other_inputs(const Graph& graph, const ModelCard& card) {
+Status check_other_inputs(const Graph& graph, const ModelCard& card, const Value& picture) {
+  const std::pair<Dim, Dim> sides = picture_sides(picture, card.picture);
   for (size_t i = 0; i < card.inputs.size(); ++i) {
     const std::string key = fmt::format("inputs[{}].name", i);
     FOVEA_TRY_SET(const Value* input, find_input(graph, key, card.inputs[i].name));
-    FOVEA_TRY(check_role(*input, card.inputs[i], fmt::format("inputs[{}].role", i)));
+    FOVEA_TRY(check_role(*input, card.inputs[i], sides, fmt::format("inputs[{}].role", i)));
   }
   for (const Value* v : graph.inputs) {
     const bool named =
@@ -148,7 +164,7 @@ PictureAxes picture_axes(PictureLayout layout) {
 Result<const Value*> check_inputs(const Graph& graph, const ModelCard& card) {
   FOVEA_TRY_SET(const Value* picture, find_input(graph, "picture.input", card.picture.input));
   FOVEA_TRY(check_picture(*picture, card.picture));
-  FOVEA_TRY(check_other_inputs(graph, card));
+  FOVEA_TRY(check_other_inputs(graph, card, *picture));
   return picture;
 }
 

@@ -9,6 +9,7 @@
 #include "ops/op.h"
 #include "ops/preprocess.h"
 #include "ops/softmax.h"
+#include "picture/card_batch.h"
 
 namespace fovea::core {
 namespace {
@@ -233,10 +234,11 @@ Result<LoweredCard> lower_card(Graph& graph, const ModelCard& card, TensorPtr an
   FOVEA_TRY_SET(lowered.preprocess, preprocess_graph(card.picture, picture->dtype));
   if (!card.postprocess) {
     FOVEA_TRY(check_detection_outputs(graph, card));
-    return lowered;
+  } else {
+    FOVEA_TRY_SET(lowered.card.outputs, Postprocess(graph, card, std::move(anchors)).run());
+    lowered.card.postprocess.reset();
   }
-  FOVEA_TRY_SET(lowered.card.outputs, Postprocess(graph, card, std::move(anchors)).run());
-  lowered.card.postprocess.reset();
+  if (auto batch = card_batch(graph, lowered.card); !batch.ok()) return batch.status();
   return lowered;
 }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/reference/reference.h"
+#include "picture/card_batch.h"
 
 namespace fovea::core {
 namespace {
@@ -26,6 +27,17 @@ void store_numbers(DType type, std::span<const int64_t> shape, std::vector<std::
                    std::span<const double> values) {
   KernelContext c;
   store(c, TensorRef::dense_of(type, shape, memory.data()), values.data());
+}
+
+bool is_size(InputRole role) { return role == InputRole::kOriginalSize || role == InputRole::kResizedSize; }
+
+Status check_mask(std::string_view name, std::span<const int64_t> shape, const ResizeGeometry& g) {
+  const size_t rank = shape.size();
+  if (rank >= 2 && shape[rank - 2] == g.input_h && shape[rank - 1] == g.input_w) return {};
+  return invalid_argument(
+      "input '{}': a padding mask has the sides of the picture input in its last two axes: expected {} x {}, found "
+      "[{}]; give pictures of another size or change the card's resize",
+      name, g.input_h, g.input_w, fmt::join(shape, ","));
 }
 
 }  // namespace
@@ -52,11 +64,9 @@ Status Detector::set_up() {
     if (!name->empty() && output(*name) < 0)
       return invalid_model("the engine has no output '{}', which its card names", *name);
   has_batch_ = card_.picture.layout == PictureLayout::kNchw || card_.picture.layout == PictureLayout::kNhwc;
-  const Value& input = *g.inputs[picture_input_];
-  if (has_batch_ && !input.shape.empty()) {
-    max_batch_ = input.shape[0].hi();
-    if (input.shape[0].is_const()) fixed_batch_ = max_batch_;
-  }
+  FOVEA_TRY_SET(const CardBatch batch, card_batch(g, card_));
+  max_batch_ = batch.most;
+  if (batch.fixed) fixed_batch_ = batch.most;
   inputs_.resize(g.inputs.size());
   input_shapes_.resize(g.inputs.size());
   return {};
@@ -146,15 +156,16 @@ Status Detector::fill_others(std::span<const ResizeGeometry> geometry) {
     if (!card)
       return invalid_argument("the engine's card does not say what input '{}' holds: add an [[inputs]] section",
                               input.name);
-    // Sizes that the model leaves open: the batch first, then the padding mask's sides.
+    // Sizes that the model leaves open: the batch first, then the padding mask's sides, or a height and a width.
     std::vector<int64_t> shape;
     for (size_t d = 0; d < input.shape.size(); ++d) {
+      const bool last = d + 1 == input.shape.size(), scale = card->role == InputRole::kScale;
       const bool side = card->role == InputRole::kPaddingMask && d + 2 >= input.shape.size();
-      const int64_t open = side     ? (d + 1 == input.shape.size() ? geometry[0].input_w : geometry[0].input_h)
-                           : d == 0 ? rows
-                                    : 1;
+      const bool pair = last && (is_size(card->role) || (scale && d > 0));
+      const int64_t open = side ? (last ? geometry[0].input_w : geometry[0].input_h) : pair ? 2 : d == 0 ? rows : 1;
       shape.push_back(input.shape[d].is_const() ? input.shape[d].int_value() : open);
     }
+    if (card->role == InputRole::kPaddingMask) FOVEA_TRY(check_mask(input.name, shape, geometry[0]));
     const int64_t count = element_count(shape).value_or(0), row_elements = count / std::max<int64_t>(rows, 1);
     std::vector<double> values;
     for (int64_t e = 0; e < count; ++e) {

@@ -18,7 +18,7 @@ class Detector {
   static Result<std::unique_ptr<Detector>> make(std::shared_ptr<LoadedEngine> engine);
 
   const ModelCard& card() const { return card_; }
-  // Pictures that one run can take; 1 for engines whose batch is fixed at 1.
+  // Pictures that one run can take, as card_batch() has it.
   int64_t max_batch() const { return max_batch_; }
   // Detections of each picture, best score first. Pictures may differ in size; they are run `batch` at a time where
   // the network's input has the same size for them.

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "picture/boxes.h"
@@ -37,7 +39,8 @@ class Detector {
   Status fill_picture(const Image& image, size_t row, size_t rows);
   Status fill_others(std::span<const ResizeGeometry> geometry);
   Status collect(std::span<const TensorRef> outputs, std::span<const ResizeGeometry> geometry,
-                 std::span<std::vector<Detection>> out) const;
+                 std::span<std::vector<Detection>> out);
+  void warn_dropped(const std::string& output, int64_t rows);
   int output(const std::string& name) const;
 
   std::shared_ptr<LoadedEngine> engine_;
@@ -48,6 +51,7 @@ class Detector {
   Executor network_, preprocess_;
   std::vector<std::vector<std::byte>> inputs_;  // memory of each input
   std::vector<std::vector<int64_t>> input_shapes_;
+  std::set<std::string> warned_;  // outputs whose rows were dropped
   Timing timing_;
 };
 

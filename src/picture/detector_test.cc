@@ -526,5 +526,53 @@ TEST(DetectorBatches, EachRowHasItsOwnSizes) {
   expect_box(found[2].at(0), {60, 50, 60, 50});
 }
 
+// ---- numbers that are no detections
+
+TEST(DetectorRows, WhatIsNotFiniteOrOutOfRangeIsDroppedAndSaidOnce) {
+  Toy toy(kStretch, 0);
+  OutputsCard& o = toy.card.outputs;
+  o.relative_to = BoxReference::kOriginal, o.labels = "labels", o.image_index = "images";
+  std::vector<double> boxes;
+  for (double i = 0; i < 10; ++i) boxes.insert(boxes.end(), {i, i, i + 1, i + 1});
+  boxes[4 * 1 + 2] = kNan, boxes[4 * 2 + 1] = kInfinity;
+  toy.output("boxes", toy.constant("boxes_in", {10, 4}, boxes));
+  toy.output("scores", toy.constant("scores_in", {10}, {.5, .5, .5, kNan, .25, kInfinity, .5, .5, .5, .75}));
+  toy.output("labels", toy.constant("labels_in", {10}, {1, 1, 1, 1, 2, 1, kNan, 1e30, 1, 3}));
+  toy.output("images", toy.constant("images_in", {10}, {kNan, 0, 0, 0, 0, 0, 0, 0, 1e30, 0}));
+  auto detector = toy.detector();
+  ASSERT_TRUE(detector.ok()) << detector.status().message();
+  for (int run = 0; run < 2; ++run) {
+    const Detections found = Toy::detect(**detector, {picture(50, 50)}, 1);
+    EXPECT_THAT(found[0], ElementsAre(Detection{9, 9, 10, 10, .75f, 3}, Detection{4, 4, 5, 5, .25f, 2}));
+  }
+  EXPECT_THAT(toy.warnings, ElementsAre(HasSubstr("output 'boxes' "), HasSubstr("output 'images' "),
+                                        HasSubstr("output 'labels' "), HasSubstr("output 'scores' ")));
+  EXPECT_EQ(toy.warnings[0],
+            "output 'boxes' holds numbers that are not finite or out of range: rows dropped: 2; no more is said about "
+            "this output");
+}
+
+TEST(DetectorRows, ACountThatIsNoNumberCountsNothing) {
+  Toy toy(kStretch, 1);
+  toy.card.outputs.count = "count";
+  toy.tables({1, 1, 2, 2, 3, 3, 4, 4});
+  toy.output("count", toy.constant("count_in", {toy.batch()}, {kNan}));
+  EXPECT_THAT(toy.detect({picture(50, 50)})[0], IsEmpty());
+  EXPECT_THAT(toy.warnings, ElementsAre(HasSubstr("output 'count' ")));
+}
+
+// Tables for another number of pictures than were run.
+TEST(DetectorRows, TablesAreThoseOfTheBatch) {
+  Toy toy(kTwoByTwo, 0);
+  toy.output("boxes", toy.reshaped(toy.image, {-1, 1, 4}));
+  toy.scores({Dim(3), 1}, 3);
+  auto detector = toy.detector();
+  ASSERT_TRUE(detector.ok()) << detector.status().message();
+  const Image image = picture(50, 50);
+  const Image* pointer = &image;
+  EXPECT_EQ((*detector)->detect(std::span(&pointer, 1), 1).status().message(),
+            "output 'boxes': expected one for each of the run's pictures, 1, found 3");
+}
+
 }  // namespace
 }  // namespace fovea::core

@@ -149,6 +149,18 @@ Status check_columns(const Value& scores, const PostprocessCard& post) {
   return mistake("postprocess.background", scores, fmt::format("a column {}", post.background));
 }
 
+Status check_joined(const Value& v, const OutputsCard& o) {
+  const bool last = o.joined_layout == JoinedLayout::kBnc;
+  const int64_t least = o.objectness ? 6 : 5;
+  if (is_float(v.dtype) && v.shape.size() == 3) {
+    const Dim& numbers = v.shape[last ? 2 : 1];
+    if (!numbers.is_const() || numbers.int_value() >= least) return {};
+  }
+  return mistake("outputs.joined", v,
+                 fmt::format("floating-point {} with at least {} numbers a box, C, with joined_layout = \"{}\"",
+                             last ? "[B,N,C]" : "[B,C,N]", least, to_string(o.joined_layout)));
+}
+
 }  // namespace
 
 PictureAxes picture_axes(PictureLayout layout) {
@@ -168,15 +180,26 @@ Result<const Value*> check_inputs(const Graph& graph, const ModelCard& card) {
   return picture;
 }
 
-Result<DetectionTensors> check_detection_tensors(const Graph& graph, const ModelCard& card, const TensorPtr& anchors) {
+Result<DetectionTensors> find_detection_tensors(const Graph& graph, const ModelCard& card) {
   const OutputsCard& o = card.outputs;
-  const PostprocessCard& post = *card.postprocess;
   DetectionTensors t;
+  if (!o.joined.empty()) {
+    FOVEA_TRY_SET(t.joined, find_output(graph, "outputs.joined", o.joined));
+    FOVEA_TRY(check_joined(*t.joined, o));
+    return t;
+  }
   FOVEA_TRY_SET(t.boxes, find_output(graph, "outputs.boxes", o.boxes));
   FOVEA_TRY_SET(t.scores, find_output(graph, "outputs.scores", o.scores));
+  if (o.labels.empty()) return t;
+  FOVEA_TRY_SET(t.labels, find_output(graph, "outputs.labels", o.labels));
+  return t;
+}
+
+Status check_detection_tensors(const DetectionTensors& t, const ModelCard& card, const TensorPtr& anchors) {
+  const PostprocessCard& post = *card.postprocess;
   FOVEA_TRY(check_boxes(*t.boxes, {3, 4}, "[B,N,4] or [B,N,C,4]"));
   if (!is_float(t.scores->dtype)) return mistake("outputs.scores", *t.scores, "a floating-point type");
-  if (o.labels.empty()) {
+  if (!t.labels) {
     if (t.scores->shape.size() != 3)
       return mistake("outputs.scores", *t.scores, "[B,N,C]: a column for each class, or [B,N] beside outputs.labels");
     FOVEA_TRY(check_columns(*t.scores, post));
@@ -185,7 +208,6 @@ Result<DetectionTensors> check_detection_tensors(const Graph& graph, const Model
       return mistake("outputs.boxes", *t.boxes,
                      fmt::format("a box for each column of '{}', {}", t.scores->name, to_string(t.scores->shape)));
   } else {
-    FOVEA_TRY_SET(t.labels, find_output(graph, "outputs.labels", o.labels));
     if (t.scores->shape.size() != 2) return mistake("outputs.scores", *t.scores, "[B,N] beside outputs.labels");
     if (t.labels->shape.size() != 2 || !is_real(t.labels->dtype))
       return mistake("outputs.labels", *t.labels, "numbers [B,N]");
@@ -197,7 +219,7 @@ Result<DetectionTensors> check_detection_tensors(const Graph& graph, const Model
   }
   FOVEA_TRY(check_rows("outputs.scores", *t.scores, *t.boxes, 2));
   if (post.decode != BoxDecode::kNone) FOVEA_TRY(check_anchors(*t.boxes, anchors));
-  return t;
+  return {};
 }
 
 Status check_detection_outputs(const Graph& graph, const ModelCard& card) {

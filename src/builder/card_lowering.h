@@ -7,6 +7,7 @@
 //   boxes  --Cast--> --DecodeBoxes---------+--Nms--> boxes [K,4] float32, scores [K] float32, labels [K] int64, images
 //   [K] int64 labels --------------------------------+
 //
+// boxes and scores of one joined output are slices of it.
 // Without [postprocess] the network's outputs stay what they are; they are only checked against the card.
 #pragma once
 

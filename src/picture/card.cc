@@ -138,11 +138,27 @@ void read_box_meaning(TomlReader& r, const std::optional<PostprocessCard>& post,
   r.choice("relative_to", o.relative_to, 2);
 }
 
+// One output that holds boxes and scores; true if there is one.
+bool read_joined(TomlReader& r, const std::optional<PostprocessCard>& post, OutputsCard& o) {
+  const bool joined = r.has("joined");
+  r.string("joined", o.joined);
+  if (joined && !post) r.complain("joined", "expected a [postprocess] section, which takes it apart");
+  for (auto key : {"boxes", "scores", "labels"}) r.refuse_unless(!joined, key, "beside joined");
+  if (joined) r.require("joined_layout", "\"bnc\" or \"bcn\", the order of the axes batch, boxes, numbers of a box");
+  for (auto key : {"joined_layout", "objectness"}) r.refuse_unless(joined, key, "without joined");
+  r.choice("joined_layout", o.joined_layout, 2);
+  r.boolean("objectness", o.objectness);
+  if (o.objectness && post && post->activation == Activation::kSoftmax)
+    r.complain("objectness", "expected false " + with("postprocess.activation", "softmax") + ", found true");
+  return joined;
+}
+
 Status read_outputs(const TomlNode& table, std::string_view file, ModelCard& card) {
   TomlReader r(table, "outputs", file);
   OutputsCard& o = card.outputs;
+  const bool joined = read_joined(r, card.postprocess, o);
   for (auto [key, name] : {std::pair("boxes", &o.boxes), std::pair("scores", &o.scores)}) {
-    r.require(key, "the name of a network output");
+    if (!joined) r.require(key, "the name of a network output");
     r.string(key, *name);
   }
   r.string("labels", o.labels);

@@ -248,6 +248,34 @@ TEST(Card, AnIouOffsetNeedsPixels) {
             "not pixels, found 1");
 }
 
+// kSmall with one output for boxes and scores, and a section behind it.
+std::string joined_with(std::string_view outputs, std::string_view postprocess = "[postprocess]\n") {
+  const std::string keys = "joined = \"output0\"\n" + std::string(outputs);
+  return small_with("boxes = \"boxes\"\nscores = \"scores\"\n", keys) + std::string(postprocess);
+}
+
+TEST(Card, OneOutputForBoxesAndScores) {
+  auto card = parse_card(joined_with("joined_layout = \"bcn\"\nobjectness = true\n"), "detector.toml");
+  ASSERT_TRUE(card.ok()) << card.status().message();
+  EXPECT_EQ(card->outputs.joined, "output0");
+  EXPECT_EQ(card->outputs.joined_layout, JoinedLayout::kBcn);
+  EXPECT_TRUE(card->outputs.objectness);
+  auto again = parse_card(to_toml(*card), "again");
+  ASSERT_TRUE(again.ok()) << again.status().message();
+  EXPECT_EQ(*again, *card);
+
+  EXPECT_THAT(complaint(joined_with("")), HasSubstr("outputs.joined_layout: missing; expected \"bnc\" or \"bcn\""));
+  EXPECT_THAT(complaint(joined_with("joined_layout = \"bcn\"\n", "")),
+              HasSubstr("detector.toml:7: outputs.joined: expected a [postprocess] section"));
+  EXPECT_THAT(complaint(joined_with("joined_layout = \"bcn\"\nscores = \"s\"\n")),
+              HasSubstr("outputs.scores: has no meaning beside joined"));
+  EXPECT_THAT(complaint(small_with("scores =", "objectness = true\nscores =")),
+              HasSubstr("outputs.objectness: has no meaning without joined"));
+  EXPECT_THAT(complaint(joined_with("joined_layout = \"bnc\"\nobjectness = true\n",
+                                    "[postprocess]\nactivation = \"softmax\"\n")),
+              HasSubstr("outputs.objectness: expected false with postprocess.activation = \"softmax\", found true"));
+}
+
 TEST(Card, WhatIsNoTomlNamesItsLine) {
   EXPECT_THAT(complaint("[picture]\ninput = \n"), HasSubstr("detector.toml:2:"));
   EXPECT_THAT(complaint("picture = 3\n[outputs]\n"),
@@ -326,7 +354,7 @@ std::vector<std::string> documented_cards() {
 
 TEST(CardDocument, ItsExamplesAreCards) {
   const auto cards = documented_cards();
-  EXPECT_EQ(cards.size(), 7u);
+  EXPECT_EQ(cards.size(), 8u);
   for (const std::string& text : cards) {
     auto card = parse_card(text, "docs/model-card.md");
     EXPECT_TRUE(card.ok()) << card.status().message() << "\n" << text;
@@ -335,9 +363,9 @@ TEST(CardDocument, ItsExamplesAreCards) {
 
 TEST(CardDocument, NamesEveryKey) {
   const std::string text = document();
-  auto card = parse_card(kFull, "full");
-  ASSERT_TRUE(card.ok());
-  const std::string printed = to_toml(*card);
+  auto card = parse_card(kFull, "full"), joined = parse_card(joined_with("joined_layout = \"bcn\"\n"), "joined");
+  ASSERT_TRUE(card.ok() && joined.ok());
+  const std::string printed = to_toml(*card) + to_toml(*joined);
   for (size_t at = 0; at < printed.size(); at = printed.find('\n', at) + 1) {
     const std::string line = printed.substr(at, printed.find('\n', at) - at);
     const size_t equals = line.find(" = ");

@@ -212,6 +212,21 @@ std::array<float, 4> given(InputRole role, SizeOrder order, const ResizeRule& ru
   return {d.x0, d.y0, d.x1, d.y1};
 }
 
+// A YOLO's one output, from pixels of the letterbox to pixels of the picture.
+TEST(DetectorGeometry, BoxesAndScoresInOneOutput) {
+  Toy toy(kLetterbox, 2);
+  OutputsCard& o = toy.card.outputs;
+  o = {.joined = "output0", .joined_layout = JoinedLayout::kBcn};
+  o.box_format = BoxFormat::kCxcywh;
+  toy.output("output0", toy.constant("in", {2, 6, 2}, {12, 40, 28, 32, 8, 16, 8, 16, .5, 0, .25, .75}));
+  toy.card.postprocess.emplace().candidates = Candidates::kArgmax;
+  const Detections found = toy.detect({picture(64, 128), picture(32, 64), picture(128, 64)}, 2);
+  // 64 x 128 becomes 32 x 64 below 16 rows of padding; 32 x 64 stays; 128 x 64 becomes 64 x 32
+  EXPECT_THAT(found[0], ElementsAre(Detection{64, 16, 96, 48, .75f, 1}, Detection{16, 16, 32, 32, .5f, 0}));
+  EXPECT_THAT(found[1], ElementsAre(Detection{32, 8, 48, 24, .75f, 1}, Detection{8, 8, 16, 16, .5f, 0}));
+  EXPECT_THAT(found[2], ElementsAre(Detection{32, 48, 64, 80, .75f, 1}, Detection{0, 48, 0, 64, .5f, 0}));
+}
+
 // ---- what inputs beside the picture hold
 
 TEST(DetectorRoles, SizesAndScalesInBothOrders) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 
@@ -91,6 +92,10 @@ Status write_outputs(const std::string& folder, const Graph& graph, std::span<co
                         Bytes(static_cast<const std::byte*>(r.data), bytes)));
   }
   return {};
+}
+
+double now_ms() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 Result<SymbolValues> parse_sizes(const std::string& text) {

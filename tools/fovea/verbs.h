@@ -20,6 +20,14 @@ void add_run(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 
+struct Turns {
+  std::string engine, output;  // output: folder for the first run's, or empty
+  std::vector<std::string> inputs;
+  int threads = 0;
+  bool verbose = false;
+};
+Status take_turns(const Turns& o);  // bench --turns
+
 // A progress bar on stderr, drawn only where stderr is a terminal.
 class Progress {
  public:
@@ -45,6 +53,8 @@ struct TensorInputs {
 Result<TensorInputs> read_inputs(const Graph& graph, const std::vector<std::string>& items);
 Status write_outputs(const std::string& folder, const Graph& graph, std::span<const TensorRef> outputs);  // NAME.npy
 Status make_folder(const std::string& path);
+
+double now_ms();
 
 // "n=8" or "n=1,h=300" -> sizes.
 Result<SymbolValues> parse_sizes(const std::string& text);

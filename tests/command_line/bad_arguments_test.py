@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from tool import BAD_ARGUMENT, PICTURES, SMALL_SSD, fails, files_below, succeeds
 
@@ -76,6 +77,30 @@ def test_run_needs_pictures_or_inputs(two_layer_engine, detector):
     fails(BAD_ARGUMENT, "run", two_layer_engine, PICTURES / "000001.jpg", says=["no model card", "--card"])
     fails(BAD_ARGUMENT, "run", two_layer_engine, PICTURES / "000001.jpg", "--input", "x=x.npy", says="not both")
     fails(BAD_ARGUMENT, "run", two_layer_engine, "--input", "x=x.npy", says="--output DIR")
+
+
+PICTURE, TENSOR = ["picture.jpg"], ["--input", "x=x.npy", "--output", "results"]
+
+
+@pytest.mark.parametrize("command, flag", [
+    *[(["run", "engine.fov", *TENSOR], flag) for flag in (["--json", "a"], ["--draw", "a"], ["--labels", "a"], ["--batch", 2], ["--min-score", 0.5])],
+    (["run", "engine.fov", *PICTURE], ["--output", "results"]),
+    *[(["bench", "engine.fov", "--turns"], flag) for flag in
+      (["--json", "a"], ["--profile"], ["--batch", 2], ["--shapes", "n=1"], ["--contexts", 2], ["--seconds", 1], ["--warmup", 1])],
+    *[(["bench", "engine.fov"], flag) for flag in (["--input", "x=x.npy"], ["--output", "results"])],
+])
+def test_a_flag_of_the_other_mode_is_not_ignored(tmp_path, command, flag):
+    fails(BAD_ARGUMENT, *command, *flag, cwd=tmp_path, says=[flag[0], "goes with" if command[0] == "run" or len(command) == 2 else "--turns"])
+    assert not files_below(tmp_path)
+
+
+def test_a_list_flag_takes_one_value(two_layer_model, two_layer_engine, tmp_path):
+    """What follows it may be the file."""
+    for flag in (["--shapes", "n=1"], ["--disable-pass", "slices"], ["--print-ir-after", "import"]):
+        succeeds("compile", "--timing", "off", *flag, *flag, two_layer_model, "-o", tmp_path / "model.fov")
+    np.save(tmp_path / "x.npy", np.zeros((1, 3, 16, 16), np.float32))
+    succeeds("run", "--input", "x=x.npy", two_layer_engine, "--output", "results", cwd=tmp_path)
+    succeeds("bench", "--seconds", 0.01, "--warmup", 0, "--shapes", "n=1", two_layer_engine)
 
 
 # ---- cards

@@ -92,10 +92,14 @@ Status check_batch(int64_t batch, const Dim* axis, const SymbolValues& shapes) {
   return {};
 }
 
-Status run(const Options& o) {
-  if (o.turns) return take_turns({o.engine, o.output, o.inputs, o.threads, o.verbose});
-  if (!o.inputs.empty() || !o.output.empty())
-    return invalid_argument("--input and --output go with --turns; without it bench makes its own inputs");
+Status run(const Options& o, const CLI::App& verb) {
+  if (o.turns) {
+    FOVEA_TRY(refuse_flags(
+        verb, {"--batch", "--shapes", "--contexts", "--seconds", "--warmup", "--json", "--profile"},
+        "means nothing with --turns, which takes its sizes from --input and prints each run's milliseconds"));
+    return take_turns({o.engine, o.output, o.inputs, o.threads, o.verbose});
+  }
+  FOVEA_TRY(refuse_flags(verb, {"--input", "--output"}, "goes with --turns; without it bench makes its own inputs"));
   LoadOptions load;
   load.threads = o.threads, load.log = stderr_log(o.verbose);
   const double opening = now_ms();
@@ -181,7 +185,7 @@ void add_bench(CLI::App& app, Action& action) {
   CLI::App* verb = app.add_subcommand("bench", "Measure an engine: the network alone, on inputs made up");
   verb->add_option("engine", o->engine, "The engine file")->required()->type_name("ENGINE.fov");
   verb->add_option("--batch", o->batch, "Pictures in a run")->check(CLI::Range(1, 1 << 20));
-  verb->add_option("--shapes", o->shapes, "Open sizes of the inputs")->type_name("NAME=SIZE");
+  verb->add_option("--shapes", o->shapes, "Open sizes of the inputs")->type_name("NAME=SIZE")->allow_extra_args(false);
   verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::Range(1, 1024));
   verb->add_option("--contexts", o->contexts, "Callers that run at once")->check(CLI::Range(1, 64));
   verb->add_option("--seconds", o->seconds, "How long to measure")->check(CLI::Range(1e-3, 1e6));
@@ -191,11 +195,12 @@ void add_bench(CLI::App& app, Action& action) {
       "--turns", o->turns,
       "Run once for each line of standard input, print its milliseconds: for taking turns with other programs");
   verb->add_option("--input", o->inputs, "With --turns: a tensor for an input; one for each")
-      ->type_name("NAME=FILE.npy");
+      ->type_name("NAME=FILE.npy")
+      ->allow_extra_args(false);
   verb->add_option("--output", o->output, "With --turns: folder for the first run's outputs")->type_name("DIR");
   verb->add_flag("--profile", o->profile, "Time by kernel");
   verb->add_flag("-v,--verbose", o->verbose, "Say more");
-  verb->callback([o, &action] { action = [o] { return run(*o); }; });
+  verb->callback([o, verb, &action] { action = [o, verb] { return run(*o, *verb); }; });
 }
 
 }  // namespace fovea::core::tool

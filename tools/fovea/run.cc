@@ -142,13 +142,16 @@ Status run_pictures(const Options& o) {
   return {};
 }
 
-Status run(const Options& o) {
+Status run(const Options& o, const CLI::App& verb) {
   if (!o.pictures.empty() && !o.inputs.empty()) return invalid_argument("give pictures or --input, not both");
   if (!o.inputs.empty()) {
+    FOVEA_TRY(refuse_flags(verb, {"--json", "--draw", "--labels", "--min-score", "--batch"},
+                           "goes with pictures; with --input the results are tensors, for --output"));
     if (o.output.empty()) return invalid_argument("--input needs --output DIR, where the results go as NAME.npy");
     return run_tensors(o);
   }
   if (o.pictures.empty()) return invalid_argument("expected pictures, or --input NAME=FILE.npy for each input");
+  FOVEA_TRY(refuse_flags(verb, {"--output"}, "goes with --input; what pictures give goes to --json and --draw"));
   return run_pictures(o);
 }
 
@@ -165,12 +168,14 @@ void add_run(CLI::App& app, Action& action) {
   verb->add_option("--min-score", o->min_score, "Objects below it are neither drawn nor counted in the table")
       ->check(CLI::Range(0.0, 1.0));
   verb->add_option("--batch", o->batch, "Pictures in a run")->check(CLI::Range(1, 1 << 20));
-  verb->add_option("--input", o->inputs, "A tensor for an input; one for each")->type_name("NAME=FILE.npy");
+  verb->add_option("--input", o->inputs, "A tensor for an input; one for each")
+      ->type_name("NAME=FILE.npy")
+      ->allow_extra_args(false);
   verb->add_option("--output", o->output, "Folder for the outputs, written as NAME.npy")->type_name("DIR");
   verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::Range(1, 1024));
   verb->add_flag("--check", o->check, "Stop at the first kernel that gives NaN or infinity, and name its ONNX node");
   verb->add_flag("-v,--verbose", o->verbose, "Say more");
-  verb->callback([o, &action] { action = [o] { return run(*o); }; });
+  verb->callback([o, verb, &action] { action = [o, verb] { return run(*o, *verb); }; });
 }
 
 }  // namespace fovea::core::tool

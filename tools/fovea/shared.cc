@@ -38,6 +38,12 @@ LogSink stderr_log(bool verbose) {
   };
 }
 
+Status refuse_flags(const CLI::App& verb, std::initializer_list<const char*> flags, std::string_view why) {
+  for (const char* flag : flags)
+    if (verb.count(flag) > 0) return invalid_argument("{} {}", flag, why);
+  return {};
+}
+
 Status make_folder(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);

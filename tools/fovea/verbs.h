@@ -44,6 +44,9 @@ class Progress {
 // Messages go to stderr: warnings always, the rest with --verbose.
 LogSink stderr_log(bool verbose);
 
+// InvalidArgument for the first of the flags that was given: what a mode does not read is not ignored.
+Status refuse_flags(const CLI::App& verb, std::initializer_list<const char*> flags, std::string_view why);
+
 // The tensors that NAME=FILE.npy items give for a graph's inputs, each checked against its input.
 struct TensorInputs {
   std::vector<NpyArray> arrays;

@@ -67,6 +67,21 @@ def test_an_output_that_cannot_be_written(two_layer_model, tmp_path):
     assert not files_below(tmp_path)
 
 
+def test_what_cannot_be_written_is_said_before_the_work(two_layer_model, two_layer_engine, detector, tmp_path):
+    """The file that is missing besides is not looked at any more."""
+    (tmp_path / "file").write_text("a plain file")
+    np.save(tmp_path / "x.npy", np.zeros((1, 3, 16, 16), np.float32))
+    before = files_below(tmp_path)
+    absent = "absent/file"
+    for command in (["compile", "absent.onnx", "-o", absent], ["run", "absent.fov", PICTURES / "000001.jpg", "--json", absent],
+                    ["bench", "absent.fov", "--json", absent]):
+        fails(BAD_ARGUMENT, *command, cwd=tmp_path, says=[absent, "No such file"])
+    for folder in ("file", "file/below"):
+        fails(BAD_ARGUMENT, "run", detector, PICTURES / "000001.jpg", "--draw", folder, cwd=tmp_path, says=[folder, "expected a folder"])
+        fails(BAD_ARGUMENT, "run", two_layer_engine, "--input", "x=x.npy", "--output", folder, cwd=tmp_path, says=[folder, "expected a folder"])
+    assert files_below(tmp_path) == before
+
+
 def test_a_size_or_batch_that_the_engine_does_not_have(two_layer_engine):
     fails(BAD_ARGUMENT, "bench", two_layer_engine, "--shapes", "m=1", says=["'m'", "its sizes are: n"])
     fails(BAD_ARGUMENT, "bench", two_layer_engine, "--batch", 2000, says=["--batch 2000", "1 to 1024"])

@@ -100,6 +100,7 @@ Status run(const Options& o, const CLI::App& verb) {
     return take_turns({o.engine, o.output, o.inputs, o.threads, o.verbose});
   }
   FOVEA_TRY(refuse_flags(verb, {"--input", "--output"}, "goes with --turns; without it bench makes its own inputs"));
+  if (!o.json.empty()) FOVEA_TRY(check_writable(o.json));
   LoadOptions load;
   load.threads = o.threads, load.log = stderr_log(o.verbose);
   const double opening = now_ms();

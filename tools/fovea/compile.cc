@@ -14,6 +14,7 @@ struct Options {
 };
 
 Status run(const Options& o) {
+  FOVEA_TRY(check_writable(o.output));
   CompileOptions c;
   c.model = o.model, c.card = o.card, c.threads = o.threads, c.timing_cache = o.timing_cache;
   c.timing = o.timing == "on", c.verify = o.verify, c.repro = o.verify ? o.output + ".repro.txt" : "";

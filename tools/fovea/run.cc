@@ -33,6 +33,7 @@ Status run_tensors(const Options& o) {
   FOVEA_TRY_SET(auto spec, engine->main().specialise(in.shapes, engine->threads()));
   Executor executor;
   executor.check_finite = o.check;
+  FOVEA_TRY(make_folder(o.output));
   FOVEA_TRY(executor.bind(spec));
   std::vector<TensorRef> out(graph.outputs.size());
   FOVEA_TRY(executor.run(in.refs, out));
@@ -99,6 +100,7 @@ Status draw(const Options& o, Image image, const std::string& path, const Pictur
 }
 
 Status run_pictures(const Options& o) {
+  if (!o.json.empty()) FOVEA_TRY(check_writable(o.json));
   FOVEA_TRY_SET(auto engine, open(o));
   FOVEA_TRY_SET(auto detector, Detector::make(engine));
   detector->check_finite = o.check;

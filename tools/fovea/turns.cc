@@ -15,6 +15,7 @@ Status take_turns(const Turns& o) {
   FOVEA_TRY_SET(auto spec, engine->main().specialise(in.shapes, engine->threads()));
   Executor executor;
   std::vector<TensorRef> out(graph.outputs.size());
+  if (!o.output.empty()) FOVEA_TRY(make_folder(o.output));
   FOVEA_TRY(executor.bind(spec));
   FOVEA_TRY(executor.run(in.refs, out));
   if (!o.output.empty()) FOVEA_TRY(write_outputs(o.output, graph, out));

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include <functional>
+#include <set>
 #include <string>
 
 #include "base/log.h"
@@ -56,6 +57,10 @@ struct TensorInputs {
 Result<TensorInputs> read_inputs(const Graph& graph, const std::vector<std::string>& items);
 Status write_outputs(const std::string& folder, const Graph& graph, std::span<const TensorRef> outputs);  // NAME.npy
 Status make_folder(const std::string& path);
+// Can a file be written there? Asked before long work that ends with it.
+Status check_writable(const std::string& path);
+// `name`, or where it was used already name_2, name_3, ..., its extension kept.
+std::string unused_name(const std::string& name, std::set<std::string>& used);
 
 double now_ms();
 

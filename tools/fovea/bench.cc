@@ -41,12 +41,22 @@ struct Caller {
     return executor.bind(std::move(spec));
   }
 
-  void run(double warm_until, double end) {
-    while (now_ms() < warm_until && status.ok()) status = executor.run(in, out);
-    while (status.ok() && (times.size() < 3 || now_ms() < end)) {
-      const double begin = now_ms();
+  // `progress` of one caller only, or null.
+  void run(double warm_until, double end, Progress* progress) {
+    auto tell = [&](std::string_view what, double from, double until) {
+      const double part = until > from ? std::min((now_ms() - from) / (until - from), 1.0) : 1;
+      if (progress) progress->show(what, static_cast<int>(part * 100), 100);
+    };
+    const double begin = now_ms();
+    while (now_ms() < warm_until && status.ok()) {
+      tell("warming up", begin, warm_until);
       status = executor.run(in, out);
-      times.push_back(now_ms() - begin);
+    }
+    while (status.ok() && (times.size() < 3 || now_ms() < end)) {
+      tell("measuring", warm_until, end);
+      const double started = now_ms();
+      status = executor.run(in, out);
+      times.push_back(now_ms() - started);
     }
   }
 };
@@ -133,9 +143,11 @@ Status run(const Options& o, const CLI::App& verb) {
   const double warm_until = now_ms() + o.warmup * 1e3, end = warm_until + o.seconds * 1e3;
   std::vector<std::thread> team;
   for (int i = 1; i < o.contexts; ++i)
-    team.emplace_back([&, i] { callers[static_cast<size_t>(i)]->run(warm_until, end); });
-  callers[0]->run(warm_until, end);
+    team.emplace_back([&, i] { callers[static_cast<size_t>(i)]->run(warm_until, end, nullptr); });
+  Progress progress;
+  callers[0]->run(warm_until, end, &progress);
   for (std::thread& t : team) t.join();
+  Progress::clear();
   std::vector<double> times;
   for (const auto& c : callers) {
     FOVEA_TRY(c->status);

@@ -24,6 +24,7 @@ Status run(const Options& o) {
     c.profiles.push_back(std::move(sizes));
   }
   c.print_ir = [](std::string_view pass, const std::string& text) {
+    Progress::clear();
     std::printf("# after %.*s\n%s\n", static_cast<int>(pass.size()), pass.data(), text.c_str());
   };
   c.log = stderr_log(o.verbose);

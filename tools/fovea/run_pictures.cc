@@ -188,7 +188,7 @@ Status run_pictures(const RunOptions& o) {
     }
     progress.show("detecting", static_cast<int>(end), static_cast<int>(pictures.size()));
   }
-  progress.clear();
+  Progress::clear();
   print_table(results, ms, o, classes);
   if (!o.json.empty()) FOVEA_TRY(write_file(o.json, detections_to_json(results, classes)));
   if (labels) FOVEA_TRY(print_precision(*std::move(labels), results, classes, o.labels));

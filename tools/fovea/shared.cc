@@ -13,11 +13,16 @@
 
 namespace fovea::core::tool {
 
+namespace {
+bool bar_on_screen = false;
+}
+
 void Progress::show(std::string_view what, int done, int total) {
-  if (!::isatty(STDERR_FILENO) || total <= 0) return;
+  static const bool terminal = ::isatty(STDERR_FILENO) != 0;
+  if (!terminal || total <= 0) return;
   const int percent = static_cast<int>(100LL * done / total);
-  if (percent == last_ && what == last_what_) return;
-  last_ = percent, last_what_ = what, shown_ = true;
+  if (bar_on_screen && percent == last_ && what == last_what_) return;
+  last_ = percent, last_what_ = what, bar_on_screen = true;
   constexpr int kWidth = 30;
   const int filled = percent * kWidth / 100;
   std::string bar(static_cast<size_t>(filled), '#');
@@ -27,15 +32,16 @@ void Progress::show(std::string_view what, int done, int total) {
 }
 
 void Progress::clear() {
-  if (shown_) std::fprintf(stderr, "\r\x1b[2K");
-  shown_ = false;
+  if (bar_on_screen) std::fprintf(stderr, "\r\x1b[2K");
+  bar_on_screen = false;
 }
 
 LogSink stderr_log(bool verbose) {
   return [verbose](LogLevel level, std::string_view text) {
-    if (level == LogLevel::kWarning)
-      std::fprintf(stderr, "fovea: warning: %.*s\n", static_cast<int>(text.size()), text.data());
-    else if (verbose) std::fprintf(stderr, "fovea: %.*s\n", static_cast<int>(text.size()), text.data());
+    if (level != LogLevel::kWarning && !verbose) return;
+    Progress::clear();
+    std::fprintf(stderr, "fovea: %s%.*s\n", level == LogLevel::kWarning ? "warning: " : "",
+                 static_cast<int>(text.size()), text.data());
   };
 }
 

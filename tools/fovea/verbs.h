@@ -33,11 +33,10 @@ Status take_turns(const Turns& o);  // bench --turns
 class Progress {
  public:
   void show(std::string_view what, int done, int total);
-  void clear();  // before anything else is printed
+  static void clear();  // whichever is there; before anything else is printed
   ~Progress() { clear(); }
 
  private:
-  bool shown_ = false;
   int last_ = -1;
   std::string last_what_;
 };

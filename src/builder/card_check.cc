@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "picture/inputs.h"
 #include "picture/toml_tree.h"
 
 namespace fovea::core {
@@ -162,16 +163,6 @@ Status check_joined(const Value& v, const OutputsCard& o) {
 }
 
 }  // namespace
-
-PictureAxes picture_axes(PictureLayout layout) {
-  switch (layout) {
-    case PictureLayout::kNchw: return {4, 1, 2, 3};
-    case PictureLayout::kNhwc: return {4, 3, 1, 2};
-    case PictureLayout::kChw: return {3, 0, 1, 2};
-    case PictureLayout::kHwc: return {3, 2, 0, 1};
-  }
-  return {};
-}
 
 Result<const Value*> check_inputs(const Graph& graph, const ModelCard& card) {
   FOVEA_TRY_SET(const Value* picture, find_input(graph, "picture.input", card.picture.input));

@@ -7,11 +7,6 @@
 
 namespace fovea::core {
 
-struct PictureAxes {
-  size_t rank, channels, height, width;
-};
-PictureAxes picture_axes(PictureLayout layout);
-
 // The inputs of the network against [picture] and [[inputs]]; returns the one that takes the picture.
 Result<const Value*> check_inputs(const Graph& graph, const ModelCard& card);
 

@@ -249,24 +249,12 @@ class Postprocess {
   TensorPtr anchors_;
 };
 
-// Sizes that the rule fixes, for the sides of the picture input that the network leaves open.
-std::map<std::string, int64_t> fixed_sizes(const PictureCard& p, const Value& input) {
-  std::map<std::string, int64_t> sizes;
-  const bool fixed = p.resize.mode == ResizeMode::kStretch || p.resize.mode == ResizeMode::kLetterbox;
-  const PictureAxes axes = picture_axes(p.layout);
-  if (!fixed || input.shape.size() != axes.rank) return sizes;
-  for (auto [axis, size] : {std::pair(axes.height, p.resize.height), std::pair(axes.width, p.resize.width)})
-    if (input.shape[axis].op() == ExprOp::kSymbol) sizes[input.shape[axis].symbol()->name] = size;
-  return sizes;
-}
-
 }  // namespace
 
 Result<LoweredCard> lower_card(Graph& graph, const ModelCard& card, TensorPtr anchors) {
   FOVEA_TRY_SET(const Value* picture, check_inputs(graph, card));
   LoweredCard lowered;
   lowered.card = card;
-  lowered.sizes = fixed_sizes(card.picture, *picture);
   FOVEA_TRY_SET(lowered.preprocess, preprocess_graph(card.picture, picture->dtype));
   if (!card.postprocess) {
     FOVEA_TRY(check_detection_outputs(graph, card));

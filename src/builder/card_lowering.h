@@ -11,7 +11,6 @@
 // Without [postprocess] the network's outputs stay what they are; they are only checked against the card.
 #pragma once
 
-#include <map>
 #include <memory>
 
 #include "ir/graph.h"
@@ -26,8 +25,6 @@ struct LoweredCard {
   // One input "picture", uint8 [h,w,3] of symbols h and w; one output, named as the network's picture input and of its
   // type.
   std::unique_ptr<Graph> preprocess;
-  // Symbols of the picture input's sides for which the card fixes the size: what the network is going to be run with.
-  std::map<std::string, int64_t> sizes;
 };
 
 // `graph` as it was read, inferred. With [postprocess] its outputs that the card names for boxes, scores and labels are

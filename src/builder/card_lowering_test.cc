@@ -318,20 +318,6 @@ TEST(CardLowering, PreprocessGraph) {
   EXPECT_FLOAT_EQ(out[0]->as<float>()[128], 11.75);
 }
 
-TEST(CardLowering, SizesThatTheCardFixes) {
-  Graph g;
-  Dim h(g.declare_symbol({"height", 1, 8192, false})), w(g.declare_symbol({"width", 1, 8192, false}));
-  g.add_input("image", DType::kFloat32, {1, 3, h, w});
-  g.outputs = {g.add_input("b", DType::kFloat32, {1, 3, 4}), g.add_input("s", DType::kFloat32, {1, 3, 2})};
-  g.output_names = {"b", "s"};
-  ModelCard card = small_card();
-  card.outputs.boxes = "b", card.outputs.scores = "s";
-  card.inputs = {input_card("b"), input_card("s")};
-  auto lowered = lower_card(g, card, nullptr);
-  ASSERT_TRUE(lowered.ok()) << lowered.status().message();
-  EXPECT_EQ(lowered->sizes, (std::map<std::string, int64_t>{{"height", 8}, {"width", 8}}));
-}
-
 TEST(CardLowering, WithoutPostprocessNothingMoves) {
   Network net;
   net.output("boxes", {-1, 4});

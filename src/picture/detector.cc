@@ -8,6 +8,7 @@
 
 #include "kernels/reference/reference.h"
 #include "picture/card_batch.h"
+#include "picture/inputs.h"
 
 namespace fovea::core {
 namespace {
@@ -30,8 +31,6 @@ void store_numbers(DType type, std::span<const int64_t> shape, std::vector<std::
   KernelContext c;
   store(c, TensorRef::dense_of(type, shape, memory.data()), values.data());
 }
-
-bool is_size(InputRole role) { return role == InputRole::kOriginalSize || role == InputRole::kResizedSize; }
 
 Status check_mask(std::string_view name, std::span<const int64_t> shape, const ResizeGeometry& g) {
   const size_t rank = shape.size();
@@ -159,52 +158,19 @@ Status Detector::fill_picture(const Image& image, size_t row, size_t rows) {
 
 Status Detector::fill_others(std::span<const ResizeGeometry> geometry) {
   const Graph& g = engine_->main().graph();
-  const auto rows = static_cast<int64_t>(geometry.size());
   for (size_t i = 0; i < g.inputs.size(); ++i) {
     if (i == picture_input_) continue;
     const Value& input = *g.inputs[i];
-    const InputCard* card = nullptr;
-    for (const InputCard& c : card_.inputs)
-      if (c.name == input.name) card = &c;
+    const InputCard* card = find_input_card(card_, input.name);
     if (!card)
       return invalid_argument("the engine's card does not say what input '{}' holds: add an [[inputs]] section",
                               input.name);
-    // Sizes that the model leaves open: the batch first, then the padding mask's sides, or a height and a width.
-    std::vector<int64_t> shape;
-    for (size_t d = 0; d < input.shape.size(); ++d) {
-      const bool last = d + 1 == input.shape.size(), scale = card->role == InputRole::kScale;
-      const bool side = card->role == InputRole::kPaddingMask && d + 2 >= input.shape.size();
-      const bool pair = last && (is_size(card->role) || (scale && d > 0));
-      const int64_t open = side ? (last ? geometry[0].input_w : geometry[0].input_h) : pair ? 2 : d == 0 ? rows : 1;
-      shape.push_back(input.shape[d].is_const() ? input.shape[d].int_value() : open);
-    }
-    if (card->role == InputRole::kPaddingMask) FOVEA_TRY(check_mask(input.name, shape, geometry[0]));
-    const int64_t count = element_count(shape).value_or(0), row_elements = count / std::max<int64_t>(rows, 1);
-    std::vector<double> values;
-    for (int64_t e = 0; e < count; ++e) {
-      const ResizeGeometry& r =
-          geometry[static_cast<size_t>(row_elements > 0 ? std::min(e / row_elements, rows - 1) : 0)];
-      const int64_t k = row_elements > 0 ? e % row_elements : 0;
-      const bool first = (k % 2 == 0) == (card->order == SizeOrder::kHeightWidth);  // is this the height?
-      switch (card->role) {
-        case InputRole::kConstant:
-          values.push_back(card->value.size() == 1 ? card->value[0]
-                                                   : card->value[static_cast<size_t>(e) % card->value.size()]);
-          break;
-        case InputRole::kOriginalSize: values.push_back(static_cast<double>(first ? r.picture_h : r.picture_w)); break;
-        case InputRole::kResizedSize: values.push_back(static_cast<double>(first ? r.resized_h : r.resized_w)); break;
-        case InputRole::kScale: values.push_back(row_elements == 1 || first ? r.scale_y : r.scale_x); break;
-        case InputRole::kPaddingMask: {
-          const int64_t x = k % r.input_w, y = k / r.input_w % r.input_h;
-          const bool inside = x >= r.pad_x && x < r.pad_x + r.resized_w && y >= r.pad_y && y < r.pad_y + r.resized_h;
-          values.push_back(inside == (card->true_is == MaskTruth::kPicture));
-          break;
-        }
-      }
-    }
+    input_shapes_[i] = role_shape(*card, input.shape, static_cast<int64_t>(geometry.size()), geometry[0]);
+    if (card->role == InputRole::kPaddingMask) FOVEA_TRY(check_mask(input.name, input_shapes_[i], geometry[0]));
+    const std::vector<double> values = role_values(*card, input_shapes_[i], geometry);
+    const auto count = static_cast<int64_t>(values.size());
     inputs_[i].resize(static_cast<size_t>(dtype_bytes(input.dtype, count).value_or(0)));
-    store_numbers(input.dtype, shape, inputs_[i], values);
-    input_shapes_[i] = shape;
+    store_numbers(input.dtype, input_shapes_[i], inputs_[i], values);
   }
   return {};
 }

@@ -40,6 +40,7 @@ Result<std::shared_ptr<LoadedEngine>> LoadedEngine::open(const std::string& path
 Result<std::shared_ptr<LoadedEngine>> LoadedEngine::from(EngineData data, const LoadOptions& options) {
   std::shared_ptr<LoadedEngine> e(new LoadedEngine);
   e->data_ = std::move(data);
+  e->log_ = options.log;
   e->threads_ = options.threads > 0 ? options.threads : hardware_threads();
   TimingCache timings;
   if (!options.timing_cache.empty()) FOVEA_TRY(timings.load(options.timing_cache));

@@ -78,7 +78,8 @@ def test_what_cannot_be_written_is_said_before_the_work(two_layer_model, two_lay
         fails(BAD_ARGUMENT, *command, cwd=tmp_path, says=[absent, "No such file"])
     for folder in ("file", "file/below"):
         fails(BAD_ARGUMENT, "run", detector, PICTURES / "000001.jpg", "--draw", folder, cwd=tmp_path, says=[folder, "expected a folder"])
-        fails(BAD_ARGUMENT, "run", two_layer_engine, "--input", "x=x.npy", "--output", folder, cwd=tmp_path, says=[folder, "expected a folder"])
+        fails(BAD_ARGUMENT, "run", two_layer_engine, "--input", "x=x.npy", "--output", folder, cwd=tmp_path,
+              says=[folder, "expected a folder"])
     assert files_below(tmp_path) == before
 
 
@@ -98,14 +99,15 @@ PICTURE, TENSOR = ["picture.jpg"], ["--input", "x=x.npy", "--output", "results"]
 
 
 @pytest.mark.parametrize("command, flag", [
-    *[(["run", "engine.fov", *TENSOR], flag) for flag in (["--json", "a"], ["--draw", "a"], ["--labels", "a"], ["--batch", 2], ["--min-score", 0.5])],
+    *[(["run", "engine.fov", *TENSOR], flag) for flag in
+      (["--json", "a"], ["--draw", "a"], ["--labels", "a"], ["--batch", 2], ["--min-score", 0.5])],
     (["run", "engine.fov", *PICTURE], ["--output", "results"]),
     *[(["bench", "engine.fov", "--turns"], flag) for flag in
       (["--json", "a"], ["--profile"], ["--batch", 2], ["--shapes", "n=1"], ["--contexts", 2], ["--seconds", 1], ["--warmup", 1])],
     *[(["bench", "engine.fov"], flag) for flag in (["--input", "x=x.npy"], ["--output", "results"])],
 ])
 def test_a_flag_of_the_other_mode_is_not_ignored(tmp_path, command, flag):
-    fails(BAD_ARGUMENT, *command, *flag, cwd=tmp_path, says=[flag[0], "goes with" if command[0] == "run" or len(command) == 2 else "--turns"])
+    fails(BAD_ARGUMENT, *command, *flag, cwd=tmp_path, says=[f"invalid argument: {flag[0]} ", "with"])
     assert not files_below(tmp_path)
 
 

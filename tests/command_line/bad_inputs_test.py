@@ -143,7 +143,8 @@ def test_one_bad_picture_among_good_ones(detector, tmp_path):
 def test_a_picture_that_the_network_does_not_take_is_named(tmp_path, batch, says):
     """Without resizing a network of fixed size takes no other."""
     nodes = [helper.make_node("Flatten", ["x"], ["flat"]), helper.make_node("Gemm", ["flat", "w"], ["row"]),
-             helper.make_node("Reshape", ["row", "boxes_shape"], ["boxes"]), helper.make_node("ReduceMax", ["boxes"], ["y"], axes=[2], keepdims=0)]
+             helper.make_node("Reshape", ["row", "boxes_shape"], ["boxes"]),
+             helper.make_node("ReduceMax", ["boxes"], ["y"], axes=[2], keepdims=0)]
     proto = model(nodes, [tensor("w", (768, 20)), helper.make_tensor("boxes_shape", TensorProto.INT64, [3], [-1, 5, 4])])
     proto.graph.output.append(helper.make_tensor_value_info("boxes", TensorProto.FLOAT, None))
     save(proto, tmp_path / "model.onnx")

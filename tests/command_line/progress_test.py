@@ -46,7 +46,8 @@ def test_run_shows_how_far_it_is(detector):
     assert bars(text) == ["detecting"] * 3 and text.endswith(CLEAR)
 
 
-@pytest.mark.parametrize("options, message", [(["--print-ir-after", "slices"], "fovea: warning: "), (["-v", "--verify"], "fovea: --verify: ")])
+@pytest.mark.parametrize("options, message", [(["--print-ir-after", "slices"], "fovea: warning: "),
+                                              (["-v", "--verify"], "fovea: --verify: ")])
 def test_a_message_takes_the_place_of_the_bar(two_layer_model, tmp_path, options, message):
     text = on_a_terminal("compile", two_layer_model, "-o", tmp_path / "model.fov", "--timing", "off", *options)
     assert bars(text) and f"%{CLEAR}{message}" in text

@@ -148,6 +148,7 @@ Status run_pictures(const RunOptions& o) {
   // What can be wrong is looked at before the long work.
   FOVEA_TRY_SET(std::vector<std::string> paths, expand(o.pictures));
   std::vector<Picture> pictures;
+  pictures.reserve(paths.size());
   for (const std::string& path : paths)
     pictures.push_back({.path = path, .name = std::filesystem::path(path).filename().string()});
   std::optional<CocoLabels> labels;
@@ -176,6 +177,7 @@ Status run_pictures(const RunOptions& o) {
       FOVEA_TRY_SET(Image image, read_image(pictures[i].path));
       images.push_back(std::move(image));
     }
+    pointers.reserve(images.size());
     for (const Image& image : images) pointers.push_back(&image);
     auto found = detector->detect(pointers, static_cast<int64_t>(batch));
     if (!found.ok())

@@ -51,7 +51,7 @@ class Result;
 // What a Result<T> is made of besides T and Status: whatever converts to T.
 template <typename U, typename T>
 concept BecomesValue = std::is_convertible_v<U, T> && !std::is_same_v<std::decay_t<U>, T> &&
-    !std::is_same_v<std::decay_t<U>, Status> && !std::is_same_v<std::decay_t<U>, Result<T>>;
+                       !std::is_same_v<std::decay_t<U>, Status> && !std::is_same_v<std::decay_t<U>, Result<T>>;
 
 template <typename T>
 class [[nodiscard]] Result {

@@ -156,12 +156,22 @@ class Compiler {
         Specialisation::Refusal refusal;
         Status made = profile(profiles[i], std::move(assignment), weights, refusal);
         if (made.ok()) break;
-        if (refusal.position < 0 || !options.banned.insert({refusal.position, refusal.kernel}).second) return made;
+        if (refusal.position >= 0 && options.banned.insert({refusal.position, refusal.kernel}).second) continue;
+        if (o_.profiles.empty() && made.kind() == ErrorKind::kInvalidArgument) return guessed_sizes(made, profiles[i]);
+        return made;
       }
     }
     result_.kernels_timed = timer.measured();
     if (!o_.timing_cache.empty() && timer.measured() > 0) FOVEA_TRY(cache.save(o_.timing_cache));
     return {};
+  }
+
+  static Status guessed_sizes(const Status& refused, const SymbolValues& sizes) {
+    std::string text;
+    for (const auto& [name, size] : sizes) text += fmt::format("{}{}={}", text.empty() ? "" : ",", name, size);
+    return invalid_argument(
+        "{}; nobody named sizes, these are guessed: {}. Name some that the model takes: --shapes {}", refused.message(),
+        text, text);
   }
 
   Status profile(const SymbolValues& sizes, Assignment assignment, PackedWeights& weights,

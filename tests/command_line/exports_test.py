@@ -177,3 +177,11 @@ def test_a_long_chain_compiles_quickly(tmp_path):
     nodes = [N("LeakyRelu", [f"v{i}"], [f"v{i + 1}"], alpha=0.999) for i in range(count)]
     model = graph(nodes, [("v0", F, ["n", 7])], [(f"v{count}", F, None)])
     agrees(tmp_path, model, [{"v0": noise(2, 7)}])
+
+
+def test_sizes_that_only_some_inputs_have(tmp_path):
+    """Anchors baked in: the model takes pictures of 20 pixels alone, and says --shapes where nobody names them."""
+    model = graph([N("Reshape", ["x", "flat"], ["f"]), N("Add", ["f", "anchors"], ["y"])], [("x", F, ["n", 1, "h", "w"])],
+                  [("y", F, None)], {"flat": [0, -1], "anchors": noise(20)})
+    fails(2, "compile", save(model, tmp_path / "m.onnx"), "-o", tmp_path / "m.fov", says=["cannot broadcast", "--shapes"])
+    agrees(tmp_path, model, [{"x": noise(2, 1, 4, 5)}, {"x": noise(1, 1, 10, 2)}], shapes=["n=1,h=4,w=5"])

@@ -12,6 +12,8 @@
 #include <fstream>
 #include <thread>
 
+#include "tests/api/allocations.h"
+
 namespace fovea {
 namespace {
 
@@ -154,6 +156,9 @@ TEST_F(Api, WrongCallsSayWhatWasExpected) {
   float few[3];
   error([&] { Tensor::borrow(ElementType::kFloat32, {4}, few, sizeof few); }, ErrorCode::kInvalidArgument,
         "needs 16 bytes, found 12");
+  error([&] { Tensor::borrow(ElementType::kFloat32, {4}, static_cast<void*>(nullptr), 16); },
+        ErrorCode::kInvalidArgument, "found a null pointer");
+  EXPECT_EQ(Tensor::borrow(ElementType::kFloat32, {0}, static_cast<void*>(nullptr), 0).count(), 0);
 
   std::vector<Tensor> none, small(2, Tensor(ElementType::kFloat32, {1}));
   error([&] { c.run(std::span(&good, 1), none); }, ErrorCode::kInvalidArgument, "expected 2 outputs, found 0");
@@ -200,6 +205,71 @@ TEST_F(Api, OneContextInTwoThreadsIsRefused) {
   EXPECT_TRUE(refused);
   c.set_observer(nullptr);
   EXPECT_EQ(c.run(std::span(&in, 1)).size(), 2u);  // the turn was given back
+}
+
+TEST_F(Api, HandlesThatHoldNothingAreRefused) {
+  Engine none;
+  error([&] { none.inputs(); }, ErrorCode::kInvalidArgument, "make it with Engine::open()");
+  error([&] { none.threads(); }, ErrorCode::kInvalidArgument, "make it with Engine::open()");
+  error([&] { none.create_context(); }, ErrorCode::kInvalidArgument, "make it with Engine::open()");
+  error([&] { Detector{none}; }, ErrorCode::kInvalidArgument, "make it with Engine::open()");
+  Engine e = engine();
+  none = std::move(e);
+  EXPECT_TRUE(none.has_card());
+  error([&] { e.card(); }, ErrorCode::kInvalidArgument, "make it with Engine::open()");  // NOLINT: after the move
+
+  Context from = none.create_context(), c = std::move(from);
+  const Tensor in = input(1);
+  EXPECT_EQ(c.run(std::span(&in, 1)).size(), 4u);
+  const std::string moved = "a Context was used that had been moved from";
+  error([&] { from.run(std::span(&in, 1)); }, ErrorCode::kInvalidArgument, moved);  // NOLINT
+  error([&] { from.prepare({}); }, ErrorCode::kInvalidArgument, moved);
+  error([&] { from.output_capacity({}); }, ErrorCode::kInvalidArgument, moved);
+  error([&] { from.set_observer(nullptr); }, ErrorCode::kInvalidArgument, moved);
+  error([&] { from.check_finite(true); }, ErrorCode::kInvalidArgument, moved);
+
+  Detector first(none), d = std::move(first);
+  EXPECT_FALSE(d.class_name(0).empty());
+  error([&] { first.detect(std::span<const Picture>()); }, ErrorCode::kInvalidArgument,
+        "a Detector was used");  // NOLINT
+  error([&] { first.class_name(0); }, ErrorCode::kInvalidArgument, "a Detector was used");
+}
+
+TEST_F(Api, WhatLeavesIsAnErrorExceptTheCallersOwn) {
+  const Engine e = engine("plain.fov");
+  if (kCounting)
+    error(
+        [&] {
+          fail_next = true;
+          e.create_context();
+        },
+        ErrorCode::kSystem, "out of memory");
+  Context c = e.create_context();
+  const Tensor in = input(1);
+  c.set_observer([](const StepInfo&) { throw std::domain_error("mine"); });
+  EXPECT_THROW(c.run(std::span(&in, 1)), std::domain_error);
+  c.set_observer(nullptr);
+  EXPECT_EQ(c.run(std::span(&in, 1)).size(), 2u);
+  CompileOptions options;
+  options.progress = [](const std::string&, int, int) { throw 7; };
+  EXPECT_THROW(compile(kModel + "small_ssd.onnx", path("x.fov"), options), int);
+  EXPECT_FALSE(fs::exists(path("x.fov")));
+}
+
+TEST_F(Api, AnObserverMayNotUseItsContext) {
+  Context c = engine("plain.fov").create_context();
+  const Tensor in = input(1);
+  int refused = 0;
+  c.set_observer([&](const StepInfo&) {
+    const std::string text = "used by two threads at once, or by a function that it calls";
+    error([&] { c.set_observer(nullptr); }, ErrorCode::kInvalidArgument, text);
+    error([&] { c.check_finite(true); }, ErrorCode::kInvalidArgument, text);
+    error([&] { c.output_capacity({in.shape()}); }, ErrorCode::kInvalidArgument, text);
+    error([&] { c.run(std::span(&in, 1)); }, ErrorCode::kInvalidArgument, text);
+    ++refused;
+  });
+  c.run(std::span(&in, 1));
+  EXPECT_GT(refused, 10);
 }
 
 TEST_F(Api, TwoContextsInTwoThreads) {

@@ -57,6 +57,7 @@ class FOVEA_API Tensor {
   const std::vector<int64_t>& shape() const { return shape_; }
   int64_t count() const;  // elements
   size_t bytes() const { return bytes_; }
+  bool read_only() const { return read_only_; }  // cannot be an output; do not write through data() or as()
   void* data() { return data_; }
   const void* data() const { return data_; }
   template <typename T>

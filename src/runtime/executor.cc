@@ -82,6 +82,13 @@ void* Executor::address(int tensor) const {
   return place.ref.data;
 }
 
+bool Executor::writes_to(const void* data, size_t bytes) const {
+  if (overlap(data, bytes, arena_, static_cast<size_t>(arena_size_))) return true;
+  for (const Pool& p : pools_)
+    if (overlap(data, bytes, p.data, static_cast<size_t>(p.size))) return true;
+  return false;
+}
+
 Status Executor::refresh(int tensor) {
   const PlanTensor& t = spec_->plan().tensors[idx(tensor)];
   TensorRef& r = refs_[idx(tensor)];

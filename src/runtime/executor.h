@@ -19,6 +19,12 @@ struct StepEvent {
 };
 using StepObserver = std::function<void(const StepEvent&)>;
 
+// Do two pieces of memory share a byte?
+inline bool overlap(const void* a, size_t a_bytes, const void* b, size_t b_bytes) {
+  const auto x = reinterpret_cast<uintptr_t>(a), y = reinterpret_cast<uintptr_t>(b);
+  return a_bytes > 0 && b_bytes > 0 && x < y + b_bytes && y < x + a_bytes;
+}
+
 class Executor {
  public:
   Executor() = default;
@@ -33,6 +39,9 @@ class Executor {
   // Runs; inputs are dense, in the graph's order, and read in place. Fills `outputs` with looks at this executor's
   // memory (or the inputs', or constants), valid until the next run or bind.
   Status run(std::span<const TensorRef> inputs, std::span<TensorRef> outputs);
+
+  // Does a run write there? Arena and pools, not constants and what else it only reads.
+  bool writes_to(const void* data, size_t bytes) const;
 
   StepObserver observer;
   bool check_finite = false;  // after each kernel; the error names the ONNX nodes

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "tests/api/allocations.h"
+#include "tests/api/text_engine.h"
 
 namespace fovea {
 namespace {
@@ -160,9 +161,9 @@ TEST_F(Api, WrongCallsSayWhatWasExpected) {
         ErrorCode::kInvalidArgument, "found a null pointer");
   EXPECT_EQ(Tensor::borrow(ElementType::kFloat32, {0}, static_cast<void*>(nullptr), 0).count(), 0);
 
-  std::vector<Tensor> none, small(2, Tensor(ElementType::kFloat32, {1}));
+  std::vector<Tensor> none, small = {Tensor(ElementType::kFloat32, {1}), Tensor(ElementType::kFloat32, {1})};
   error([&] { c.run(std::span(&good, 1), none); }, ErrorCode::kInvalidArgument, "expected 2 outputs, found 0");
-  error([&] { c.run(std::span(&good, 1), small); }, ErrorCode::kInvalidArgument, "expected writable float32 memory");
+  error([&] { c.run(std::span(&good, 1), small); }, ErrorCode::kInvalidArgument, "bytes, found 4");
   std::vector<Tensor> wrong;
   for (const auto& shape : c.output_capacity({good.shape()})) wrong.emplace_back(ElementType::kFloat64, shape);
   error([&] { c.run(std::span(&good, 1), wrong); }, ErrorCode::kInvalidArgument, "expected writable float32 memory");
@@ -205,6 +206,75 @@ TEST_F(Api, OneContextInTwoThreadsIsRefused) {
   EXPECT_TRUE(refused);
   c.set_observer(nullptr);
   EXPECT_EQ(c.run(std::span(&in, 1)).size(), 2u);  // the turn was given back
+}
+
+// Made, passed through, constant.
+constexpr const char* kThrough = R"(symbols(n in [1,64])
+graph @main(%x: float32[n]) -> (made = %y, through = %x, constant = %k) {
+  %k = constant float32[2] {1.0, 2.0}
+  %y = Neg(%x)
+})";
+
+TEST_F(Api, LooksAtWhatIsNotTheContextsAreReadOnly) {
+  write_text_engine(path("through.fov"), kThrough);
+  Context c = engine("through.fov").create_context();
+  const Tensor in(ElementType::kFloat32, {3});
+  const auto looks = c.run(std::span(&in, 1));
+  EXPECT_FALSE(looks[0].read_only());
+  EXPECT_TRUE(looks[1].read_only());
+  EXPECT_TRUE(looks[2].read_only());
+  EXPECT_EQ(looks[1].data(), in.data());
+  const float three[3] = {};
+  Context other = engine("through.fov").create_context();
+  std::vector<Tensor> out = {Tensor(ElementType::kFloat32, {3}),
+                             Tensor::borrow(ElementType::kFloat32, {3}, three, sizeof three), looks[2]};
+  error([&] { other.run(std::span(&in, 1), out); }, ErrorCode::kInvalidArgument,
+        "output 'through': expected writable float32 memory, found read-only float32");
+  out[1] = Tensor(ElementType::kFloat32, {3});
+  error([&] { other.run(std::span(&in, 1), out); }, ErrorCode::kInvalidArgument,
+        "output 'constant': expected writable");
+}
+
+TEST_F(Api, MemoryThatARunWouldOverwriteIsRefused) {
+  write_text_engine(path("through.fov"), kThrough);
+  Context c = engine("through.fov").create_context();
+  std::vector<float> x = {1, 2, 3, 4, 5, 6, 7, 8};
+  auto at = [&](int64_t from, int64_t count) {
+    return Tensor::borrow(ElementType::kFloat32, {count}, x.data() + from, static_cast<size_t>(count) * sizeof(float));
+  };
+  const Tensor in = at(0, 3);
+  auto run = [&](const Tensor& input, const Tensor& made, const Tensor& through, const Tensor& constant) {
+    std::vector<Tensor> out = {made, through, constant};
+    c.run(std::span(&input, 1), out);
+  };
+  const Tensor a(ElementType::kFloat32, {3}), b(ElementType::kFloat32, {3}), k(ElementType::kFloat32, {2});
+  const auto looks = c.run(std::span(&in, 1));
+  error([&] { c.run(std::span(&looks[0], 1)); }, ErrorCode::kInvalidArgument,
+        "input 'x' lies in this context's own memory");
+  error([&] { run(in, looks[0], b, k); }, ErrorCode::kInvalidArgument,
+        "output 'made' lies in this context's own memory");
+  c.run(std::span(&looks[1], 1));  // the caller's own
+  Context other = engine("through.fov").create_context();
+  other.run(std::span(&looks[0], 1));  // of another context
+
+  error([&] { run(in, a, a, k); }, ErrorCode::kInvalidArgument, "outputs 'made' and 'through' share memory");
+  error([&] { run(in, at(3, 3), at(5, 3), k); }, ErrorCode::kInvalidArgument, "outputs 'made' and 'through' share");
+  error([&] { run(in, at(2, 3), b, k); }, ErrorCode::kInvalidArgument,
+        "output 'made' shares memory with an input that the network passes through as output 'through'");
+  EXPECT_EQ(x, (std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8}));  // nothing was written
+  run(in, at(3, 3), b, k);
+  EXPECT_EQ(x, (std::vector<float>{1, 2, 3, -1, -2, -3, 7, 8}));
+  EXPECT_EQ(b.as<float>()[2], 3);
+
+  // Where nothing passes through, an output may take the input's memory.
+  write_text_engine(path("neg.fov"), R"(symbols(n in [1,64])
+graph @main(%x: float32[n]) -> (y = %y) {
+  %y = Neg(%x)
+})");
+  Context neg = engine("neg.fov").create_context();
+  Tensor same = in;
+  neg.run(std::span(&in, 1), std::span(&same, 1));
+  EXPECT_EQ(x, (std::vector<float>{-1, -2, -3, -1, -2, -3, 7, 8}));
 }
 
 TEST_F(Api, HandlesThatHoldNothingAreRefused) {

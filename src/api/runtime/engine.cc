@@ -105,6 +105,11 @@ struct Context::Impl {
       if (inputs[i].shape().size() > core::kMaxRank)
         throw Error(ErrorCode::kInvalidArgument,
                     fmt::format("input '{}': rank {}", want.name, inputs[i].shape().size()));
+      if (executor.writes_to(inputs[i].data(), inputs[i].bytes()))
+        throw Error(ErrorCode::kInvalidArgument,
+                    fmt::format("input '{}' lies in this context's own memory (is it an output of an earlier run?), "
+                                "which the run overwrites: copy it first",
+                                want.name));
       in[i] = core::TensorRef::dense_of(type, inputs[i].shape(), const_cast<void*>(inputs[i].data()));
       same = same && shapes[i] == inputs[i].shape();
     }
@@ -113,6 +118,52 @@ struct Context::Impl {
     std::vector<std::vector<int64_t>> wanted;
     for (const Tensor& t : inputs) wanted.push_back(t.shape());
     bind(std::move(wanted));
+  }
+
+  // Where the caller wants outputs: what can be said before the run.
+  void check_outputs(std::span<const Tensor> outputs) const {
+    const core::Graph& g = engine->main().graph();
+    if (outputs.size() != g.outputs.size())
+      throw Error(ErrorCode::kInvalidArgument,
+                  fmt::format("expected {} outputs, found {}", g.outputs.size(), outputs.size()));
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const Tensor& to = outputs[i];
+      const auto type = static_cast<core::DType>(to.type());
+      if (to.read_only() || type != g.outputs[i]->dtype)
+        throw Error(ErrorCode::kInvalidArgument,
+                    fmt::format("output '{}': expected writable {} memory, found {}{}", g.output_names[i],
+                                core::to_string(g.outputs[i]->dtype), to.read_only() ? "read-only " : "",
+                                core::to_string(type)));
+      if (executor.writes_to(to.data(), to.bytes()))
+        throw Error(ErrorCode::kInvalidArgument,
+                    fmt::format("output '{}' lies in this context's own memory (is it an output of an earlier run?): "
+                                "give a tensor of your own",
+                                g.output_names[i]));
+      for (size_t k = 0; k < i; ++k)
+        if (core::overlap(to.data(), to.bytes(), outputs[k].data(), outputs[k].bytes()))
+          throw Error(ErrorCode::kInvalidArgument,
+                      fmt::format("outputs '{}' and '{}' share memory: give each a tensor of its own",
+                                  g.output_names[k], g.output_names[i]));
+    }
+  }
+
+  // Nothing is written before all is known to fit. An output may take the memory of an input, which is read no more,
+  // except where the network passes an input through: then a result would be overwritten before it is copied.
+  void check_room(std::span<const Tensor> outputs) const {
+    const core::Graph& g = engine->main().graph();
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const Tensor& to = outputs[i];
+      if (to.bytes() < bytes_of(out[i]))
+        throw Error(ErrorCode::kInvalidArgument,
+                    fmt::format("output '{}': expected writable {} memory of {} bytes, found {}", g.output_names[i],
+                                core::to_string(out[i].dtype), bytes_of(out[i]), to.bytes()));
+      for (size_t k = 0; k < out.size(); ++k)
+        if (core::overlap(to.data(), to.bytes(), out[k].data, bytes_of(out[k])))
+          throw Error(ErrorCode::kInvalidArgument,
+                      fmt::format("output '{}' shares memory with an input that the network passes through as output "
+                                  "'{}': give it a tensor of its own",
+                                  g.output_names[i], g.output_names[k]));
+    }
   }
 
   void run(std::span<const Tensor> inputs) {
@@ -146,7 +197,10 @@ std::vector<Tensor> Context::run(std::span<const Tensor> inputs) {
     std::vector<Tensor> result;
     for (const core::TensorRef& r : impl.out) {
       std::vector<int64_t> shape(r.shape().begin(), r.shape().end());
-      result.push_back(Tensor::borrow(static_cast<ElementType>(r.dtype), std::move(shape), r.data, bytes_of(r)));
+      const size_t bytes = bytes_of(r);
+      result.push_back(Tensor::borrow(static_cast<ElementType>(r.dtype), std::move(shape), r.data, bytes));
+      // Constants, and inputs passed through, are not the caller's to write through this look.
+      result.back().read_only_ = bytes > 0 && !impl.executor.writes_to(r.data, bytes);
     }
     return result;
   });
@@ -154,21 +208,13 @@ std::vector<Tensor> Context::run(std::span<const Tensor> inputs) {
 
 void Context::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
   take_turn(impl_, "Context", [&](Impl& impl) {
-    const core::Graph& g = impl.engine->main().graph();
-    if (outputs.size() != g.outputs.size())
-      throw Error(ErrorCode::kInvalidArgument,
-                  fmt::format("expected {} outputs, found {}", g.outputs.size(), outputs.size()));
+    impl.check_outputs(outputs);
     impl.run(inputs);
+    impl.check_room(outputs);
     for (size_t i = 0; i < outputs.size(); ++i) {
       const core::TensorRef& r = impl.out[i];
-      Tensor& to = outputs[i];
-      const size_t bytes = bytes_of(r);
-      if (to.read_only_ || static_cast<core::DType>(to.type_) != r.dtype || to.bytes_ < bytes)
-        throw Error(ErrorCode::kInvalidArgument,
-                    fmt::format("output '{}': expected writable {} memory of {} bytes, found {} of {}",
-                                g.output_names[i], core::to_string(r.dtype), bytes, to_string(to.type_), to.bytes_));
-      if (bytes > 0) std::memcpy(to.data_, r.data, bytes);
-      to.shape_.assign(r.shape().begin(), r.shape().end());
+      if (const size_t bytes = bytes_of(r); bytes > 0) std::memcpy(outputs[i].data_, r.data, bytes);
+      outputs[i].shape_.assign(r.shape().begin(), r.shape().end());
     }
   });
 }

@@ -61,6 +61,7 @@ Status Executor::bind(std::shared_ptr<const Specialisation> specialisation) {
   values_.assign(s.values().begin(), s.values().end());
   known_.assign(s.known().begin(), s.known().end());
   spec_ = std::move(specialisation);
+  weights_checked_ = false;
   for (size_t i = 0; i < refs_.size(); ++i) {
     refs_[i] = s.place(static_cast<int>(i)).ref;
     refs_[i].data = address(static_cast<int>(i));
@@ -168,9 +169,10 @@ Status Executor::run(std::span<const TensorRef> inputs, std::span<TensorRef> out
     if (plan.tensors[i].home == PlanTensor::Home::kInput) refs_[i].data = address(static_cast<int>(i));
   ThreadCountScope threads(s.threads());
   Status status;
-  if (check_finite) FOVEA_TRY(check_inputs());
   try {
-    status = run_steps(plan.run_steps);
+    if (check_finite) status = check_inputs();
+    if (check_finite && status.ok() && !weights_checked_) status = check_weights();
+    if (status.ok()) status = run_steps(plan.run_steps);
   } catch (const std::bad_alloc&) {
     status =
         system_error("out of memory while running {}", current_ && current_->node ? current_->node->label() : "a step");
@@ -288,36 +290,70 @@ Status Executor::bind_sizes(const Step& step) {
   return any ? spec_->plan().program.run(values_, known_) : Status();
 }
 
+std::optional<Executor::NotFinite> Executor::find_not_finite(const TensorRef& r, bool nan_only) {
+  if (!is_float(r.dtype)) return std::nullopt;
+  auto scan = [&](const auto* values) -> std::optional<NotFinite> {
+    for (int64_t i = 0; i < r.count(); ++i)
+      if (nan_only ? std::isnan(values[i]) : !std::isfinite(values[i]))
+        return NotFinite{i, std::isnan(values[i]) ? "NaN" : "infinity"};
+    return std::nullopt;
+  };
+  KernelContext c;
+  c.scratch = &scratch_;
+  // float64 on its own: what it holds need not fit into float32.
+  const auto found = r.dtype == DType::kFloat64 ? scan(load<double>(c, r)) : scan(load<float>(c, r));
+  scratch_.reset();
+  return found;
+}
+
 // A fused ReLU may turn NaN into 0: NaN that came in from outside is seen only here.
-Status Executor::check_inputs() const {
-  for (size_t i = 0; i < user_inputs_.size(); ++i) {
-    const TensorRef& r = user_inputs_[i];
-    if (r.dtype != DType::kFloat32) continue;
-    for (int64_t k = 0; k < r.count(); ++k)
-      if (std::isnan(static_cast<const float*>(r.data)[k]))
-        return invalid_argument("input '{}' holds NaN (element {} of {})", spec_->plan().graph->inputs[i]->name, k,
-                                r.count());
-  }
+Status Executor::check_inputs() {
+  for (size_t i = 0; i < user_inputs_.size(); ++i)
+    if (auto bad = find_not_finite(user_inputs_[i]))
+      return invalid_argument("input '{}' holds {} (element {} of {})", spec_->plan().graph->inputs[i]->name, bad->what,
+                              bad->element, user_inputs_[i].count());
   return {};
 }
 
-Status Executor::check_outputs(const Step& step) const {
+// So may it NaN that came from weights. Only groups around weights are looked at, and infinity only in the weights
+// themselves: elsewhere infinite constants are masks, bounds and paddings that are meant.
+Status Executor::check_weights() {
+  auto has_weights = [](const Node& n) {
+    return n.is("Conv") || n.is("ConvTranspose") || n.is("Gemm") || n.is("MatMul") || n.is("BatchNormalization") ||
+           n.is("InstanceNormalization") || n.is("GroupNormalization") || n.is("LayerNormalization");
+  };
+  for (const GroupChoice& choice : spec_->plan().assignment.groups) {
+    if (!has_weights(*choice.group.nodes[0])) continue;
+    for (const Node* node : choice.group.nodes)
+      for (const Value* v : node->inputs) {
+        if (!v || !v->constant) continue;
+        if (auto bad = find_not_finite(TensorRef::of(*v->constant), /*nan_only=*/!has_weights(*node)))
+          return invalid_model("{}: its constant '{}' holds {} (element {} of {}): the model's weights are damaged",
+                               node->label(), v->name, bad->what, bad->element, v->constant->count());
+      }
+  }
+  weights_checked_ = true;
+  return {};
+}
+
+Status Executor::check_outputs(const Step& step) {
   for (size_t k = 0; k < out_.size(); ++k) {
-    const TensorRef& r = out_[k];
-    if (r.dtype != DType::kFloat32 || step.outputs[k] < 0) continue;
+    if (step.outputs[k] < 0) continue;
     const PlanTensor& t = spec_->plan().tensors[idx(step.outputs[k])];
-    const int64_t n = t.layout == Layout::kPlain ? r.count() : storage_elements(t.layout, r.shape());
-    for (int64_t i = 0; i < n; ++i) {
-      const float v = static_cast<const float*>(r.data)[i];
-      if (std::isfinite(v)) continue;
-      std::string nodes;
-      const auto* group = step.choice >= 0 ? &spec_->plan().assignment.groups[idx(step.choice)].group : nullptr;
-      if (group)
-        for (const Node* node : group->nodes) nodes += (nodes.empty() ? "" : " + ") + node->label();
-      else if (step.node) nodes = step.node->label();
-      return invalid_argument("{} gave {} in '{}' (element {} of {}): look at the input, or at this node's weights",
-                              nodes, std::isnan(v) ? "NaN" : "infinity", t.value->name, i, n);
+    TensorRef r = out_[k];
+    if (t.layout != Layout::kPlain) {
+      const int64_t elements = storage_elements(t.layout, r.shape());
+      r = TensorRef::dense_of(r.dtype, std::span(&elements, 1), r.data);
     }
+    const auto bad = find_not_finite(r);
+    if (!bad) continue;
+    std::string nodes;
+    const auto* group = step.choice >= 0 ? &spec_->plan().assignment.groups[idx(step.choice)].group : nullptr;
+    if (group)
+      for (const Node* node : group->nodes) nodes += (nodes.empty() ? "" : " + ") + node->label();
+    else if (step.node) nodes = step.node->label();
+    return invalid_argument("{} gave {} in '{}' (element {} of {}): look at the input, or at this node's weights",
+                            nodes, bad->what, t.value->name, bad->element, r.count());
   }
   return {};
 }

@@ -44,7 +44,7 @@ class Executor {
   bool writes_to(const void* data, size_t bytes) const;
 
   StepObserver observer;
-  bool check_finite = false;  // after each kernel; the error names the ONNX nodes
+  bool check_finite = false;  // inputs, weights, and what each kernel gives; the error names the ONNX nodes
   int64_t arena_bytes() const { return arena_size_; }
 
  private:
@@ -59,8 +59,14 @@ class Executor {
   Status refresh_output(int tensor);
   Status bind_sizes(const Step& step);
   void* address(int tensor) const;
-  Status check_inputs() const;
-  Status check_outputs(const Step& step) const;
+  struct NotFinite {
+    int64_t element;
+    const char* what;  // "NaN", "infinity"
+  };
+  std::optional<NotFinite> find_not_finite(const TensorRef& r, bool nan_only = false);
+  Status check_inputs();
+  Status check_weights();
+  Status check_outputs(const Step& step);
   static Status resize_output(void* owner, size_t index, TensorRef& output, std::span<const int64_t> shape);
 
   std::shared_ptr<const Specialisation> spec_;
@@ -73,6 +79,7 @@ class Executor {
   std::vector<TensorRef> in_, out_;
   std::span<const TensorRef> user_inputs_;
   const Step* current_ = nullptr;
+  bool weights_checked_ = false;  // those of this specialisation
   Scratch scratch_;
 };
 

@@ -381,6 +381,8 @@ TEST_F(Api, CheckFiniteNamesTheNode) {
   c.check_finite(true);
   error([&] { c.run(std::span(&in, 1)); }, ErrorCode::kInvalidArgument, "input 'image' holds NaN (element 77 of ");
   in.as<float>()[77] = std::numeric_limits<float>::infinity();
+  error([&] { c.run(std::span(&in, 1)); }, ErrorCode::kInvalidArgument, "input 'image' holds infinity (element 77 of ");
+  in = input(1, 3e38f);
   error([&] { c.run(std::span(&in, 1)); }, ErrorCode::kInvalidArgument, " gave ");
 }
 

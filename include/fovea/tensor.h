@@ -56,6 +56,8 @@ class FOVEA_API Tensor {
   ElementType type() const { return type_; }
   const std::vector<int64_t>& shape() const { return shape_; }
   int64_t count() const;  // elements
+  // Room behind data(). At least what type and shape need; more where borrow() was given more, or where a run made the
+  // shape of an output smaller.
   size_t bytes() const { return bytes_; }
   bool read_only() const { return read_only_; }  // cannot be an output; do not write through data() or as()
   void* data() { return data_; }

@@ -11,7 +11,7 @@ namespace fovea::core {
 // What an observer hears of each step of a run. Times in nanoseconds of a steady clock.
 struct StepEvent {
   int index = 0;
-  std::string_view kernel;       // row's name, "reference:Add", "reformat", "copy"
+  std::string_view kernel;       // row's name, or "reference", "reformat", "copy", "materialise"
   const Node* node = nullptr;    // may be null for reformats of inputs
   const Group* group = nullptr;  // null where it is no group
   int64_t begin_ns = 0, end_ns = 0;

@@ -386,6 +386,18 @@ TEST_F(Api, CheckFiniteNamesTheNode) {
   error([&] { c.run(std::span(&in, 1)); }, ErrorCode::kInvalidArgument, " gave ");
 }
 
+TEST_F(Api, OptionsThatMakeNoSense) {
+  EngineOptions options;
+  options.threads = -1;
+  error([&] { Engine::open(path("card.fov"), options); }, ErrorCode::kInvalidArgument, "threads: expected 0");
+  options.threads = 1, options.max_specialisations = 0;
+  error([&] { Engine::open(path("card.fov"), options); }, ErrorCode::kInvalidArgument, "at least 1, found 0");
+  CompileOptions compiling;
+  compiling.threads = -3;
+  error([&] { compile(kModel + "small_ssd.onnx", path("x.fov"), compiling); }, ErrorCode::kInvalidArgument,
+        "threads: expected 0 (all cores) or more, found -3");
+}
+
 TEST_F(Api, DamagedAndMissingEngines) {
   error([] { Engine::open(path("none.fov")); }, ErrorCode::kInvalidArgument, "none.fov");
   std::ofstream(path("bad.fov")) << "not an engine at all, but long enough to hold a header of 64 bytes";

@@ -412,6 +412,105 @@ TEST(PlannedGraph, SpecialisationsAreSharedAndLimited) {
   EXPECT_NE(*a, *tight.planned->specialise(Shapes{{1, 3, 16, 16}}, 1));
 }
 
+// What a specialisation keeps alive is counted, not the arenas, which contexts own.
+TEST(PlannedGraph, BytesArePackedWeightsAndShapeTensors) {
+  Rig rig(kTrunk);
+  auto one = rig.planned->specialise(Shapes{{1, 3, 16, 16}}, 1);
+  ASSERT_TRUE(one.ok()) << one.status().message();
+  EXPECT_GE((*one)->bytes(), rig.planned->packed_bytes());
+  auto again = rig.planned->specialise(Shapes{{64, 3, 16, 16}}, 1);
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ((*one)->bytes() + (*again)->bytes(), rig.planned->packed_bytes());  // nothing else here
+  EXPECT_LT((*again)->bytes(), (*again)->arena_bytes());
+}
+
+TEST(PlannedGraph, WhatIsReadyCanBeHadWhileAnotherIsMade) {
+  Rig rig(kTrunk);
+  std::function<void()> while_making;
+  rig.planned =
+      std::make_unique<PlannedGraph>(*rig.graph, std::vector<Recipe>{}, TimingCache{}, CacheLimits{}, nullptr, [&] {
+        if (while_making) while_making();
+      });
+  auto one = rig.planned->specialise(Shapes{{1, 3, 16, 16}}, 1);
+  ASSERT_TRUE(one.ok());
+  bool had = false;
+  while_making = [&] {
+    std::thread other([&] { had = *rig.planned->specialise(Shapes{{1, 3, 16, 16}}, 1) == *one; });
+    other.join();  // would wait for ever for a lock that is held here
+  };
+  ASSERT_TRUE(rig.planned->specialise(Shapes{{2, 3, 16, 16}}, 1).ok());
+  EXPECT_TRUE(had);
+}
+
+// All kernels that refuse at these sizes are found at once.
+TEST(Specialisation, AllRefusalsComeTogether) {
+  auto graph = parsed(kTrunk);
+  const KernelRow refusing = {
+      .name = "refusing",
+      .op = "Conv",
+      .prepare = [](const PrepareContext&) -> Result<std::unique_ptr<PreparedKernel>> { return unsupported("no"); }};
+  PackedWeightsMap weights;
+  Assignment assignment;
+  for (const auto& n : graph->nodes()) {
+    if (n->inputs.empty()) continue;
+    GroupChoice choice;
+    choice.group = single_node_group(*n);
+    if (n->is("Conv")) choice.row = &refusing;
+    choice.layouts.inputs.assign(choice.group.inputs.size(), Layout::kPlain);
+    choice.layouts.outputs.assign(choice.group.outputs.size(), Layout::kPlain);
+    assignment.groups.push_back(std::move(choice));
+  }
+  auto plan = build_plan(*graph, std::move(assignment));
+  ASSERT_TRUE(plan.ok()) << plan.status().message();
+  std::vector<Specialisation::Refusal> refusals;
+  auto made = Specialisation::make(std::make_shared<const Plan>(*std::move(plan)), {{"n", 1}}, 1, weights, refusals);
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.status().kind(), ErrorKind::kUnsupported);
+  EXPECT_THAT(made.status().message(), HasSubstr("Conv 'conv1' with refusing: no"));
+  ASSERT_EQ(refusals.size(), 3u);
+  EXPECT_NE(refusals[0].position, refusals[1].position);
+  EXPECT_EQ(refusals[2].kernel, "refusing");
+}
+
+// Sizes that are too small for Winograd's tiles get another plan, which is kept for others that are.
+TEST(PlannedGraph, APlanWithoutWhatRefusedIsKept) {
+  const char* text = R"(symbols(h in [1,128])
+graph @main(%x: float32[1,64,h,h]) -> (y = %b) {
+  %w = constant float32[64,64,3,3] random(1)
+  %v = constant float32[64,64,3,3] random(2)
+  %a = Conv(%x, %w) {strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]} from "a"
+  %b = Conv(%a, %v) {strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]} from "b"
+})";
+  Rig rig(text);
+  const SymbolValues profile{{"h", 64}};
+  TimingCache timings;
+  Timer timer(timings, 1, false);
+  PackedWeightsMap weights;
+  auto assignment = choose(*rig.graph, profile, timer, weights, {});
+  ASSERT_TRUE(assignment.ok()) << assignment.status().message();
+  if (!std::ranges::all_of(assignment->groups, [](const GroupChoice& g) {
+        return g.row && g.row->name.find("winograd") != std::string_view::npos;
+      }))
+    GTEST_SKIP() << "Winograd is not chosen on this machine";
+  rig.planned = std::make_unique<PlannedGraph>(
+      *rig.graph, std::vector<Recipe>{to_recipe(*rig.graph, profile, *assignment)}, TimingCache{}, CacheLimits{},
+      [&](LogLevel, std::string_view line) { rig.log.emplace_back(line); });
+  auto plan = [&](int64_t h) {
+    auto s = rig.planned->specialise(SymbolValues{{"h", h}}, 1);
+    EXPECT_TRUE(s.ok()) << s.status().message();
+    return s.ok() ? &(*s)->plan() : nullptr;
+  };
+  const Plan* large = plan(64);
+  EXPECT_TRUE(rig.log.empty());
+  const Plan* small = plan(5);
+  ASSERT_FALSE(rig.log.empty());
+  EXPECT_THAT(rig.log[0], HasSubstr("choosing other kernels for 2 groups"));
+  EXPECT_NE(small, large);
+  EXPECT_EQ(small, plan(4));
+  EXPECT_EQ(large, plan(32));
+  for (int64_t h : {5, 4, 12}) rig.check_shapes({{1, 64, h, h}});
+}
+
 TEST(PlannedGraph, WrongShapesAndThreads) {
   Rig rig(kTrunk);
   auto error = [&](const Shapes& shapes, int threads, const std::string& what) {

@@ -21,6 +21,7 @@ struct EngineOptions {
   int threads = 0;               // of a run on the CPU; 0: all cores that the process may use; not negative
   std::string timing_cache;      // measured times, used if the engine has to be planned anew for this machine
   int max_specialisations = 32;  // shapes kept ready at once, at least 1
+  int64_t max_specialisation_bytes = int64_t{1} << 30;    // their packed weights and tensors; the newest always stays
   std::function<void(LogLevel, const std::string&)> log;  // nothing is ever printed
 };
 

@@ -154,6 +154,8 @@ TEST_F(Api, WrongCallsSayWhatWasExpected) {
   error([&] { run(Tensor(ElementType::kFloat32, std::vector<int64_t>(9, 1))); }, ErrorCode::kInvalidArgument, "rank 9");
   error([&] { run(Tensor()); }, ErrorCode::kInvalidArgument, "expected float32");
   error([&] { Tensor(ElementType::kFloat32, {-1}); }, ErrorCode::kInvalidArgument, "cannot have this shape");
+  EXPECT_EQ(good.device(), Device());
+  EXPECT_EQ(c.run(std::span(&good, 1))[0].device().name(), "cpu");
   float few[3];
   error([&] { Tensor::borrow(ElementType::kFloat32, {4}, few, sizeof few); }, ErrorCode::kInvalidArgument,
         "needs 16 bytes, found 12");
@@ -392,6 +394,14 @@ TEST_F(Api, OptionsThatMakeNoSense) {
   error([&] { Engine::open(path("card.fov"), options); }, ErrorCode::kInvalidArgument, "threads: expected 0");
   options.threads = 1, options.max_specialisations = 0;
   error([&] { Engine::open(path("card.fov"), options); }, ErrorCode::kInvalidArgument, "at least 1, found 0");
+  options.max_specialisations = 1, options.max_specialisation_bytes = -1;
+  error([&] { Engine::open(path("card.fov"), options); }, ErrorCode::kInvalidArgument, "at least 0, found -1");
+  options.max_specialisation_bytes = 0;  // the newest stays
+  Context c = Engine::open(path("plain.fov"), options).create_context();
+  for (int64_t n : {1, 2, 1}) {
+    const Tensor in = input(n);
+    EXPECT_EQ(c.run(std::span(&in, 1))[0].shape()[0], n);
+  }
   CompileOptions compiling;
   compiling.threads = -3;
   error([&] { compile(kModel + "small_ssd.onnx", path("x.fov"), compiling); }, ErrorCode::kInvalidArgument,

@@ -28,6 +28,7 @@ Engine Engine::open(const std::string& path, const EngineOptions& options) {
     core::LoadOptions load;
     load.threads = options.threads, load.timing_cache = options.timing_cache;
     load.limits.specialisations = options.max_specialisations;
+    load.limits.bytes = options.max_specialisation_bytes;
     load.log = log_sink(options.log);
     Engine e;
     e.impl_ = std::make_shared<Impl>();

@@ -388,6 +388,32 @@ TEST_F(Api, CheckFiniteNamesTheNode) {
   error([&] { c.run(std::span(&in, 1)); }, ErrorCode::kInvalidArgument, " gave ");
 }
 
+TEST_F(Api, TheSteadyStateAllocatesNothing) {
+  if (!kCounting) GTEST_SKIP() << "allocations are the sanitizer's here";
+  const Engine e = engine();
+  Context c = e.create_context();
+  const Tensor in = input(2);
+  std::vector<Tensor> out;
+  const auto capacity = c.output_capacity({in.shape()});
+  for (size_t i = 0; i < capacity.size(); ++i) out.emplace_back(e.outputs()[i].type, capacity[i]);
+  const Stream stream;
+  auto runs = [&](int count) {
+    ours = inside_libraries = 0;
+    counting = true;
+    for (int i = 0; i < count; ++i) {
+      c.run(std::span(&in, 1), out);
+      c.enqueue(std::span(&in, 1), out, stream).wait();
+    }
+    counting = false;
+    return std::pair<int64_t, int64_t>(ours, inside_libraries);
+  };
+  EXPECT_GT(runs(2).first, 0);  // the first run makes everything, and shows that this test counts
+  const auto five = runs(5), ten = runs(10);
+  EXPECT_EQ(five.first, 0);
+  EXPECT_EQ(ten.first, 0);
+  EXPECT_EQ(ten.second, 2 * five.second);
+}
+
 TEST_F(Api, OptionsThatMakeNoSense) {
   EngineOptions options;
   options.threads = -1;

@@ -344,6 +344,27 @@ TEST_F(Api, AnObserverMayNotUseItsContext) {
   EXPECT_GT(refused, 10);
 }
 
+TEST_F(Api, PreparedShapesStayReady) {
+  Context c = engine("plain.fov").create_context();
+  const Tensor one = input(1), three = input(3);
+  std::vector<std::byte> want[2];
+  for (int i : {0, 1}) {
+    Context alone = engine("plain.fov").create_context();
+    const auto out = alone.run(std::span(i ? &three : &one, 1));
+    want[i] = bytes(out[0], out[0].bytes());
+  }
+  c.prepare({one.shape()});
+  c.prepare({three.shape()});
+  // Other shapes push them out, and the arena grows meanwhile: what is bound again points to the new one.
+  for (int64_t n : {1, 3, 1, 5, 3, 1, 2, 4, 6, 3, 1}) {
+    const Tensor other = input(n);
+    const Tensor& in = n == 1 ? one : n == 3 ? three : other;
+    const auto out = c.run(std::span(&in, 1));
+    EXPECT_EQ(out[0].shape()[0], n);
+    if (n == 1 || n == 3) EXPECT_EQ(bytes(out[0], out[0].bytes()), want[n == 3]) << n;
+  }
+}
+
 TEST_F(Api, TwoContextsInTwoThreads) {
   const Engine e = engine("plain.fov");
   const Tensor in = input(1);
@@ -412,6 +433,15 @@ TEST_F(Api, TheSteadyStateAllocatesNothing) {
   EXPECT_EQ(five.first, 0);
   EXPECT_EQ(ten.first, 0);
   EXPECT_EQ(ten.second, 2 * five.second);
+
+  // Shapes that alternate are ready, too.
+  const Tensor small = input(1);
+  auto alternate = [&](const Tensor& image) { c.run(std::span(&image, 1), out); };
+  for (int i = 0; i < 2; ++i) alternate(small), alternate(in);
+  ours = 0, counting = true;
+  for (int i = 0; i < 5; ++i) alternate(small), alternate(in);
+  counting = false;
+  EXPECT_EQ(ours, 0);
 }
 
 TEST_F(Api, OptionsThatMakeNoSense) {

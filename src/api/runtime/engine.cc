@@ -1,5 +1,6 @@
 #include <fovea/engine.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "api/bridge.h"
@@ -81,13 +82,32 @@ struct Context::Impl {
   core::Executor executor;
   std::atomic_flag busy = ATOMIC_FLAG_INIT;
   std::vector<core::TensorRef> in, out;
-  std::vector<std::vector<int64_t>> shapes;
 
-  // `shapes` are those that the executor is bound to, or none: a bind that fails leaves nothing that looks ready.
-  void bind(std::vector<std::vector<int64_t>> wanted) {
-    shapes.clear();
-    check(executor.bind(take(engine->main().specialise(wanted, engine->threads()))));
-    shapes = std::move(wanted);
+  // The shapes that the executor keeps ready, most recent first.
+  struct Ready {
+    std::vector<std::vector<int64_t>> shapes;
+    std::shared_ptr<const core::Specialisation> specialisation;
+  };
+  std::vector<Ready> ready;
+
+  // `shape(i)` is that of input i. Where these shapes are ready nothing is looked up or allocated.
+  template <typename Shape>
+  void bind(size_t inputs, Shape&& shape) {
+    auto same = std::ranges::find_if(ready, [&](const Ready& r) {
+      if (r.shapes.size() != inputs) return false;
+      for (size_t i = 0; i < inputs; ++i)
+        if (r.shapes[i] != shape(i)) return false;
+      return true;
+    });
+    if (same == ready.end()) {
+      Ready made;
+      for (size_t i = 0; i < inputs; ++i) made.shapes.push_back(shape(i));
+      made.specialisation = take(engine->main().specialise(made.shapes, engine->threads()));
+      if (ready.size() == core::Executor::kKept) ready.pop_back();
+      same = ready.insert(ready.end(), std::move(made));
+    }
+    std::rotate(ready.begin(), same, same + 1);
+    check(executor.bind(ready[0].specialisation));
   }
 
   void set_inputs(std::span<const Tensor> inputs) {
@@ -96,7 +116,6 @@ struct Context::Impl {
       throw Error(ErrorCode::kInvalidArgument,
                   fmt::format("expected {} inputs, found {}", g.inputs.size(), inputs.size()));
     in.resize(inputs.size());
-    bool same = executor.specialisation() != nullptr && shapes.size() == inputs.size();
     for (size_t i = 0; i < inputs.size(); ++i) {
       const core::Value& want = *g.inputs[i];
       const auto type = static_cast<core::DType>(inputs[i].type());
@@ -112,13 +131,9 @@ struct Context::Impl {
                                 "which the run overwrites: copy it first",
                                 want.name));
       in[i] = core::TensorRef::dense_of(type, inputs[i].shape(), const_cast<void*>(inputs[i].data()));
-      same = same && shapes[i] == inputs[i].shape();
     }
-    // In the steady state (the shapes of the last run) nothing is looked up.
-    if (same) return;
-    std::vector<std::vector<int64_t>> wanted;
-    for (const Tensor& t : inputs) wanted.push_back(t.shape());
-    bind(std::move(wanted));
+    bind(
+        inputs.size(), [&](size_t i) -> const auto& { return inputs[i].shape(); });
   }
 
   // Where the caller wants outputs: what can be said before the run.
@@ -189,7 +204,10 @@ Context Engine::create_context() const {
 }
 
 void Context::prepare(const std::vector<std::vector<int64_t>>& input_shapes) {
-  take_turn(impl_, "Context", [&](Impl& impl) { impl.bind(input_shapes); });
+  take_turn(impl_, "Context", [&](Impl& impl) {
+    impl.bind(
+        input_shapes.size(), [&](size_t i) -> const auto& { return input_shapes[i]; });
+  });
 }
 
 std::vector<Tensor> Context::run(std::span<const Tensor> inputs) {

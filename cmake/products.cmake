@@ -28,6 +28,8 @@ function(fovea_shared_library target api_dir)
                                                                $<BUILD_INTERFACE:fovea_warnings>)
   set_target_properties(${target} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
                                             INSTALL_RPATH "$ORIGIN")
+  # Hidden visibility leaves out the standard library's templates over our types.
+  target_link_options(${target} PRIVATE "LINKER:--exclude-libs,ALL")
   add_dependencies(${target} fovea_git_hash)
   add_dependencies(products ${target})
   install(TARGETS ${target} EXPORT fovea LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

@@ -18,7 +18,8 @@ struct CompileOptions {
   std::function<void(const std::string& stage, int done, int total)> progress;
 };
 
-// Writes the engine to `engine_path`, whole or not at all. Throws Error.
+// Writes the engine to `engine_path`, whole or not at all. Throws InvalidArgument for options, files or a card that are
+// wrong, InvalidModel, Unsupported (the message names the operator), System where the disk or memory fails.
 FOVEA_API void compile(const std::string& model_path, const std::string& engine_path,
                        const CompileOptions& options = {});
 

@@ -20,7 +20,7 @@ struct Detected {
   int64_t label = 0;  // index into class_name()
 };
 
-// One a caller, as a Context.
+// One a caller, as a Context: a second call while one runs throws InvalidArgument.
 class FOVEA_API Detector {
  public:
   explicit Detector(const Engine& engine);  // throws InvalidArgument if the engine holds no card
@@ -28,6 +28,8 @@ class FOVEA_API Detector {
   Detector& operator=(Detector&&) noexcept;
   ~Detector();
 
+  // Throws InvalidArgument for a picture whose bytes are not height * width * 3 or that the network cannot take,
+  // InvalidModel if the card does not fit what the network gives, System when out of memory.
   std::vector<Detected> detect(const Picture& picture);
   // Best first, for each picture; up to `batch` pictures in one run.
   std::vector<std::vector<Detected>> detect(std::span<const Picture> pictures, int64_t batch = 1);

@@ -14,6 +14,7 @@ class FOVEA_API Device {
   explicit Device(const std::string& name);  // "cpu"; throws Unsupported for a device that this build or machine lacks
   std::string name() const;                  // "cpu"
   std::string description() const;           // the processor's name and features
+  bool operator==(const Device&) const = default;
 
  private:
   int kind_ = 0, index_ = 0;

@@ -18,9 +18,10 @@ enum class LogLevel { kDebug, kInfo, kWarning };
 
 struct EngineOptions {
   Device device;
-  int threads = 0;               // of a run on the CPU; 0: all cores that the process may use
+  int threads = 0;               // of a run on the CPU; 0: all cores that the process may use; not negative
   std::string timing_cache;      // measured times, used if the engine has to be planned anew for this machine
-  int max_specialisations = 32;  // shapes kept ready at once
+  int max_specialisations = 32;  // shapes kept ready at once, at least 1
+  int64_t max_specialisation_bytes = int64_t{1} << 30;    // their packed weights and tensors; the newest always stays
   std::function<void(LogLevel, const std::string&)> log;  // nothing is ever printed
 };
 
@@ -41,10 +42,11 @@ struct StepInfo {
 
 class Context;
 
+// A default-constructed or moved-from handle holds no engine: what it is asked throws InvalidArgument.
 class FOVEA_API Engine {
  public:
-  // Opens a .fov file. Throws InvalidModel for a damaged one. An engine made on another machine is planned anew: see
-  // replanned().
+  // Opens a .fov file. Throws InvalidModel for a damaged one, InvalidArgument for a file that cannot be opened or for
+  // options that make no sense. An engine made on another machine is planned anew: see replanned().
   static Engine open(const std::string& path, const EngineOptions& options = {});
 
   std::vector<TensorInfo> inputs() const;
@@ -54,7 +56,7 @@ class FOVEA_API Engine {
   std::string fovea_version() const, git_hash() const, source_name() const;  // of the file
   bool has_card() const;                                                     // can it take pictures (Detector)?
   std::string card() const;                                                  // TOML; empty if there is none
-  Context create_context() const;
+  Context create_context() const;                                            // takes no memory for runs yet
 
   struct Impl;
   const std::shared_ptr<Impl>& impl() const { return impl_; }
@@ -63,21 +65,35 @@ class FOVEA_API Engine {
   std::shared_ptr<Impl> impl_;
 };
 
-// Not for two threads at once: a second call while one runs throws InvalidArgument. Movable.
+// Not for two threads at once: a second call while one runs (from its observer, too) throws InvalidArgument. Movable;
+// what a moved-from one is asked throws InvalidArgument.
+//
+// prepare(), run(), enqueue() and output_capacity() throw
+//   InvalidArgument  inputs or outputs of another number, type or shape, memory that the run would overwrite, sizes
+//   that
+//                    the network cannot take; with check_finite(), an input or a kernel that gave NaN or infinity
+//   InvalidModel     with check_finite(), weights that hold NaN or infinity
+//   Unsupported      a network or size that no kernel serves
+//   System           out of memory
+//   Internal         a bug of fovea
+// and leave the context usable. An exception of the observer comes through as it is.
 class FOVEA_API Context {
  public:
   Context(Context&&) noexcept;
   Context& operator=(Context&&) noexcept;
   ~Context();
 
-  // Makes everything ready for these input shapes (one an input, in the engine's order): the first run pays nothing.
+  // Makes the specialisation for these input shapes (one an input, in the engine's order) and takes the memory of its
+  // tensors. The first run still takes what only a run tells: scratch of kernels, outputs whose size has no bound.
   void prepare(const std::vector<std::vector<int64_t>>& input_shapes);
 
   // Runs and waits. Inputs in the engine's order, types and shapes as inputs() says; they are read in place.
-  // Returns looks at this context's own memory, valid until its next run.
+  // Returns looks at this context's own memory (or at an input or constant that the network passes through, read-only),
+  // valid until the next run, enqueue or prepare of this context, and not longer than the context and the inputs.
   std::vector<Tensor> run(std::span<const Tensor> inputs);
-  // Outputs go to the caller's tensors, which need the outputs' types and at least as much room as output_capacity()
-  // says; each tensor's shape becomes the true one.
+  // Outputs are copied to the caller's tensors, which need the outputs' types and room for what the run gives:
+  // output_capacity() says the most that can be. Each tensor's shape becomes the true one. Where one is too small
+  // nothing is written.
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs);
   // run() without waiting; on the CPU the event is complete on return.
   Event enqueue(std::span<const Tensor> inputs, std::span<Tensor> outputs, const Stream& stream);
@@ -86,7 +102,8 @@ class FOVEA_API Context {
   std::vector<std::vector<int64_t>> output_capacity(const std::vector<std::vector<int64_t>>& input_shapes);
 
   void set_observer(std::function<void(const StepInfo&)> observer);  // costs a little in every step; empty: none
-  void check_finite(bool on);  // run() throws at the first kernel that gives NaN or infinity, naming its ONNX nodes
+  // run() throws at the first input, weight or kernel that holds or gives NaN or infinity, naming its ONNX nodes.
+  void check_finite(bool on);
 
  private:
   friend class Engine;

@@ -1,7 +1,7 @@
-// Tensor: typed, dense, row-major host memory, owned or borrowed.
+// Tensor: typed, dense, row-major memory, owned or borrowed.
 #pragma once
 
-#include <fovea/api.h>
+#include <fovea/device.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -47,16 +47,21 @@ FOVEA_API const char* to_string(ElementType type) noexcept;  // "float32"
 class FOVEA_API Tensor {
  public:
   Tensor() = default;
-  // Zero-filled memory of its own. Throws InvalidArgument for negative or impossible sizes.
+  // Zero-filled host memory of its own. Throws InvalidArgument for negative or impossible sizes.
   Tensor(ElementType type, std::vector<int64_t> shape);
-  // A look at memory that the caller keeps alive; row-major without gaps. `bytes` is checked against type and shape.
+  // A look at host memory that the caller keeps alive; row-major without gaps. `bytes` is checked against type and
+  // shape.
   static Tensor borrow(ElementType type, std::vector<int64_t> shape, void* data, size_t bytes);
   static Tensor borrow(ElementType type, std::vector<int64_t> shape, const void* data, size_t bytes);
 
+  Device device() const { return device_; }  // where data() points; always the CPU so far
   ElementType type() const { return type_; }
   const std::vector<int64_t>& shape() const { return shape_; }
   int64_t count() const;  // elements
+  // Room behind data(). At least what type and shape need; more where borrow() was given more, or where a run made the
+  // shape of an output smaller.
   size_t bytes() const { return bytes_; }
+  bool read_only() const { return read_only_; }  // cannot be an output; do not write through data() or as()
   void* data() { return data_; }
   const void* data() const { return data_; }
   template <typename T>
@@ -70,6 +75,7 @@ class FOVEA_API Tensor {
 
  private:
   friend class Context;
+  Device device_;
   ElementType type_ = ElementType::kUndefined;
   std::vector<int64_t> shape_;
   void* data_ = nullptr;

@@ -153,10 +153,12 @@ class Compiler {
       // A kernel may refuse when it is made ready for good: rows for any size are not asked before.
       while (true) {
         FOVEA_TRY_SET(Assignment assignment, choose(graph(), profiles[i], timer, weights, options));
-        Specialisation::Refusal refusal;
-        Status made = profile(profiles[i], std::move(assignment), weights, refusal);
+        std::vector<Specialisation::Refusal> refusals;
+        Status made = profile(profiles[i], std::move(assignment), weights, refusals);
         if (made.ok()) break;
-        if (refusal.position >= 0 && options.banned.insert({refusal.position, refusal.kernel}).second) continue;
+        const size_t before = options.banned.size();
+        for (const auto& r : refusals) options.banned.insert({r.position, r.kernel});
+        if (options.banned.size() > before) continue;
         if (o_.profiles.empty() && made.kind() == ErrorKind::kInvalidArgument) return guessed_sizes(made, profiles[i]);
         return made;
       }
@@ -175,13 +177,13 @@ class Compiler {
   }
 
   Status profile(const SymbolValues& sizes, Assignment assignment, PackedWeights& weights,
-                 Specialisation::Refusal& refusal) {
+                 std::vector<Specialisation::Refusal>& refusals) {
     Recipe recipe = to_recipe(graph(), sizes, assignment);
     ProfileReport report{sizes, assignment.groups, assignment.reformat_ms, 0, 0, 0, 0};
     FOVEA_TRY_SET(Plan plan, build_plan(graph(), std::move(assignment)));
     report.reformats = plan.reformats, report.views = plan.views, report.copies = plan.copies;
     FOVEA_TRY_SET(auto spec, Specialisation::make(std::make_shared<const Plan>(std::move(plan)), sizes, threads_,
-                                                  weights, refusal));
+                                                  weights, refusals));
     report.arena_bytes = spec->arena_bytes();
     recipes_.push_back(std::move(recipe));
     profiles_.push_back(std::move(report));

@@ -2,10 +2,10 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <new>
 
 #include "kernels/reference/reference.h"
 
@@ -13,11 +13,6 @@ namespace fovea::core {
 namespace {
 
 size_t idx(int i) { return static_cast<size_t>(i); }
-
-std::byte* take(int64_t bytes) {
-  return static_cast<std::byte*>(::operator new(static_cast<size_t>(bytes), std::align_val_t(64), std::nothrow));
-}
-void give(std::byte* p) { ::operator delete(p, std::align_val_t(64)); }
 
 int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
@@ -38,32 +33,41 @@ std::string_view step_kernel(const Plan& plan, const Step& step) {
 
 }  // namespace
 
-Executor::~Executor() {
-  give(arena_);
-  for (Pool& p : pools_) give(p.data);
+Executor::Memory Executor::take(int64_t bytes) {
+  return Memory(
+      static_cast<std::byte*>(::operator new(static_cast<size_t>(bytes), std::align_val_t(64), std::nothrow)));
 }
 
 Status Executor::bind(std::shared_ptr<const Specialisation> specialisation) {
-  if (spec_ == specialisation) return {};
+  if (this->specialisation() == specialisation.get()) return {};
   user_inputs_ = {};  // the last run's are no longer ours to look at
   const Specialisation& s = *specialisation;
-  const Plan& plan = s.plan();
   if (s.arena_bytes() > arena_size_) {
-    give(arena_);
+    arena_.reset();
     arena_ = take(s.arena_bytes());
     arena_size_ = arena_ ? s.arena_bytes() : 0;
-    spec_.reset();
-    if (!arena_) return system_error("out of memory: {} bytes for a context's arena", s.arena_bytes());
+    if (!arena_) {
+      kept_.clear();
+      return system_error("out of memory: {} bytes for a context's arena", s.arena_bytes());
+    }
   }
-  for (Pool& p : pools_) give(p.data);
-  pools_.assign(plan.buffers.size(), {});
-  refs_.assign(plan.tensors.size(), {});
-  values_.assign(s.values().begin(), s.values().end());
-  known_.assign(s.known().begin(), s.known().end());
-  spec_ = std::move(specialisation);
-  for (size_t i = 0; i < refs_.size(); ++i) {
-    refs_[i] = s.place(static_cast<int>(i)).ref;
-    refs_[i].data = address(static_cast<int>(i));
+  auto again = std::ranges::find(kept_, specialisation, &Bound::spec);
+  if (again != kept_.end()) {
+    kept_.splice(kept_.begin(), kept_, again);
+  } else {
+    const Plan& plan = s.plan();
+    Bound fresh;
+    fresh.pools.resize(plan.buffers.size());
+    fresh.values.assign(s.values().begin(), s.values().end());
+    fresh.known.assign(s.known().begin(), s.known().end());
+    for (size_t i = 0; i < plan.tensors.size(); ++i) fresh.refs.push_back(s.place(static_cast<int>(i)).ref);
+    fresh.spec = std::move(specialisation);
+    kept_.push_front(std::move(fresh));
+    if (kept_.size() > kKept) kept_.pop_back();
+  }
+  if (again == kept_.end() || bound().arena != arena_.get()) {
+    for (size_t i = 0; i < bound().refs.size(); ++i) bound().refs[i].data = address(static_cast<int>(i));
+    bound().arena = arena_.get();
   }
   in_.clear(), out_.clear();
   in_.reserve(256), out_.reserve(64);
@@ -71,32 +75,40 @@ Status Executor::bind(std::shared_ptr<const Specialisation> specialisation) {
 }
 
 void* Executor::address(int tensor) const {
-  const PlanTensor& t = spec_->plan().tensors[idx(tensor)];
-  const auto& place = spec_->place(tensor);
+  const PlanTensor& t = bound().spec->plan().tensors[idx(tensor)];
+  const auto& place = bound().spec->place(tensor);
   const int64_t shift = place.element_offset * std::max(1, dtype_bits(t.value->dtype) / 8);
   if (t.home == PlanTensor::Home::kInput)
     return idx(t.input) < user_inputs_.size() ? static_cast<std::byte*>(user_inputs_[idx(t.input)].data) + shift
                                               : nullptr;
-  if (place.arena >= 0) return arena_ + place.arena;
-  if (place.pool) return pools_[idx(t.buffer)].data;
+  if (place.arena >= 0) return arena_.get() + place.arena;
+  if (place.pool) return bound().pools[idx(t.buffer)].data.get();
   return place.ref.data;
 }
 
+bool Executor::writes_to(const void* data, size_t bytes) const {
+  if (overlap(data, bytes, arena_.get(), static_cast<size_t>(arena_size_))) return true;
+  for (const Bound& b : kept_)
+    for (const Pool& p : b.pools)
+      if (overlap(data, bytes, p.data.get(), static_cast<size_t>(p.size))) return true;
+  return false;
+}
+
 Status Executor::refresh(int tensor) {
-  const PlanTensor& t = spec_->plan().tensors[idx(tensor)];
-  TensorRef& r = refs_[idx(tensor)];
+  const PlanTensor& t = bound().spec->plan().tensors[idx(tensor)];
+  TensorRef& r = bound().refs[idx(tensor)];
   if (t.dynamic) {
     std::array<int64_t, kMaxRank> dims{};
-    for (size_t d = 0; d < t.dims.size(); ++d) dims[d] = values_[idx(t.dims[d])];
+    for (size_t d = 0; d < t.dims.size(); ++d) dims[d] = bound().values[idx(t.dims[d])];
     r.set_shape({dims.data(), t.dims.size()});
-    for (size_t d = 0; d < t.strides.size(); ++d) r.strides[d] = values_[idx(t.strides[d])];
+    for (size_t d = 0; d < t.strides.size(); ++d) r.strides[d] = bound().values[idx(t.strides[d])];
     auto elements = [&](const PlanTensor& of) {
       int64_t count = 1;
-      for (int slot : of.dims) count *= values_[idx(slot)];
+      for (int slot : of.dims) count *= bound().values[idx(slot)];
       return count;
     };
     for (const PlanTensor* view = &t; view->reshape_of >= 0;) {
-      const PlanTensor* source = &spec_->plan().tensors[idx(view->reshape_of)];
+      const PlanTensor* source = &bound().spec->plan().tensors[idx(view->reshape_of)];
       if (elements(*source) != elements(*view))
         return invalid_argument("{}: {} elements, as this run's data made them, cannot be reshaped to {}",
                                 view->value->producer ? view->value->producer->label() : view->value->name,
@@ -110,12 +122,12 @@ Status Executor::refresh(int tensor) {
 
 // Before a step: its outputs' shapes, exact where every size is known, the most they can be where the step decides.
 Status Executor::refresh_output(int tensor) {
-  const PlanTensor& t = spec_->plan().tensors[idx(tensor)];
-  TensorRef& r = refs_[idx(tensor)];
-  const auto& place = spec_->place(tensor);
+  const PlanTensor& t = bound().spec->plan().tensors[idx(tensor)];
+  TensorRef& r = bound().refs[idx(tensor)];
+  const auto& place = bound().spec->place(tensor);
   if (t.dynamic) {
     bool exact = true;
-    for (int slot : t.dims) exact &= known_[idx(slot)] != 0;
+    for (int slot : t.dims) exact &= bound().known[idx(slot)] != 0;
     if (exact) {
       FOVEA_TRY(refresh(tensor));
       if (!place.pool) return {};
@@ -132,23 +144,22 @@ Status Executor::refresh_output(int tensor) {
 
 Status Executor::resize_output(void* owner, size_t index, TensorRef& output, std::span<const int64_t> shape) {
   Executor& self = *static_cast<Executor*>(owner);
-  const int tensor =
-      index == static_cast<size_t>(-1) ? static_cast<int>(&output - self.refs_.data()) : self.current_->outputs[index];
-  const auto& place = self.spec_->place(tensor);
+  const int tensor = index == static_cast<size_t>(-1) ? static_cast<int>(&output - self.bound().refs.data())
+                                                      : self.current_->outputs[index];
+  const auto& place = self.bound().spec->place(tensor);
   auto count = element_count(shape);
   auto bytes = count ? dtype_bytes(output.dtype, *count) : std::nullopt;
   if (!bytes) return invalid_argument("an output of impossible size");
   if (place.pool) {
-    Pool& pool = self.pools_[idx(self.spec_->plan().tensors[idx(tensor)].buffer)];
+    Pool& pool = self.bound().pools[idx(self.bound().spec->plan().tensors[idx(tensor)].buffer)];
     if (*bytes > pool.size) {
       // Grown by half again, so that a size that creeps up settles soon.
       const int64_t grown = std::max<int64_t>(*bytes + *bytes / 2, 256);
-      std::byte* fresh = take(grown);
+      Memory fresh = take(grown);
       if (!fresh) return system_error("out of memory: {} bytes for an output whose size has no bound", grown);
-      give(pool.data);
-      pool = {fresh, grown};
+      pool = {std::move(fresh), grown};
     }
-    output.data = pool.data;
+    output.data = pool.data.get();
   } else if (*count > place.ref.count()) {
     return internal_error("an output of {} elements does not fit into its bound {}", *count, place.ref.count());
   }
@@ -157,17 +168,18 @@ Status Executor::resize_output(void* owner, size_t index, TensorRef& output, std
 }
 
 Status Executor::run(std::span<const TensorRef> inputs, std::span<TensorRef> outputs) {
-  const Specialisation& s = *spec_;
+  const Specialisation& s = *bound().spec;
   const Plan& plan = s.plan();
   user_inputs_ = inputs;
-  std::copy(s.known().begin(), s.known().end(), known_.begin());
-  for (size_t i = 0; i < refs_.size(); ++i)
-    if (plan.tensors[i].home == PlanTensor::Home::kInput) refs_[i].data = address(static_cast<int>(i));
+  std::copy(s.known().begin(), s.known().end(), bound().known.begin());
+  for (size_t i = 0; i < bound().refs.size(); ++i)
+    if (plan.tensors[i].home == PlanTensor::Home::kInput) bound().refs[i].data = address(static_cast<int>(i));
   ThreadCountScope threads(s.threads());
   Status status;
-  if (check_finite) FOVEA_TRY(check_inputs());
   try {
-    status = run_steps(plan.run_steps);
+    if (check_finite) status = check_inputs();
+    if (check_finite && status.ok() && !bound().weights_checked) status = check_weights();
+    if (status.ok()) status = run_steps(plan.run_steps);
   } catch (const std::bad_alloc&) {
     status =
         system_error("out of memory while running {}", current_ && current_->node ? current_->node->label() : "a step");
@@ -175,7 +187,7 @@ Status Executor::run(std::span<const TensorRef> inputs, std::span<TensorRef> out
   if (!status.ok()) return status;
   for (size_t i = 0; i < plan.outputs.size(); ++i) {
     FOVEA_TRY(refresh(plan.outputs[i]));
-    outputs[i] = refs_[idx(plan.outputs[i])];
+    outputs[i] = bound().refs[idx(plan.outputs[i])];
   }
   return {};
 }
@@ -190,7 +202,7 @@ Status Executor::run_step(const Step& step) {
   const int64_t begin = observer ? now_ns() : 0;
   if (step.kind == Step::Kind::kIf) {
     if (step.dynamic) FOVEA_TRY(refresh(step.inputs[0]));
-    const bool taken = *static_cast<const uint8_t*>(refs_[idx(step.inputs[0])].data) != 0;
+    const bool taken = *static_cast<const uint8_t*>(bound().refs[idx(step.inputs[0])].data) != 0;
     FOVEA_TRY(run_steps(step.branches[taken ? 0 : 1]));
     return bind_sizes(step);
   }
@@ -205,8 +217,8 @@ Status Executor::run_step(const Step& step) {
   if (check_finite) FOVEA_TRY(check_outputs(step));
   if (observer) {
     StepEvent e;
-    e.index = step.index, e.kernel = step_kernel(spec_->plan(), step), e.node = step.node;
-    if (step.choice >= 0) e.group = &spec_->plan().assignment.groups[idx(step.choice)].group;
+    e.index = step.index, e.kernel = step_kernel(bound().spec->plan(), step), e.node = step.node;
+    if (step.choice >= 0) e.group = &bound().spec->plan().assignment.groups[idx(step.choice)].group;
     e.begin_ns = begin, e.end_ns = now_ns(), e.outputs = out_;
     observer(e);
   }
@@ -215,16 +227,16 @@ Status Executor::run_step(const Step& step) {
 
 Status Executor::run_group(const Step& step) {
   in_.clear(), out_.clear();
-  for (int t : step.inputs) in_.push_back(t < 0 ? TensorRef{} : refs_[idx(t)]);
-  for (int t : step.outputs) out_.push_back(t < 0 ? TensorRef{} : refs_[idx(t)]);
+  for (int t : step.inputs) in_.push_back(t < 0 ? TensorRef{} : bound().refs[idx(t)]);
+  for (int t : step.outputs) out_.push_back(t < 0 ? TensorRef{} : bound().refs[idx(t)]);
   KernelContext c;
-  c.inputs = in_, c.outputs = out_, c.threads = spec_->threads(), c.scratch = &scratch_;
+  c.inputs = in_, c.outputs = out_, c.threads = bound().spec->threads(), c.scratch = &scratch_;
   c.resize = resize_output, c.resize_owner = this;
   Status status;
   switch (step.kind) {
     case Step::Kind::kReformat:
-      status = reformat(in_[0], spec_->plan().tensors[idx(step.inputs[0])].layout, out_[0],
-                        spec_->plan().tensors[idx(step.outputs[0])].layout, c.threads);
+      status = reformat(in_[0], bound().spec->plan().tensors[idx(step.inputs[0])].layout, out_[0],
+                        bound().spec->plan().tensors[idx(step.outputs[0])].layout, c.threads);
       break;
     case Step::Kind::kCopy:
       if (step.node && !step.node->regions.empty()) FOVEA_TRY(c.set_output_shape(0, in_[0].shape()));
@@ -232,13 +244,13 @@ Status Executor::run_group(const Step& step) {
       break;
     case Step::Kind::kMaterialise: {
       auto* values = scratch_.array<int64_t>(static_cast<int64_t>(step.elements.size()));
-      for (size_t i = 0; i < step.elements.size(); ++i) values[i] = values_[idx(step.elements[i])];
+      for (size_t i = 0; i < step.elements.size(); ++i) values[i] = bound().values[idx(step.elements[i])];
       if (is_float(out_[0].dtype)) store(c, out_[0], reinterpret_cast<const double*>(values));
       else store(c, out_[0], values);
       break;
     }
     default: {
-      const GroupChoice& choice = spec_->plan().assignment.groups[idx(step.choice)];
+      const GroupChoice& choice = bound().spec->plan().assignment.groups[idx(step.choice)];
       c.attributes = choice.group.nodes[0]->attrs.get();
       if (step.copy_residual) {
         const TensorRef& from = in_[idx(choice.group.residual)];
@@ -247,8 +259,8 @@ Status Executor::run_group(const Step& step) {
                     static_cast<size_t>(*dtype_bytes(from.dtype, storage_elements(storage.layout, from.shape()))));
         in_[idx(choice.group.residual)].data = out_[0].data;
       }
-      if (const PreparedKernel* kernel = spec_->kernel(step)) {
-        if (int64_t w = spec_->workspace(step); w >= 0) c.workspace = arena_ + w;
+      if (const PreparedKernel* kernel = bound().spec->kernel(step)) {
+        if (int64_t w = bound().spec->workspace(step); w >= 0) c.workspace = arena_.get() + w;
         status = kernel->run(c);
       } else {
         status = find_reference(step.node->op->name)(c);
@@ -256,7 +268,7 @@ Status Executor::run_group(const Step& step) {
     }
   }
   for (size_t k = 0; k < step.outputs.size(); ++k)
-    if (step.outputs[k] >= 0) refs_[idx(step.outputs[k])] = out_[k];
+    if (step.outputs[k] >= 0) bound().refs[idx(step.outputs[k])] = out_[k];
   return status;
 }
 
@@ -267,54 +279,88 @@ Status Executor::bind_sizes(const Step& step) {
     bool any = false;
     for (const SizeDefinition& d : node.sizes) {
       const Value* v = node.outputs[idx(d.output)];
-      const int slot = spec_->plan().program.symbol_slot(d.symbol->name);
+      const int slot = bound().spec->plan().program.symbol_slot(d.symbol->name);
       if (!v || slot < 0) continue;
       for (int t : step.outputs) {
-        if (t < 0 || spec_->plan().tensors[idx(t)].value != v) continue;
-        values_[idx(slot)] = refs_[idx(t)].dims[idx(d.dim)], known_[idx(slot)] = 1, any = true;
+        if (t < 0 || bound().spec->plan().tensors[idx(t)].value != v) continue;
+        bound().values[idx(slot)] = bound().refs[idx(t)].dims[idx(d.dim)], bound().known[idx(slot)] = 1, any = true;
       }
     }
     return any;
   };
   bool any = false;
   if (step.choice >= 0) {
-    for (const Node* n : spec_->plan().assignment.groups[idx(step.choice)].group.nodes) any |= bind(*n);
+    for (const Node* n : bound().spec->plan().assignment.groups[idx(step.choice)].group.nodes) any |= bind(*n);
   } else {
     any = bind(*step.node);
   }
-  return any ? spec_->plan().program.run(values_, known_) : Status();
+  return any ? bound().spec->plan().program.run(bound().values, bound().known) : Status();
+}
+
+std::optional<Executor::NotFinite> Executor::find_not_finite(const TensorRef& r, bool nan_only) {
+  if (!is_float(r.dtype)) return std::nullopt;
+  auto scan = [&](const auto* values) -> std::optional<NotFinite> {
+    for (int64_t i = 0; i < r.count(); ++i)
+      if (nan_only ? std::isnan(values[i]) : !std::isfinite(values[i]))
+        return NotFinite{i, std::isnan(values[i]) ? "NaN" : "infinity"};
+    return std::nullopt;
+  };
+  KernelContext c;
+  c.scratch = &scratch_;
+  // float64 on its own: what it holds need not fit into float32.
+  const auto found = r.dtype == DType::kFloat64 ? scan(load<double>(c, r)) : scan(load<float>(c, r));
+  scratch_.reset();
+  return found;
 }
 
 // A fused ReLU may turn NaN into 0: NaN that came in from outside is seen only here.
-Status Executor::check_inputs() const {
-  for (size_t i = 0; i < user_inputs_.size(); ++i) {
-    const TensorRef& r = user_inputs_[i];
-    if (r.dtype != DType::kFloat32) continue;
-    for (int64_t k = 0; k < r.count(); ++k)
-      if (std::isnan(static_cast<const float*>(r.data)[k]))
-        return invalid_argument("input '{}' holds NaN (element {} of {})", spec_->plan().graph->inputs[i]->name, k,
-                                r.count());
-  }
+Status Executor::check_inputs() {
+  for (size_t i = 0; i < user_inputs_.size(); ++i)
+    if (auto bad = find_not_finite(user_inputs_[i]))
+      return invalid_argument("input '{}' holds {} (element {} of {})", bound().spec->plan().graph->inputs[i]->name,
+                              bad->what, bad->element, user_inputs_[i].count());
   return {};
 }
 
-Status Executor::check_outputs(const Step& step) const {
+// So may it NaN that came from weights. Only groups around weights are looked at, and infinity only in the weights
+// themselves: elsewhere infinite constants are masks, bounds and paddings that are meant.
+Status Executor::check_weights() {
+  auto has_weights = [](const Node& n) {
+    return n.is("Conv") || n.is("ConvTranspose") || n.is("Gemm") || n.is("MatMul") || n.is("BatchNormalization") ||
+           n.is("InstanceNormalization") || n.is("GroupNormalization") || n.is("LayerNormalization");
+  };
+  for (const GroupChoice& choice : bound().spec->plan().assignment.groups) {
+    if (!has_weights(*choice.group.nodes[0])) continue;
+    for (const Node* node : choice.group.nodes)
+      for (const Value* v : node->inputs) {
+        if (!v || !v->constant) continue;
+        if (auto bad = find_not_finite(TensorRef::of(*v->constant), /*nan_only=*/!has_weights(*node)))
+          return invalid_model("{}: its constant '{}' holds {} (element {} of {}): the model's weights are damaged",
+                               node->label(), v->name, bad->what, bad->element, v->constant->count());
+      }
+  }
+  bound().weights_checked = true;
+  return {};
+}
+
+Status Executor::check_outputs(const Step& step) {
   for (size_t k = 0; k < out_.size(); ++k) {
-    const TensorRef& r = out_[k];
-    if (r.dtype != DType::kFloat32 || step.outputs[k] < 0) continue;
-    const PlanTensor& t = spec_->plan().tensors[idx(step.outputs[k])];
-    const int64_t n = t.layout == Layout::kPlain ? r.count() : storage_elements(t.layout, r.shape());
-    for (int64_t i = 0; i < n; ++i) {
-      const float v = static_cast<const float*>(r.data)[i];
-      if (std::isfinite(v)) continue;
-      std::string nodes;
-      const auto* group = step.choice >= 0 ? &spec_->plan().assignment.groups[idx(step.choice)].group : nullptr;
-      if (group)
-        for (const Node* node : group->nodes) nodes += (nodes.empty() ? "" : " + ") + node->label();
-      else if (step.node) nodes = step.node->label();
-      return invalid_argument("{} gave {} in '{}' (element {} of {}): look at the input, or at this node's weights",
-                              nodes, std::isnan(v) ? "NaN" : "infinity", t.value->name, i, n);
+    if (step.outputs[k] < 0) continue;
+    const PlanTensor& t = bound().spec->plan().tensors[idx(step.outputs[k])];
+    TensorRef r = out_[k];
+    if (t.layout != Layout::kPlain) {
+      const int64_t elements = storage_elements(t.layout, r.shape());
+      r = TensorRef::dense_of(r.dtype, std::span(&elements, 1), r.data);
     }
+    const auto bad = find_not_finite(r);
+    if (!bad) continue;
+    std::string nodes;
+    const auto* group = step.choice >= 0 ? &bound().spec->plan().assignment.groups[idx(step.choice)].group : nullptr;
+    if (group)
+      for (const Node* node : group->nodes) nodes += (nodes.empty() ? "" : " + ") + node->label();
+    else if (step.node) nodes = step.node->label();
+    return invalid_argument("{} gave {} in '{}' (element {} of {}): look at the input, or at this node's weights",
+                            nodes, bad->what, t.value->name, bad->element, r.count());
   }
   return {};
 }

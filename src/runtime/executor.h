@@ -2,6 +2,9 @@
 #pragma once
 
 #include <functional>
+#include <list>
+#include <memory>
+#include <new>
 #include <string_view>
 
 #include "runtime/specialisation.h"
@@ -11,7 +14,7 @@ namespace fovea::core {
 // What an observer hears of each step of a run. Times in nanoseconds of a steady clock.
 struct StepEvent {
   int index = 0;
-  std::string_view kernel;       // row's name, "reference:Add", "reformat", "copy"
+  std::string_view kernel;       // row's name, or "reference", "reformat", "copy", "materialise"
   const Node* node = nullptr;    // may be null for reformats of inputs
   const Group* group = nullptr;  // null where it is no group
   int64_t begin_ns = 0, end_ns = 0;
@@ -19,30 +22,57 @@ struct StepEvent {
 };
 using StepObserver = std::function<void(const StepEvent&)>;
 
+// Do two pieces of memory share a byte?
+inline bool overlap(const void* a, size_t a_bytes, const void* b, size_t b_bytes) {
+  const auto x = reinterpret_cast<uintptr_t>(a), y = reinterpret_cast<uintptr_t>(b);
+  return a_bytes > 0 && b_bytes > 0 && x < y + b_bytes && y < x + a_bytes;
+}
+
 class Executor {
  public:
+  static constexpr size_t kKept = 4;  // specialisations whose state is kept
+
   Executor() = default;
-  ~Executor();
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
-  // Takes the memory that the specialisation needs. In the steady state (same specialisation) nothing happens.
+  // Takes the memory that the specialisation needs. In the steady state (one of the last kKept) nothing is allocated.
   Status bind(std::shared_ptr<const Specialisation> specialisation);
-  const Specialisation* specialisation() const { return spec_.get(); }
+  const Specialisation* specialisation() const { return kept_.empty() ? nullptr : bound().spec.get(); }
 
   // Runs; inputs are dense, in the graph's order, and read in place. Fills `outputs` with looks at this executor's
   // memory (or the inputs', or constants), valid until the next run or bind.
   Status run(std::span<const TensorRef> inputs, std::span<TensorRef> outputs);
 
+  // Does a run write there? Arena and pools, not constants and what else it only reads.
+  bool writes_to(const void* data, size_t bytes) const;
+
   StepObserver observer;
-  bool check_finite = false;  // after each kernel; the error names the ONNX nodes
+  bool check_finite = false;  // inputs, weights, and what each kernel gives; the error names the ONNX nodes
   int64_t arena_bytes() const { return arena_size_; }
 
  private:
+  struct Free {
+    void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t(64)); }
+  };
+  using Memory = std::unique_ptr<std::byte, Free>;
+  static Memory take(int64_t bytes);  // null if there is not as much
   struct Pool {
-    std::byte* data = nullptr;
+    Memory data;
     int64_t size = 0;
   };
+  // What a run of one specialisation works on.
+  struct Bound {
+    std::shared_ptr<const Specialisation> spec;
+    const std::byte* arena = nullptr;  // that refs point into
+    std::vector<Pool> pools;           // by buffer
+    std::vector<TensorRef> refs;
+    std::vector<int64_t> values;
+    std::vector<uint8_t> known;
+    bool weights_checked = false;
+  };
+  Bound& bound() { return kept_.front(); }
+  const Bound& bound() const { return kept_.front(); }
   Status run_steps(std::span<const Step> steps);
   Status run_step(const Step& step);
   Status run_group(const Step& step);
@@ -50,17 +80,19 @@ class Executor {
   Status refresh_output(int tensor);
   Status bind_sizes(const Step& step);
   void* address(int tensor) const;
-  Status check_inputs() const;
-  Status check_outputs(const Step& step) const;
+  struct NotFinite {
+    int64_t element;
+    const char* what;  // "NaN", "infinity"
+  };
+  std::optional<NotFinite> find_not_finite(const TensorRef& r, bool nan_only = false);
+  Status check_inputs();
+  Status check_weights();
+  Status check_outputs(const Step& step);
   static Status resize_output(void* owner, size_t index, TensorRef& output, std::span<const int64_t> shape);
 
-  std::shared_ptr<const Specialisation> spec_;
-  std::byte* arena_ = nullptr;
+  std::list<Bound> kept_;  // most recent first, bound() at the front
+  Memory arena_;           // shared by them
   int64_t arena_size_ = 0;
-  std::vector<Pool> pools_;  // by buffer
-  std::vector<TensorRef> refs_;
-  std::vector<int64_t> values_;
-  std::vector<uint8_t> known_;
   std::vector<TensorRef> in_, out_;
   std::span<const TensorRef> user_inputs_;
   const Step* current_ = nullptr;

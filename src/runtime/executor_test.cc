@@ -412,6 +412,105 @@ TEST(PlannedGraph, SpecialisationsAreSharedAndLimited) {
   EXPECT_NE(*a, *tight.planned->specialise(Shapes{{1, 3, 16, 16}}, 1));
 }
 
+// What a specialisation keeps alive is counted, not the arenas, which contexts own.
+TEST(PlannedGraph, BytesArePackedWeightsAndShapeTensors) {
+  Rig rig(kTrunk);
+  auto one = rig.planned->specialise(Shapes{{1, 3, 16, 16}}, 1);
+  ASSERT_TRUE(one.ok()) << one.status().message();
+  EXPECT_GE((*one)->bytes(), rig.planned->packed_bytes());
+  auto again = rig.planned->specialise(Shapes{{64, 3, 16, 16}}, 1);
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ((*one)->bytes() + (*again)->bytes(), rig.planned->packed_bytes());  // nothing else here
+  EXPECT_LT((*again)->bytes(), (*again)->arena_bytes());
+}
+
+TEST(PlannedGraph, WhatIsReadyCanBeHadWhileAnotherIsMade) {
+  Rig rig(kTrunk);
+  std::function<void()> while_making;
+  rig.planned =
+      std::make_unique<PlannedGraph>(*rig.graph, std::vector<Recipe>{}, TimingCache{}, CacheLimits{}, nullptr, [&] {
+        if (while_making) while_making();
+      });
+  auto one = rig.planned->specialise(Shapes{{1, 3, 16, 16}}, 1);
+  ASSERT_TRUE(one.ok());
+  bool had = false;
+  while_making = [&] {
+    std::thread other([&] { had = *rig.planned->specialise(Shapes{{1, 3, 16, 16}}, 1) == *one; });
+    other.join();  // would wait for ever for a lock that is held here
+  };
+  ASSERT_TRUE(rig.planned->specialise(Shapes{{2, 3, 16, 16}}, 1).ok());
+  EXPECT_TRUE(had);
+}
+
+// All kernels that refuse at these sizes are found at once.
+TEST(Specialisation, AllRefusalsComeTogether) {
+  auto graph = parsed(kTrunk);
+  const KernelRow refusing = {
+      .name = "refusing",
+      .op = "Conv",
+      .prepare = [](const PrepareContext&) -> Result<std::unique_ptr<PreparedKernel>> { return unsupported("no"); }};
+  PackedWeightsMap weights;
+  Assignment assignment;
+  for (const auto& n : graph->nodes()) {
+    if (n->inputs.empty()) continue;
+    GroupChoice choice;
+    choice.group = single_node_group(*n);
+    if (n->is("Conv")) choice.row = &refusing;
+    choice.layouts.inputs.assign(choice.group.inputs.size(), Layout::kPlain);
+    choice.layouts.outputs.assign(choice.group.outputs.size(), Layout::kPlain);
+    assignment.groups.push_back(std::move(choice));
+  }
+  auto plan = build_plan(*graph, std::move(assignment));
+  ASSERT_TRUE(plan.ok()) << plan.status().message();
+  std::vector<Specialisation::Refusal> refusals;
+  auto made = Specialisation::make(std::make_shared<const Plan>(*std::move(plan)), {{"n", 1}}, 1, weights, refusals);
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.status().kind(), ErrorKind::kUnsupported);
+  EXPECT_THAT(made.status().message(), HasSubstr("Conv 'conv1' with refusing: no"));
+  ASSERT_EQ(refusals.size(), 3u);
+  EXPECT_NE(refusals[0].position, refusals[1].position);
+  EXPECT_EQ(refusals[2].kernel, "refusing");
+}
+
+// Sizes that are too small for Winograd's tiles get another plan, which is kept for others that are.
+TEST(PlannedGraph, APlanWithoutWhatRefusedIsKept) {
+  const char* text = R"(symbols(h in [1,128])
+graph @main(%x: float32[1,64,h,h]) -> (y = %b) {
+  %w = constant float32[64,64,3,3] random(1)
+  %v = constant float32[64,64,3,3] random(2)
+  %a = Conv(%x, %w) {strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]} from "a"
+  %b = Conv(%a, %v) {strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]} from "b"
+})";
+  Rig rig(text);
+  const SymbolValues profile{{"h", 64}};
+  TimingCache timings;
+  Timer timer(timings, 1, false);
+  PackedWeightsMap weights;
+  auto assignment = choose(*rig.graph, profile, timer, weights, {});
+  ASSERT_TRUE(assignment.ok()) << assignment.status().message();
+  if (!std::ranges::all_of(assignment->groups, [](const GroupChoice& g) {
+        return g.row && g.row->name.find("winograd") != std::string_view::npos;
+      }))
+    GTEST_SKIP() << "Winograd is not chosen on this machine";
+  rig.planned = std::make_unique<PlannedGraph>(
+      *rig.graph, std::vector<Recipe>{to_recipe(*rig.graph, profile, *assignment)}, TimingCache{}, CacheLimits{},
+      [&](LogLevel, std::string_view line) { rig.log.emplace_back(line); });
+  auto plan = [&](int64_t h) {
+    auto s = rig.planned->specialise(SymbolValues{{"h", h}}, 1);
+    EXPECT_TRUE(s.ok()) << s.status().message();
+    return s.ok() ? &(*s)->plan() : nullptr;
+  };
+  const Plan* large = plan(64);
+  EXPECT_TRUE(rig.log.empty());
+  const Plan* small = plan(5);
+  ASSERT_FALSE(rig.log.empty());
+  EXPECT_THAT(rig.log[0], HasSubstr("choosing other kernels for 2 groups"));
+  EXPECT_NE(small, large);
+  EXPECT_EQ(small, plan(4));
+  EXPECT_EQ(large, plan(32));
+  for (int64_t h : {5, 4, 12}) rig.check_shapes({{1, 64, h, h}});
+}
+
 TEST(PlannedGraph, WrongShapesAndThreads) {
   Rig rig(kTrunk);
   auto error = [&](const Shapes& shapes, int threads, const std::string& what) {
@@ -496,6 +595,28 @@ TEST(Executor, TheSteadyStateAllocatesNothing) {
   }
 }
 
+TEST(Executor, AlternatingShapesAllocateNothing) {
+  if (!kCounting) GTEST_SKIP() << "allocations are the sanitizer's here";
+  Rig rig(kPicked);
+  std::vector<TensorPtr> inputs[] = {rig.random_inputs({{2, 9}, {}}), rig.random_inputs({{40, 9}, {}}),
+                                     rig.random_inputs({{7, 9}, {}})};
+  std::vector<std::shared_ptr<const Specialisation>> specs;
+  std::vector<std::vector<TensorRef>> refs;
+  for (const auto& in : inputs) {
+    for (int again = 0; again < 2; ++again) rig.check(in);
+    specs.push_back(*rig.planned->specialise(rig.shapes_of(in), 1));
+    refs.push_back(Rig::refs(in));
+  }
+  std::vector<TensorRef> out(rig.graph->outputs.size());
+  const int64_t before = allocations;
+  for (int i = 0; i < 12; ++i) {
+    const size_t k = static_cast<size_t>(i % 3);
+    EXPECT_TRUE(rig.executor.bind(specs[k]).ok() && rig.executor.run(refs[k], out).ok());
+  }
+  EXPECT_EQ(allocations - before, 0);
+  for (const auto& in : inputs) rig.check(in, "afterwards");
+}
+
 TEST(Executor, LibrariesAllocateTheSameInEveryRun) {
   if (!kCounting) GTEST_SKIP() << "allocations are the sanitizer's here";
   Rig rig(kTrunk);
@@ -545,6 +666,75 @@ graph @main(%x: float32[n]) -> (y = %y) {
   EXPECT_TRUE(rig.run(bad).ok());
   rig.executor.check_finite = true;
   EXPECT_TRUE(rig.run(good).ok());
+}
+
+// A fused ReLU makes 0 of the NaN that bad weights give: the weights themselves are looked at.
+TEST(Executor, CheckFiniteLooksAtWeights) {
+  auto text = [](const char* weight, const char* bias) {
+    return fmt::format(R"(symbols(n in [1,64])
+graph @main(%x: float32[n,1,4,4]) -> (y = %y) {{
+  %w = constant float32[1,1,1,1] {{{}}}
+  %b = constant float32[1] {{{}}}
+  %c = Conv(%x, %w, %b) {{strides=[1, 1], pads=[0, 0, 0, 0], dilations=[1, 1]}} from "/trunk/conv"
+  %y = Relu(%c) from "/trunk/relu"
+}})",
+                       weight, bias);
+  };
+  for (auto [weight, bias, found] : {std::tuple{"1.0", "1.0", ""},
+                                     {"nan", "1.0", "Conv '/trunk/conv': its constant 'w' holds NaN (element 0 of 1)"},
+                                     {"1.0", "nan", "Conv '/trunk/conv': its constant 'b' holds NaN (element 0 of 1)"},
+                                     {"1.0", "-inf", "its constant 'b' holds infinity"}}) {
+    Rig rig(text(weight, bias));
+    rig.executor.check_finite = true;
+    auto r = rig.run(rig.random_inputs({{2, 1, 4, 4}}));
+    ASSERT_EQ(r.ok(), *found == 0) << weight << bias << r.status().message();
+    if (r.ok()) continue;
+    EXPECT_EQ(r.status().kind(), ErrorKind::kInvalidModel);
+    EXPECT_THAT(r.status().message(), HasSubstr(found));
+    rig.executor.check_finite = false;
+    EXPECT_TRUE(rig.run(rig.random_inputs({{2, 1, 4, 4}})).ok());
+  }
+}
+
+// A mask of -inf and bounds of infinity are how networks are written.
+TEST(Executor, CheckFiniteLeavesMasksAndBoundsAlone) {
+  Rig rig(R"(symbols(n in [1,64])
+graph @main(%x: float32[n,4], %m: bool[n,4]) -> (y = %y) {
+  %w = constant float32[4,4] random(1)
+  %p = MatMul(%x, %w)
+  %low = constant float32[] {0.0}
+  %high = constant float32[] {inf}
+  %c = Clip(%p, %low, %high)
+  %none = constant float32[4] {0.0, 0.0, 0.0, -inf}
+  %b = Max(%c, %none)
+  %zero = constant float32[] {-inf}
+  %picked = Where(%m, %b, %low)
+  %most = Max(%picked, %zero)
+  %y = Softmax(%most) {axis=1}
+})");
+  rig.executor.check_finite = true;
+  auto r = rig.run(rig.random_inputs({{2, 4}, {2, 4}}));
+  EXPECT_TRUE(r.ok()) << r.status().message();
+}
+
+// Every floating type is looked at, at every place of a run.
+TEST(Executor, CheckFiniteOfOtherTypes) {
+  Rig rig(R"(symbols(n in [1,64])
+graph @main(%x: float64[n]) -> (y = %y) {
+  %to = Cast(%x) {to="float16"} from "/half"
+  %y = Neg(%to)
+})");
+  rig.executor.check_finite = true;
+  auto run = [&](double v) { return rig.run(std::vector<TensorPtr>{Tensor::of<double>({2}, {1.0, v})}); };
+  EXPECT_TRUE(run(2).ok());
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (auto [value, found] : {std::pair{1e5, "Cast '/half' gave infinity in 'to' (element 1 of 2)"},
+                              {std::nan(""), "input 'x' holds NaN (element 1 of 2)"},
+                              {infinity, "input 'x' holds infinity (element 1 of 2)"}}) {
+    auto r = run(value);
+    ASSERT_FALSE(r.ok()) << value;
+    EXPECT_THAT(r.status().message(), HasSubstr(found));
+  }
 }
 
 TEST(Executor, AnObserverHearsOfEveryStep) {

@@ -38,6 +38,12 @@ Result<std::shared_ptr<LoadedEngine>> LoadedEngine::open(const std::string& path
 }
 
 Result<std::shared_ptr<LoadedEngine>> LoadedEngine::from(EngineData data, const LoadOptions& options) {
+  if (options.threads < 0)
+    return invalid_argument("threads: expected 0 (all cores) or more, found {}", options.threads);
+  if (options.limits.specialisations < 1)
+    return invalid_argument("specialisations to keep: expected at least 1, found {}", options.limits.specialisations);
+  if (options.limits.bytes < 0)
+    return invalid_argument("bytes of specialisations to keep: expected at least 0, found {}", options.limits.bytes);
   std::shared_ptr<LoadedEngine> e(new LoadedEngine);
   e->data_ = std::move(data);
   e->log_ = options.log;

@@ -26,32 +26,38 @@ Result<std::shared_ptr<const Specialisation>> PlannedGraph::specialise(const Sym
   if (threads < 1) return invalid_argument("threads: expected at least 1, found {}", threads);
   std::string key = std::to_string(threads);
   for (const auto& [name, value] : symbols) key += fmt::format(" {}={}", name, value);
+  if (auto cached = find(key)) return cached;
+  std::lock_guard making(making_);
+  if (auto cached = find(key)) return cached;  // another thread made it meanwhile
+  const Recipe* recipe = nearest(symbols);
+  Banned banned;
+  while (true) {
+    FOVEA_TRY_SET(std::shared_ptr<const Plan> plan, plan_for({recipe, banned}, symbols, threads));
+    std::vector<Specialisation::Refusal> refusals;
+    auto made = Specialisation::make(std::move(plan), symbols, threads, weights_, refusals);
+    if (made.ok()) {
+      remember(key, *made);
+      if (release_masters_) release_masters_();
+      return *made;
+    }
+    // Kernels that served the profile do not serve these sizes: choose again without them.
+    const size_t before = banned.size();
+    for (const auto& r : refusals) banned.insert({r.position, r.kernel});
+    if (banned.size() == before) return made.status();
+    if (log_)
+      log_(LogLevel::kDebug,
+           fmt::format("{}: choosing other kernels for {} groups", made.status().message(), banned.size() - before));
+  }
+}
+
+std::shared_ptr<const Specialisation> PlannedGraph::find(const std::string& key) {
   std::lock_guard lock(mutex_);
   for (auto it = entries_.begin(); it != entries_.end(); ++it) {
     if (it->key != key) continue;
     entries_.splice(entries_.begin(), entries_, it);
     return it->value;
   }
-  FOVEA_TRY_SET(std::shared_ptr<const Plan> plan, plan_for(symbols, threads));
-  Banned banned;
-  while (true) {
-    Specialisation::Refusal refusal;
-    auto made = Specialisation::make(plan, symbols, threads, weights_, refusal);
-    if (made.ok()) {
-      remember(key, *made);
-      if (release_masters_) release_masters_();
-      return *made;
-    }
-    if (refusal.position < 0 || !banned.insert({refusal.position, refusal.kernel}).second) return made.status();
-    // A kernel that served the profile does not serve these sizes: choose again without it.
-    if (log_) log_(LogLevel::kDebug, fmt::format("{}: choosing another kernel", made.status().message()));
-    Timer timer(timings_, threads, /*enabled=*/false);
-    ChooseOptions options;
-    options.threads = threads, options.banned = banned, options.prefer = nearest(symbols);
-    FOVEA_TRY_SET(Assignment assignment, choose(graph_, symbols, timer, weights_, options));
-    FOVEA_TRY_SET(Plan replanned, build_plan(graph_, std::move(assignment)));
-    plan = std::make_shared<const Plan>(std::move(replanned));
-  }
+  return nullptr;
 }
 
 const Recipe* PlannedGraph::nearest(const SymbolValues& symbols) const {
@@ -68,28 +74,30 @@ const Recipe* PlannedGraph::nearest(const SymbolValues& symbols) const {
   return best;
 }
 
-Result<std::shared_ptr<const Plan>> PlannedGraph::plan_for(const SymbolValues& symbols, int threads) {
-  const Recipe* recipe = nearest(symbols);
-  if (auto it = plans_.find(recipe); it != plans_.end()) return it->second;
+Result<std::shared_ptr<const Plan>> PlannedGraph::plan_for(const PlanKey& key, const SymbolValues& symbols,
+                                                           int threads) {
+  if (auto it = plans_.find(key); it != plans_.end()) return it->second;
+  const auto& [recipe, banned] = key;
   Assignment assignment;
-  if (recipe) {
+  if (recipe && banned.empty()) {
     FOVEA_TRY_SET(assignment, from_recipe(graph_, *recipe));
   } else {
     Timer timer(timings_, threads, /*enabled=*/false);
     ChooseOptions options;
-    options.threads = threads;
+    options.threads = threads, options.banned = banned, options.prefer = recipe;
     FOVEA_TRY_SET(assignment, choose(graph_, symbols, timer, weights_, options));
   }
   FOVEA_TRY_SET(Plan plan, build_plan(graph_, std::move(assignment)));
-  return plans_[recipe] = std::make_shared<const Plan>(std::move(plan));
+  return plans_[key] = std::make_shared<const Plan>(std::move(plan));
 }
 
 void PlannedGraph::remember(const std::string& key, std::shared_ptr<const Specialisation> value) {
+  std::lock_guard lock(mutex_);
   entries_.push_front({key, std::move(value)});
   int64_t bytes = 0;
   int count = 0;
   for (auto it = entries_.begin(); it != entries_.end();) {
-    bytes += it->value->bytes() + it->value->arena_bytes();
+    bytes += it->value->bytes();
     // The newest always stays; contexts keep what they use alive themselves.
     if (++count > 1 && (count > limits_.specialisations || bytes > limits_.bytes)) it = entries_.erase(it);
     else ++it;

@@ -11,7 +11,7 @@ namespace fovea::core {
 
 struct CacheLimits {
   int specialisations = 32;
-  int64_t bytes = int64_t{1} << 30;  // arenas and shape tensors of those kept
+  int64_t bytes = int64_t{1} << 30;  // of those kept: packed weights and shape tensors; arenas are the contexts'
 };
 
 class PlannedGraph {
@@ -31,7 +31,9 @@ class PlannedGraph {
     std::string key;
     std::shared_ptr<const Specialisation> value;
   };
-  Result<std::shared_ptr<const Plan>> plan_for(const SymbolValues& symbols, int threads);
+  using PlanKey = std::pair<const Recipe*, Banned>;  // the recipe, and which of its kernels (or their heirs) refused
+  std::shared_ptr<const Specialisation> find(const std::string& key);
+  Result<std::shared_ptr<const Plan>> plan_for(const PlanKey& key, const SymbolValues& symbols, int threads);
   const Recipe* nearest(const SymbolValues& symbols) const;
   void remember(const std::string& key, std::shared_ptr<const Specialisation> value);
 
@@ -41,9 +43,10 @@ class PlannedGraph {
   CacheLimits limits_;
   LogSink log_;
   std::function<void()> release_masters_;
-  std::mutex mutex_;
+  std::mutex mutex_;          // of entries_; never held for long
   std::list<Entry> entries_;  // most recent first
-  std::map<const Recipe*, std::shared_ptr<const Plan>> plans_;
+  std::mutex making_;         // of what follows; taken before mutex_. What is ready can be had while another is made
+  std::map<PlanKey, std::shared_ptr<const Plan>> plans_;
   PackedWeightsMap weights_;
 };
 

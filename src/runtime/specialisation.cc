@@ -15,10 +15,29 @@ std::vector<int64_t> Specialisation::capacity(int tensor) const {
   return sizes_->upper(plan_->tensors[static_cast<size_t>(tensor)].shape);
 }
 
+namespace {
+
+// Adds up what is packed.
+class CountedWeights final : public PackedWeights {
+ public:
+  CountedWeights(PackedWeights& weights, int64_t& bytes) : weights_(weights), bytes_(bytes) {}
+  std::shared_ptr<void> find(const std::string& key) override { return weights_.find(key); }
+  void put(const std::string& key, std::shared_ptr<void> packed, int64_t bytes) override {
+    bytes_ += bytes;
+    weights_.put(key, std::move(packed), bytes);
+  }
+
+ private:
+  PackedWeights& weights_;
+  int64_t& bytes_;
+};
+
+}  // namespace
+
 class Specialiser {
  public:
-  Specialiser(Specialisation& s, PackedWeights& weights, Specialisation::Refusal& refusal)
-      : s_(s), plan_(*s.plan_), weights_(weights), refusal_(refusal) {}
+  Specialiser(Specialisation& s, PackedWeights& weights, std::vector<Specialisation::Refusal>& refusals)
+      : s_(s), plan_(*s.plan_), weights_(weights, s.own_bytes_), refusals_(refusals) {}
 
   Status run(const SymbolValues& symbols) {
     FOVEA_TRY_SET(Sizes sizes, Sizes::make(*plan_.graph, symbols));
@@ -31,6 +50,7 @@ class Specialiser {
     for (const Step& step : plan_.shape_steps) FOVEA_TRY(shape_step(step).in(label(step)));
     scratch_.reset();
     FOVEA_TRY(prepare(plan_.run_steps));
+    FOVEA_TRY(std::move(refused_));
     FOVEA_TRY(layout_arena());
     drop_unused_shape_tensors();
     return {};
@@ -171,10 +191,13 @@ class Specialiser {
       for (size_t i = 0; i < context.outputs.size(); ++i) context.outputs[i].layout = choice.layouts.outputs[i];
       auto kernel = choice.row->prepare(context);
       if (!kernel.ok()) {
-        if (kernel.status().kind() == ErrorKind::kUnsupported)
-          refusal_ = {node_positions(*plan_.graph).at(choice.group.nodes.back()), std::string(choice.row->name),
-                      kernel.status().message()};
-        return kernel.status().in(fmt::format("{} with {}", label(step), choice.row->name));
+        Status s = kernel.status().in(fmt::format("{} with {}", label(step), choice.row->name));
+        if (s.kind() != ErrorKind::kUnsupported) return s;
+        // The others are asked, too, so that one new plan does without all that refuse.
+        refusals_.push_back({node_positions(*plan_.graph).at(choice.group.nodes.back()), std::string(choice.row->name),
+                             kernel.status().message()});
+        if (refused_.ok()) refused_ = std::move(s);
+        continue;
       }
       s_.kernels_[idx(step.index)] = *std::move(kernel);
     }
@@ -257,18 +280,20 @@ class Specialiser {
 
   Specialisation& s_;
   const Plan& plan_;
-  PackedWeights& weights_;
-  Specialisation::Refusal& refusal_;
+  CountedWeights weights_;
+  std::vector<Specialisation::Refusal>& refusals_;
+  Status refused_;  // the first of them
   Scratch scratch_;
 };
 
 Result<std::shared_ptr<const Specialisation>> Specialisation::make(std::shared_ptr<const Plan> plan,
                                                                    const SymbolValues& symbols, int threads,
-                                                                   PackedWeights& weights, Refusal& refusal) {
+                                                                   PackedWeights& weights,
+                                                                   std::vector<Refusal>& refusals) {
   std::shared_ptr<Specialisation> s(new Specialisation);
   s->plan_ = std::move(plan), s->threads_ = threads;
   ThreadCountScope scope(threads);
-  FOVEA_TRY(Specialiser(*s, weights, refusal).run(symbols));
+  FOVEA_TRY(Specialiser(*s, weights, refusals).run(symbols));
   return std::shared_ptr<const Specialisation>(std::move(s));
 }
 

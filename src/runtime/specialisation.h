@@ -13,15 +13,18 @@ class Specialisation {
     int position = -1;
     std::string kernel, reason;
   };
-  // `refusal` is set when the failure is a kernel's kUnsupported: the caller plans again without that kernel.
+  // `refusals` are all kernels that failed with kUnsupported, if that is the failure: the caller plans again without
+  // them.
   static Result<std::shared_ptr<const Specialisation>> make(std::shared_ptr<const Plan> plan,
                                                             const SymbolValues& symbols, int threads,
-                                                            PackedWeights& weights, Refusal& refusal);
+                                                            PackedWeights& weights, std::vector<Refusal>& refusals);
 
   const Plan& plan() const { return *plan_; }
   int threads() const { return threads_; }
   int64_t arena_bytes() const { return arena_bytes_; }
-  int64_t bytes() const { return own_bytes_; }  // shape-phase tensors; packed weights are counted by their owner
+  // What it keeps alive: shape-phase tensors, and the weights that were packed for it. Weights that it shares are
+  // counted with the specialisation that was first.
+  int64_t bytes() const { return own_bytes_; }
 
   // Slots of the shape program: values, and which are known before a run.
   std::span<const int64_t> values() const { return values_; }

@@ -12,6 +12,9 @@
 #include <fstream>
 #include <thread>
 
+#include "tests/api/allocations.h"
+#include "tests/api/text_engine.h"
+
 namespace fovea {
 namespace {
 
@@ -151,13 +154,18 @@ TEST_F(Api, WrongCallsSayWhatWasExpected) {
   error([&] { run(Tensor(ElementType::kFloat32, std::vector<int64_t>(9, 1))); }, ErrorCode::kInvalidArgument, "rank 9");
   error([&] { run(Tensor()); }, ErrorCode::kInvalidArgument, "expected float32");
   error([&] { Tensor(ElementType::kFloat32, {-1}); }, ErrorCode::kInvalidArgument, "cannot have this shape");
+  EXPECT_EQ(good.device(), Device());
+  EXPECT_EQ(c.run(std::span(&good, 1))[0].device().name(), "cpu");
   float few[3];
   error([&] { Tensor::borrow(ElementType::kFloat32, {4}, few, sizeof few); }, ErrorCode::kInvalidArgument,
         "needs 16 bytes, found 12");
+  error([&] { Tensor::borrow(ElementType::kFloat32, {4}, static_cast<void*>(nullptr), 16); },
+        ErrorCode::kInvalidArgument, "found a null pointer");
+  EXPECT_EQ(Tensor::borrow(ElementType::kFloat32, {0}, static_cast<void*>(nullptr), 0).count(), 0);
 
-  std::vector<Tensor> none, small(2, Tensor(ElementType::kFloat32, {1}));
+  std::vector<Tensor> none, small = {Tensor(ElementType::kFloat32, {1}), Tensor(ElementType::kFloat32, {1})};
   error([&] { c.run(std::span(&good, 1), none); }, ErrorCode::kInvalidArgument, "expected 2 outputs, found 0");
-  error([&] { c.run(std::span(&good, 1), small); }, ErrorCode::kInvalidArgument, "expected writable float32 memory");
+  error([&] { c.run(std::span(&good, 1), small); }, ErrorCode::kInvalidArgument, "bytes, found 4");
   std::vector<Tensor> wrong;
   for (const auto& shape : c.output_capacity({good.shape()})) wrong.emplace_back(ElementType::kFloat64, shape);
   error([&] { c.run(std::span(&good, 1), wrong); }, ErrorCode::kInvalidArgument, "expected writable float32 memory");
@@ -202,6 +210,161 @@ TEST_F(Api, OneContextInTwoThreadsIsRefused) {
   EXPECT_EQ(c.run(std::span(&in, 1)).size(), 2u);  // the turn was given back
 }
 
+// Made, passed through, constant.
+constexpr const char* kThrough = R"(symbols(n in [1,64])
+graph @main(%x: float32[n]) -> (made = %y, through = %x, constant = %k) {
+  %k = constant float32[2] {1.0, 2.0}
+  %y = Neg(%x)
+})";
+
+TEST_F(Api, LooksAtWhatIsNotTheContextsAreReadOnly) {
+  write_text_engine(path("through.fov"), kThrough);
+  Context c = engine("through.fov").create_context();
+  const Tensor in(ElementType::kFloat32, {3});
+  const auto looks = c.run(std::span(&in, 1));
+  EXPECT_FALSE(looks[0].read_only());
+  EXPECT_TRUE(looks[1].read_only());
+  EXPECT_TRUE(looks[2].read_only());
+  EXPECT_EQ(looks[1].data(), in.data());
+  const float three[3] = {};
+  Context other = engine("through.fov").create_context();
+  std::vector<Tensor> out = {Tensor(ElementType::kFloat32, {3}),
+                             Tensor::borrow(ElementType::kFloat32, {3}, three, sizeof three), looks[2]};
+  error([&] { other.run(std::span(&in, 1), out); }, ErrorCode::kInvalidArgument,
+        "output 'through': expected writable float32 memory, found read-only float32");
+  out[1] = Tensor(ElementType::kFloat32, {3});
+  error([&] { other.run(std::span(&in, 1), out); }, ErrorCode::kInvalidArgument,
+        "output 'constant': expected writable");
+}
+
+TEST_F(Api, MemoryThatARunWouldOverwriteIsRefused) {
+  write_text_engine(path("through.fov"), kThrough);
+  Context c = engine("through.fov").create_context();
+  std::vector<float> x = {1, 2, 3, 4, 5, 6, 7, 8};
+  auto at = [&](int64_t from, int64_t count) {
+    return Tensor::borrow(ElementType::kFloat32, {count}, x.data() + from, static_cast<size_t>(count) * sizeof(float));
+  };
+  const Tensor in = at(0, 3);
+  auto run = [&](const Tensor& input, const Tensor& made, const Tensor& through, const Tensor& constant) {
+    std::vector<Tensor> out = {made, through, constant};
+    c.run(std::span(&input, 1), out);
+  };
+  const Tensor a(ElementType::kFloat32, {3}), b(ElementType::kFloat32, {3}), k(ElementType::kFloat32, {2});
+  const auto looks = c.run(std::span(&in, 1));
+  error([&] { c.run(std::span(&looks[0], 1)); }, ErrorCode::kInvalidArgument,
+        "input 'x' lies in this context's own memory");
+  error([&] { run(in, looks[0], b, k); }, ErrorCode::kInvalidArgument,
+        "output 'made' lies in this context's own memory");
+  c.run(std::span(&looks[1], 1));  // the caller's own
+  Context other = engine("through.fov").create_context();
+  other.run(std::span(&looks[0], 1));  // of another context
+
+  error([&] { run(in, a, a, k); }, ErrorCode::kInvalidArgument, "outputs 'made' and 'through' share memory");
+  error([&] { run(in, at(3, 3), at(5, 3), k); }, ErrorCode::kInvalidArgument, "outputs 'made' and 'through' share");
+  error([&] { run(in, at(2, 3), b, k); }, ErrorCode::kInvalidArgument,
+        "output 'made' shares memory with an input that the network passes through as output 'through'");
+  EXPECT_EQ(x, (std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8}));  // nothing was written
+  run(in, at(3, 3), b, k);
+  EXPECT_EQ(x, (std::vector<float>{1, 2, 3, -1, -2, -3, 7, 8}));
+  EXPECT_EQ(b.as<float>()[2], 3);
+
+  // Where nothing passes through, an output may take the input's memory.
+  write_text_engine(path("neg.fov"), R"(symbols(n in [1,64])
+graph @main(%x: float32[n]) -> (y = %y) {
+  %y = Neg(%x)
+})");
+  Context neg = engine("neg.fov").create_context();
+  Tensor same = in;
+  neg.run(std::span(&in, 1), std::span(&same, 1));
+  EXPECT_EQ(x, (std::vector<float>{-1, -2, -3, -1, -2, -3, 7, 8}));
+}
+
+TEST_F(Api, HandlesThatHoldNothingAreRefused) {
+  Engine none;
+  error([&] { none.inputs(); }, ErrorCode::kInvalidArgument, "make it with Engine::open()");
+  error([&] { none.threads(); }, ErrorCode::kInvalidArgument, "make it with Engine::open()");
+  error([&] { none.create_context(); }, ErrorCode::kInvalidArgument, "make it with Engine::open()");
+  error([&] { Detector{none}; }, ErrorCode::kInvalidArgument, "make it with Engine::open()");
+  Engine e = engine();
+  none = std::move(e);
+  EXPECT_TRUE(none.has_card());
+  error([&] { e.card(); }, ErrorCode::kInvalidArgument, "make it with Engine::open()");  // NOLINT: after the move
+
+  Context from = none.create_context(), c = std::move(from);
+  const Tensor in = input(1);
+  EXPECT_EQ(c.run(std::span(&in, 1)).size(), 4u);
+  const std::string moved = "a Context was used that had been moved from";
+  error([&] { from.run(std::span(&in, 1)); }, ErrorCode::kInvalidArgument, moved);  // NOLINT
+  error([&] { from.prepare({}); }, ErrorCode::kInvalidArgument, moved);
+  error([&] { from.output_capacity({}); }, ErrorCode::kInvalidArgument, moved);
+  error([&] { from.set_observer(nullptr); }, ErrorCode::kInvalidArgument, moved);
+  error([&] { from.check_finite(true); }, ErrorCode::kInvalidArgument, moved);
+
+  Detector first(none), d = std::move(first);
+  EXPECT_FALSE(d.class_name(0).empty());
+  error([&] { first.detect(std::span<const Picture>()); }, ErrorCode::kInvalidArgument,
+        "a Detector was used");  // NOLINT
+  error([&] { first.class_name(0); }, ErrorCode::kInvalidArgument, "a Detector was used");
+}
+
+TEST_F(Api, WhatLeavesIsAnErrorExceptTheCallersOwn) {
+  const Engine e = engine("plain.fov");
+  if (kCounting)
+    error(
+        [&] {
+          fail_next = true;
+          e.create_context();
+        },
+        ErrorCode::kSystem, "out of memory");
+  Context c = e.create_context();
+  const Tensor in = input(1);
+  c.set_observer([](const StepInfo&) { throw std::domain_error("mine"); });
+  EXPECT_THROW(c.run(std::span(&in, 1)), std::domain_error);
+  c.set_observer(nullptr);
+  EXPECT_EQ(c.run(std::span(&in, 1)).size(), 2u);
+  CompileOptions options;
+  options.progress = [](const std::string&, int, int) { throw 7; };
+  EXPECT_THROW(compile(kModel + "small_ssd.onnx", path("x.fov"), options), int);
+  EXPECT_FALSE(fs::exists(path("x.fov")));
+}
+
+TEST_F(Api, AnObserverMayNotUseItsContext) {
+  Context c = engine("plain.fov").create_context();
+  const Tensor in = input(1);
+  int refused = 0;
+  c.set_observer([&](const StepInfo&) {
+    const std::string text = "used by two threads at once, or by a function that it calls";
+    error([&] { c.set_observer(nullptr); }, ErrorCode::kInvalidArgument, text);
+    error([&] { c.check_finite(true); }, ErrorCode::kInvalidArgument, text);
+    error([&] { c.output_capacity({in.shape()}); }, ErrorCode::kInvalidArgument, text);
+    error([&] { c.run(std::span(&in, 1)); }, ErrorCode::kInvalidArgument, text);
+    ++refused;
+  });
+  c.run(std::span(&in, 1));
+  EXPECT_GT(refused, 10);
+}
+
+TEST_F(Api, PreparedShapesStayReady) {
+  Context c = engine("plain.fov").create_context();
+  const Tensor one = input(1), three = input(3);
+  std::vector<std::byte> want[2];
+  for (int i : {0, 1}) {
+    Context alone = engine("plain.fov").create_context();
+    const auto out = alone.run(std::span(i ? &three : &one, 1));
+    want[i] = bytes(out[0], out[0].bytes());
+  }
+  c.prepare({one.shape()});
+  c.prepare({three.shape()});
+  // Other shapes push them out, and the arena grows meanwhile: what is bound again points to the new one.
+  for (int64_t n : {1, 3, 1, 5, 3, 1, 2, 4, 6, 3, 1}) {
+    const Tensor other = input(n);
+    const Tensor& in = n == 1 ? one : n == 3 ? three : other;
+    const auto out = c.run(std::span(&in, 1));
+    EXPECT_EQ(out[0].shape()[0], n);
+    if (n == 1 || n == 3) EXPECT_EQ(bytes(out[0], out[0].bytes()), want[n == 3]) << n;
+  }
+}
+
 TEST_F(Api, TwoContextsInTwoThreads) {
   const Engine e = engine("plain.fov");
   const Tensor in = input(1);
@@ -241,7 +404,64 @@ TEST_F(Api, CheckFiniteNamesTheNode) {
   c.check_finite(true);
   error([&] { c.run(std::span(&in, 1)); }, ErrorCode::kInvalidArgument, "input 'image' holds NaN (element 77 of ");
   in.as<float>()[77] = std::numeric_limits<float>::infinity();
+  error([&] { c.run(std::span(&in, 1)); }, ErrorCode::kInvalidArgument, "input 'image' holds infinity (element 77 of ");
+  in = input(1, 3e38f);
   error([&] { c.run(std::span(&in, 1)); }, ErrorCode::kInvalidArgument, " gave ");
+}
+
+TEST_F(Api, TheSteadyStateAllocatesNothing) {
+  if (!kCounting) GTEST_SKIP() << "allocations are the sanitizer's here";
+  const Engine e = engine();
+  Context c = e.create_context();
+  const Tensor in = input(2);
+  std::vector<Tensor> out;
+  const auto capacity = c.output_capacity({in.shape()});
+  for (size_t i = 0; i < capacity.size(); ++i) out.emplace_back(e.outputs()[i].type, capacity[i]);
+  const Stream stream;
+  auto runs = [&](int count) {
+    ours = inside_libraries = 0;
+    counting = true;
+    for (int i = 0; i < count; ++i) {
+      c.run(std::span(&in, 1), out);
+      c.enqueue(std::span(&in, 1), out, stream).wait();
+    }
+    counting = false;
+    return std::pair<int64_t, int64_t>(ours, inside_libraries);
+  };
+  EXPECT_GT(runs(2).first, 0);  // the first run makes everything, and shows that this test counts
+  const auto five = runs(5), ten = runs(10);
+  EXPECT_EQ(five.first, 0);
+  EXPECT_EQ(ten.first, 0);
+  EXPECT_EQ(ten.second, 2 * five.second);
+
+  // Shapes that alternate are ready, too.
+  const Tensor small = input(1);
+  auto alternate = [&](const Tensor& image) { c.run(std::span(&image, 1), out); };
+  for (int i = 0; i < 2; ++i) alternate(small), alternate(in);
+  ours = 0, counting = true;
+  for (int i = 0; i < 5; ++i) alternate(small), alternate(in);
+  counting = false;
+  EXPECT_EQ(ours, 0);
+}
+
+TEST_F(Api, OptionsThatMakeNoSense) {
+  EngineOptions options;
+  options.threads = -1;
+  error([&] { Engine::open(path("card.fov"), options); }, ErrorCode::kInvalidArgument, "threads: expected 0");
+  options.threads = 1, options.max_specialisations = 0;
+  error([&] { Engine::open(path("card.fov"), options); }, ErrorCode::kInvalidArgument, "at least 1, found 0");
+  options.max_specialisations = 1, options.max_specialisation_bytes = -1;
+  error([&] { Engine::open(path("card.fov"), options); }, ErrorCode::kInvalidArgument, "at least 0, found -1");
+  options.max_specialisation_bytes = 0;  // the newest stays
+  Context c = Engine::open(path("plain.fov"), options).create_context();
+  for (int64_t n : {1, 2, 1}) {
+    const Tensor in = input(n);
+    EXPECT_EQ(c.run(std::span(&in, 1))[0].shape()[0], n);
+  }
+  CompileOptions compiling;
+  compiling.threads = -3;
+  error([&] { compile(kModel + "small_ssd.onnx", path("x.fov"), compiling); }, ErrorCode::kInvalidArgument,
+        "threads: expected 0 (all cores) or more, found -3");
 }
 
 TEST_F(Api, DamagedAndMissingEngines) {

@@ -6,17 +6,22 @@
 namespace fovea {
 
 void compile(const std::string& model_path, const std::string& engine_path, const CompileOptions& options) {
-  core::CompileOptions o;
-  o.model = model_path, o.card = options.card, o.threads = options.threads, o.timing_cache = options.timing_cache;
-  o.timing = options.timing, o.verify = options.verify;
-  o.profiles.assign(options.shapes.begin(), options.shapes.end());
-  o.log = log_sink(options.log);
-  if (options.progress)
-    o.progress = [&](std::string_view stage, int done, int total) {
-      options.progress(std::string(stage), done, total);
-    };
-  core::CompileResult result = take(core::compile(o));
-  check(core::write_engine(engine_path, result.engine));
+  edge([&] {
+    if (options.threads < 0)
+      throw Error(ErrorCode::kInvalidArgument,
+                  fmt::format("threads: expected 0 (all cores) or more, found {}", options.threads));
+    core::CompileOptions o;
+    o.model = model_path, o.card = options.card, o.threads = options.threads, o.timing_cache = options.timing_cache;
+    o.timing = options.timing, o.verify = options.verify;
+    o.profiles.assign(options.shapes.begin(), options.shapes.end());
+    o.log = log_sink(options.log);
+    if (options.progress)
+      o.progress = [progress = callers(options.progress)](std::string_view stage, int done, int total) {
+        progress(std::string(stage), done, total);
+      };
+    core::CompileResult result = take(core::compile(o));
+    check(core::write_engine(engine_path, result.engine));
+  });
 }
 
 }  // namespace fovea

@@ -8,15 +8,19 @@ namespace fovea {
 Device::Device() = default;
 
 Device::Device(const std::string& name) {
-  if (name != "cpu")
-    throw Error(ErrorCode::kUnsupported, "device '" + name + "': this build of fovea runs on 'cpu' only");
+  edge([&] {
+    if (name != "cpu")
+      throw Error(ErrorCode::kUnsupported, "device '" + name + "': this build of fovea runs on 'cpu' only");
+  });
 }
 
 std::string Device::name() const { return "cpu"; }
 
 std::string Device::description() const {
-  const core::CpuTarget t = core::cpu_target();
-  return t.device + " (" + t.features + ")";
+  return edge([] {
+    const core::CpuTarget t = core::cpu_target();
+    return t.device + " (" + t.features + ")";
+  });
 }
 
 Stream::Stream(const Device& device) : device_(device) {}

@@ -1,6 +1,6 @@
 #include <fovea/engine.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cstring>
 
 #include "api/bridge.h"
@@ -18,63 +18,96 @@ TensorInfo describe(const core::Value& v, const std::string& name) {
   return info;
 }
 
+size_t bytes_of(const core::TensorRef& r) {
+  return static_cast<size_t>(core::dtype_bytes(r.dtype, r.count()).value_or(0));
+}
+
 }  // namespace
 
 Engine Engine::open(const std::string& path, const EngineOptions& options) {
-  core::LoadOptions load;
-  load.threads = options.threads, load.timing_cache = options.timing_cache;
-  load.limits.specialisations = options.max_specialisations;
-  load.log = log_sink(options.log);
-  Engine e;
-  e.impl_ = std::make_shared<Impl>();
-  e.impl_->engine = take(core::LoadedEngine::open(path, load));
-  return e;
+  return edge([&] {
+    core::LoadOptions load;
+    load.threads = options.threads, load.timing_cache = options.timing_cache;
+    load.limits.specialisations = options.max_specialisations;
+    load.limits.bytes = options.max_specialisation_bytes;
+    load.log = log_sink(options.log);
+    Engine e;
+    e.impl_ = std::make_shared<Impl>();
+    e.impl_->engine = take(core::LoadedEngine::open(path, load));
+    return e;
+  });
 }
 
 std::vector<TensorInfo> Engine::inputs() const {
-  std::vector<TensorInfo> out;
-  for (const core::Value* v : impl_->engine->main().graph().inputs) out.push_back(describe(*v, v->name));
-  return out;
+  return edge([&] {
+    std::vector<TensorInfo> out;
+    for (const core::Value* v : opened(*this)->main().graph().inputs) out.push_back(describe(*v, v->name));
+    return out;
+  });
 }
 
 std::vector<TensorInfo> Engine::outputs() const {
-  std::vector<TensorInfo> out;
-  const core::Graph& g = impl_->engine->main().graph();
-  for (size_t i = 0; i < g.outputs.size(); ++i) out.push_back(describe(*g.outputs[i], g.output_names[i]));
-  return out;
+  return edge([&] {
+    std::vector<TensorInfo> out;
+    const core::Graph& g = opened(*this)->main().graph();
+    for (size_t i = 0; i < g.outputs.size(); ++i) out.push_back(describe(*g.outputs[i], g.output_names[i]));
+    return out;
+  });
 }
 
-int Engine::threads() const { return impl_->engine->threads(); }
-std::string Engine::replanned() const { return impl_->engine->replanned(); }
-std::string Engine::fovea_version() const { return impl_->engine->data().fovea_version; }
-std::string Engine::git_hash() const { return impl_->engine->data().git_hash; }
-std::string Engine::source_name() const { return impl_->engine->data().source_name; }
-bool Engine::has_card() const { return !impl_->engine->data().card.empty(); }
-std::string Engine::card() const { return impl_->engine->data().card; }
+int Engine::threads() const {
+  return edge([&] { return opened(*this)->threads(); });
+}
+std::string Engine::replanned() const {
+  return edge([&] { return opened(*this)->replanned(); });
+}
+std::string Engine::fovea_version() const {
+  return edge([&] { return opened(*this)->data().fovea_version; });
+}
+std::string Engine::git_hash() const {
+  return edge([&] { return opened(*this)->data().git_hash; });
+}
+std::string Engine::source_name() const {
+  return edge([&] { return opened(*this)->data().source_name; });
+}
+bool Engine::has_card() const {
+  return edge([&] { return !opened(*this)->data().card.empty(); });
+}
+std::string Engine::card() const {
+  return edge([&] { return opened(*this)->data().card; });
+}
 
 struct Context::Impl {
   std::shared_ptr<core::LoadedEngine> engine;
   core::Executor executor;
   std::atomic_flag busy = ATOMIC_FLAG_INIT;
   std::vector<core::TensorRef> in, out;
-  std::vector<std::vector<int64_t>> shapes;
 
-  // One call at a time; the flag, not a lock, so that misuse is seen and not waited for.
-  struct Turn {
-    explicit Turn(Impl& i) : impl(i) {
-      if (impl.busy.test_and_set())
-        throw Error(ErrorCode::kInvalidArgument,
-                    "a context was used by two threads at once: give each caller a context of its own");
-    }
-    ~Turn() { impl.busy.clear(); }
-    Impl& impl;
+  // The shapes that the executor keeps ready, most recent first.
+  struct Ready {
+    std::vector<std::vector<int64_t>> shapes;
+    std::shared_ptr<const core::Specialisation> specialisation;
   };
+  std::vector<Ready> ready;
 
-  // `shapes` are those that the executor is bound to, or none: a bind that fails leaves nothing that looks ready.
-  void bind(std::vector<std::vector<int64_t>> wanted) {
-    shapes.clear();
-    check(executor.bind(take(engine->main().specialise(wanted, engine->threads()))));
-    shapes = std::move(wanted);
+  // `shape(i)` is that of input i. Where these shapes are ready nothing is looked up or allocated.
+  template <typename Shape>
+  void bind(size_t inputs, Shape&& shape) {
+    auto same = std::ranges::find_if(ready, [&](const Ready& r) {
+      if (r.shapes.size() != inputs) return false;
+      for (size_t i = 0; i < inputs; ++i)
+        if (r.shapes[i] != shape(i)) return false;
+      return true;
+    });
+    if (same == ready.end()) {
+      Ready made;
+      for (size_t i = 0; i < inputs; ++i) made.shapes.push_back(shape(i));
+      made.specialisation = take(engine->main().specialise(made.shapes, engine->threads()));
+      if (ready.size() == core::Executor::kKept) ready.pop_back();
+      same = ready.insert(ready.end(), std::move(made));
+    }
+    std::rotate(ready.begin(), same, same + 1);
+    check(executor.bind(ready[0].specialisation));
   }
 
   void set_inputs(std::span<const Tensor> inputs) {
@@ -83,7 +116,6 @@ struct Context::Impl {
       throw Error(ErrorCode::kInvalidArgument,
                   fmt::format("expected {} inputs, found {}", g.inputs.size(), inputs.size()));
     in.resize(inputs.size());
-    bool same = executor.specialisation() != nullptr && shapes.size() == inputs.size();
     for (size_t i = 0; i < inputs.size(); ++i) {
       const core::Value& want = *g.inputs[i];
       const auto type = static_cast<core::DType>(inputs[i].type());
@@ -93,14 +125,61 @@ struct Context::Impl {
       if (inputs[i].shape().size() > core::kMaxRank)
         throw Error(ErrorCode::kInvalidArgument,
                     fmt::format("input '{}': rank {}", want.name, inputs[i].shape().size()));
+      if (executor.writes_to(inputs[i].data(), inputs[i].bytes()))
+        throw Error(ErrorCode::kInvalidArgument,
+                    fmt::format("input '{}' lies in this context's own memory (is it an output of an earlier run?), "
+                                "which the run overwrites: copy it first",
+                                want.name));
       in[i] = core::TensorRef::dense_of(type, inputs[i].shape(), const_cast<void*>(inputs[i].data()));
-      same = same && shapes[i] == inputs[i].shape();
     }
-    // In the steady state (the shapes of the last run) nothing is looked up.
-    if (same) return;
-    std::vector<std::vector<int64_t>> wanted;
-    for (const Tensor& t : inputs) wanted.push_back(t.shape());
-    bind(std::move(wanted));
+    bind(
+        inputs.size(), [&](size_t i) -> const auto& { return inputs[i].shape(); });
+  }
+
+  // Where the caller wants outputs: what can be said before the run.
+  void check_outputs(std::span<const Tensor> outputs) const {
+    const core::Graph& g = engine->main().graph();
+    if (outputs.size() != g.outputs.size())
+      throw Error(ErrorCode::kInvalidArgument,
+                  fmt::format("expected {} outputs, found {}", g.outputs.size(), outputs.size()));
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const Tensor& to = outputs[i];
+      const auto type = static_cast<core::DType>(to.type());
+      if (to.read_only() || type != g.outputs[i]->dtype)
+        throw Error(ErrorCode::kInvalidArgument,
+                    fmt::format("output '{}': expected writable {} memory, found {}{}", g.output_names[i],
+                                core::to_string(g.outputs[i]->dtype), to.read_only() ? "read-only " : "",
+                                core::to_string(type)));
+      if (executor.writes_to(to.data(), to.bytes()))
+        throw Error(ErrorCode::kInvalidArgument,
+                    fmt::format("output '{}' lies in this context's own memory (is it an output of an earlier run?): "
+                                "give a tensor of your own",
+                                g.output_names[i]));
+      for (size_t k = 0; k < i; ++k)
+        if (core::overlap(to.data(), to.bytes(), outputs[k].data(), outputs[k].bytes()))
+          throw Error(ErrorCode::kInvalidArgument,
+                      fmt::format("outputs '{}' and '{}' share memory: give each a tensor of its own",
+                                  g.output_names[k], g.output_names[i]));
+    }
+  }
+
+  // Nothing is written before all is known to fit. An output may take the memory of an input, which is read no more,
+  // except where the network passes an input through: then a result would be overwritten before it is copied.
+  void check_room(std::span<const Tensor> outputs) const {
+    const core::Graph& g = engine->main().graph();
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const Tensor& to = outputs[i];
+      if (to.bytes() < bytes_of(out[i]))
+        throw Error(ErrorCode::kInvalidArgument,
+                    fmt::format("output '{}': expected writable {} memory of {} bytes, found {}", g.output_names[i],
+                                core::to_string(out[i].dtype), bytes_of(out[i]), to.bytes()));
+      for (size_t k = 0; k < out.size(); ++k)
+        if (core::overlap(to.data(), to.bytes(), out[k].data, bytes_of(out[k])))
+          throw Error(ErrorCode::kInvalidArgument,
+                      fmt::format("output '{}' shares memory with an input that the network passes through as output "
+                                  "'{}': give it a tensor of its own",
+                                  g.output_names[i], g.output_names[k]));
+    }
   }
 
   void run(std::span<const Tensor> inputs) {
@@ -116,47 +195,47 @@ Context& Context::operator=(Context&&) noexcept = default;
 Context::~Context() = default;
 
 Context Engine::create_context() const {
-  Context c;
-  c.impl_ = std::make_unique<Context::Impl>();
-  c.impl_->engine = impl_->engine;
-  return c;
+  return edge([&] {
+    Context c;
+    c.impl_ = std::make_unique<Context::Impl>();
+    c.impl_->engine = opened(*this);
+    return c;
+  });
 }
 
 void Context::prepare(const std::vector<std::vector<int64_t>>& input_shapes) {
-  Impl::Turn turn(*impl_);
-  impl_->bind(input_shapes);
+  take_turn(impl_, "Context", [&](Impl& impl) {
+    impl.bind(
+        input_shapes.size(), [&](size_t i) -> const auto& { return input_shapes[i]; });
+  });
 }
 
 std::vector<Tensor> Context::run(std::span<const Tensor> inputs) {
-  Impl::Turn turn(*impl_);
-  impl_->run(inputs);
-  std::vector<Tensor> result;
-  for (const core::TensorRef& r : impl_->out) {
-    std::vector<int64_t> shape(r.shape().begin(), r.shape().end());
-    const auto bytes = static_cast<size_t>(core::dtype_bytes(r.dtype, r.count()).value_or(0));
-    result.push_back(Tensor::borrow(static_cast<ElementType>(r.dtype), std::move(shape), r.data, bytes));
-  }
-  return result;
+  return take_turn(impl_, "Context", [&](Impl& impl) {
+    impl.run(inputs);
+    std::vector<Tensor> result;
+    for (const core::TensorRef& r : impl.out) {
+      std::vector<int64_t> shape(r.shape().begin(), r.shape().end());
+      const size_t bytes = bytes_of(r);
+      result.push_back(Tensor::borrow(static_cast<ElementType>(r.dtype), std::move(shape), r.data, bytes));
+      // Constants, and inputs passed through, are not the caller's to write through this look.
+      result.back().read_only_ = bytes > 0 && !impl.executor.writes_to(r.data, bytes);
+    }
+    return result;
+  });
 }
 
 void Context::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
-  Impl::Turn turn(*impl_);
-  const core::Graph& g = impl_->engine->main().graph();
-  if (outputs.size() != g.outputs.size())
-    throw Error(ErrorCode::kInvalidArgument,
-                fmt::format("expected {} outputs, found {}", g.outputs.size(), outputs.size()));
-  impl_->run(inputs);
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    const core::TensorRef& r = impl_->out[i];
-    Tensor& to = outputs[i];
-    const auto bytes = static_cast<size_t>(core::dtype_bytes(r.dtype, r.count()).value_or(0));
-    if (to.read_only_ || static_cast<core::DType>(to.type_) != r.dtype || to.bytes_ < bytes)
-      throw Error(ErrorCode::kInvalidArgument,
-                  fmt::format("output '{}': expected writable {} memory of {} bytes, found {} of {}", g.output_names[i],
-                              core::to_string(r.dtype), bytes, to_string(to.type_), to.bytes_));
-    if (bytes > 0) std::memcpy(to.data_, r.data, bytes);
-    to.shape_.assign(r.shape().begin(), r.shape().end());
-  }
+  take_turn(impl_, "Context", [&](Impl& impl) {
+    impl.check_outputs(outputs);
+    impl.run(inputs);
+    impl.check_room(outputs);
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const core::TensorRef& r = impl.out[i];
+      if (const size_t bytes = bytes_of(r); bytes > 0) std::memcpy(outputs[i].data_, r.data, bytes);
+      outputs[i].shape_.assign(r.shape().begin(), r.shape().end());
+    }
+  });
 }
 
 Event Context::enqueue(std::span<const Tensor> inputs, std::span<Tensor> outputs, const Stream&) {
@@ -165,33 +244,37 @@ Event Context::enqueue(std::span<const Tensor> inputs, std::span<Tensor> outputs
 }
 
 std::vector<std::vector<int64_t>> Context::output_capacity(const std::vector<std::vector<int64_t>>& input_shapes) {
-  auto spec = take(impl_->engine->main().specialise(input_shapes, impl_->engine->threads()));
-  std::vector<std::vector<int64_t>> out;
-  for (int t : spec->plan().outputs) {
-    out.push_back(spec->capacity(t));
-    for (int64_t& d : out.back())
-      if (d >= core::kUnbounded) d = -1;
-  }
-  return out;
+  return take_turn(impl_, "Context", [&](Impl& impl) {
+    auto spec = take(impl.engine->main().specialise(input_shapes, impl.engine->threads()));
+    std::vector<std::vector<int64_t>> out;
+    for (int t : spec->plan().outputs) {
+      out.push_back(spec->capacity(t));
+      for (int64_t& d : out.back())
+        if (d >= core::kUnbounded) d = -1;
+    }
+    return out;
+  });
 }
 
 void Context::set_observer(std::function<void(const StepInfo&)> observer) {
-  if (!observer) {
-    impl_->executor.observer = nullptr;
-    return;
-  }
-  impl_->executor.observer = [observer = std::move(observer)](const core::StepEvent& e) {
-    StepInfo info{e.index, std::string(e.kernel), {}, e.begin_ns, e.end_ns};
-    if (e.group) {
-      for (const core::Node* n : e.group->nodes)
-        info.onnx_nodes.insert(info.onnx_nodes.end(), n->origin.begin(), n->origin.end());
-    } else if (e.node) {
-      info.onnx_nodes = e.node->origin;
-    }
-    observer(info);
-  };
+  take_turn(impl_, "Context", [&](Impl& impl) {
+    impl.executor.observer = nullptr;
+    if (!observer) return;
+    impl.executor.observer = [observer = callers(std::move(observer))](const core::StepEvent& e) {
+      StepInfo info{e.index, std::string(e.kernel), {}, e.begin_ns, e.end_ns};
+      if (e.group) {
+        for (const core::Node* n : e.group->nodes)
+          info.onnx_nodes.insert(info.onnx_nodes.end(), n->origin.begin(), n->origin.end());
+      } else if (e.node) {
+        info.onnx_nodes = e.node->origin;
+      }
+      observer(info);
+    };
+  });
 }
 
-void Context::check_finite(bool on) { impl_->executor.check_finite = on; }
+void Context::check_finite(bool on) {
+  take_turn(impl_, "Context", [&](Impl& impl) { impl.executor.check_finite = on; });
+}
 
 }  // namespace fovea

@@ -21,21 +21,28 @@ size_t bytes_of(ElementType type, const std::vector<int64_t>& shape) {
 const char* to_string(ElementType type) noexcept { return core::to_string(inner(type)).data(); }
 
 Tensor::Tensor(ElementType type, std::vector<int64_t> shape) : type_(type), shape_(std::move(shape)) {
-  bytes_of(type_, shape_);
-  auto memory = take(core::Tensor::allocate(inner(type_), shape_));
-  bytes_ = memory->bytes().size();
-  data_ = memory->mutable_data();
-  owner_ = std::static_pointer_cast<void>(memory);
+  edge([&] {
+    bytes_of(type_, shape_);
+    auto memory = take(core::Tensor::allocate(inner(type_), shape_));
+    bytes_ = memory->bytes().size();
+    data_ = memory->mutable_data();
+    owner_ = std::static_pointer_cast<void>(memory);
+  });
 }
 
 Tensor Tensor::borrow(ElementType type, std::vector<int64_t> shape, void* data, size_t bytes) {
-  const size_t needed = bytes_of(type, shape);
-  if (bytes < needed)
-    throw Error(ErrorCode::kInvalidArgument,
-                fmt::format("a tensor of this shape needs {} bytes, found {}", needed, bytes));
-  Tensor t;
-  t.type_ = type, t.shape_ = std::move(shape), t.data_ = data, t.bytes_ = bytes;
-  return t;
+  return edge([&] {
+    const size_t needed = bytes_of(type, shape);
+    if (bytes < needed)
+      throw Error(ErrorCode::kInvalidArgument,
+                  fmt::format("a tensor of this shape needs {} bytes, found {}", needed, bytes));
+    if (needed > 0 && !data)
+      throw Error(ErrorCode::kInvalidArgument,
+                  fmt::format("a tensor of this shape needs {} bytes, found a null pointer", needed));
+    Tensor t;
+    t.type_ = type, t.shape_ = std::move(shape), t.data_ = data, t.bytes_ = bytes;
+    return t;
+  });
 }
 
 Tensor Tensor::borrow(ElementType type, std::vector<int64_t> shape, const void* data, size_t bytes) {

@@ -68,6 +68,7 @@ Result<bool> remove_no_ops(Graph& graph, PassContext& context);
 Result<bool> simplify_reshapes(Graph& graph, PassContext& context);
 Result<bool> simplify_transposes(Graph& graph, PassContext& context);
 Result<bool> simplify_slices(Graph& graph, PassContext& context);
+Result<bool> merge_reductions(Graph& graph, PassContext& context);
 Result<bool> fold_affine(Graph& graph, PassContext& context);
 Result<bool> fold_bias(Graph& graph, PassContext& context);
 Result<bool> classify(Graph& graph, PassContext& context);

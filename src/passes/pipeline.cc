@@ -22,6 +22,7 @@ constexpr Pass kSimplify[] = {
      "chains of views are one Reshape to a constant shape, so that shape arithmetic dies"},
     {"slices", simplify_slices, "a slice of a Concat is a slice of one part"},
     {"transposes", simplify_transposes, "transposes meet and cancel, through element-wise operators too"},
+    {"reductions", merge_reductions, "a mean over rows of a mean over columns is one mean over both"},
     {"common_subexpressions", merge_equal,
      "the same computation twice is one; four NonZero of a mask agree on their size"},
     {"dead_code", remove_dead, "what the passes before left without use"},

@@ -12,8 +12,9 @@ struct CompileOptions {
   std::vector<std::map<std::string, int64_t>> shapes;  // profiles: sizes to choose kernels for; empty: batch 1
   int threads = 0;                                     // of a run; 0: all cores
   std::string timing_cache;                            // read and written
-  bool timing = true;                                  // false: choose kernels by estimates
-  bool verify = false;                                 // check every pass against the imported graph
+  int64_t memory_limit = 0;  // bytes that the arena and packed weights of a run may take; 0: no limit
+  bool timing = true;        // false: choose kernels by estimates
+  bool verify = false;       // check every pass against the imported graph
   std::function<void(LogLevel, const std::string&)> log;
   std::function<void(const std::string& stage, int done, int total)> progress;
 };

@@ -1,6 +1,8 @@
 #include "builder/compile.h"
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <set>
 
@@ -33,7 +35,9 @@ class Compiler {
     e.fovea_version = version_string(), e.git_hash = git_hash();
     e.source_name = std::filesystem::path(o_.model).filename().string();
     e.source_hash = info_.hash;
-    e.targets.push_back({here.build, here.libraries, here.device, here.features, threads_, std::move(recipes_)});
+    std::vector<Recipe> recipes;
+    for (const ProfileReport& p : profiles_) recipes.push_back(p.recipe);
+    e.targets.push_back({here.build, here.libraries, here.device, here.features, threads_, std::move(recipes)});
     e.report = report_json(result_, profiles_);
     return std::move(result_);
   }
@@ -154,13 +158,21 @@ class Compiler {
       while (true) {
         FOVEA_TRY_SET(Assignment assignment, choose(graph(), profiles[i], timer, weights, options));
         std::vector<Specialisation::Refusal> refusals;
-        Status made = profile(profiles[i], std::move(assignment), weights, refusals);
-        if (made.ok()) break;
+        auto made = profile(profiles[i], std::move(assignment), weights, refusals);
         const size_t before = options.banned.size();
-        for (const auto& r : refusals) options.banned.insert({r.position, r.kernel});
+        if (made.ok()) {
+          if (fits(*made)) {
+            profiles_.push_back(*std::move(made));
+            break;
+          }
+          lighten(*made, options.banned);
+          if (options.banned.size() == before) return over_limit(*made);
+        }
+        for (const auto& r : refusals) options.banned.try_emplace({r.position, r.kernel}, r.reason);
         if (options.banned.size() > before) continue;
-        if (o_.profiles.empty() && made.kind() == ErrorKind::kInvalidArgument) return guessed_sizes(made, profiles[i]);
-        return made;
+        if (o_.profiles.empty() && made.status().kind() == ErrorKind::kInvalidArgument)
+          return guessed_sizes(made.status(), profiles[i]);
+        return made.status();
       }
     }
     result_.kernels_timed = timer.measured();
@@ -168,26 +180,67 @@ class Compiler {
     return {};
   }
 
-  static Status guessed_sizes(const Status& refused, const SymbolValues& sizes) {
+  static std::string profile_text(const SymbolValues& sizes) {
     std::string text;
     for (const auto& [name, size] : sizes) text += fmt::format("{}{}={}", text.empty() ? "" : ",", name, size);
+    return text;
+  }
+  static Status guessed_sizes(const Status& refused, const SymbolValues& sizes) {
+    const std::string text = profile_text(sizes);
     return invalid_argument(
         "{}; nobody named sizes, these are guessed: {}. Name some that the model takes: --shapes {}", refused.message(),
         text, text);
   }
 
-  Status profile(const SymbolValues& sizes, Assignment assignment, PackedWeights& weights,
-                 std::vector<Specialisation::Refusal>& refusals) {
-    Recipe recipe = to_recipe(graph(), sizes, assignment);
-    ProfileReport report{sizes, assignment.groups, assignment.reformat_ms, 0, 0, 0, 0};
+  Result<ProfileReport> profile(const SymbolValues& sizes, Assignment assignment, PackedWeightsMap& weights,
+                                std::vector<Specialisation::Refusal>& refusals) {
+    ProfileReport report{sizes, to_recipe(graph(), sizes, assignment), assignment.groups, assignment.reformat_ms};
     FOVEA_TRY_SET(Plan plan, build_plan(graph(), std::move(assignment)));
     report.reformats = plan.reformats, report.views = plan.views, report.copies = plan.copies;
     FOVEA_TRY_SET(auto spec, Specialisation::make(std::make_shared<const Plan>(std::move(plan)), sizes, threads_,
                                                   weights, refusals));
-    report.arena_bytes = spec->arena_bytes();
-    recipes_.push_back(std::move(recipe));
-    profiles_.push_back(std::move(report));
-    return {};
+    report.arena_bytes = spec->arena_bytes(), report.packed_weight_bytes = weights.bytes();
+    return report;
+  }
+
+  // ---- --memory-limit
+  static int64_t memory(const ProfileReport& r) { return r.arena_bytes + r.packed_weight_bytes; }
+  bool fits(const ProfileReport& r) const { return o_.memory_limit == 0 || memory(r) <= o_.memory_limit; }
+
+  // Bans kernels with large packed weights, those first that save most for the time they cost.
+  void lighten(const ProfileReport& report, Banned& banned) const {
+    struct Heavy {
+      const GroupChoice* choice;
+      double bytes, bytes_per_ms;
+    };
+    std::vector<Heavy> heavy;
+    for (const GroupChoice& c : report.groups) {
+      if (!c.row || c.row->packed_growth <= 1) continue;
+      double plain = 0, next = HUGE_VAL;
+      for (const Value* v : c.group.inputs)
+        if (v && v->constant) plain += static_cast<double>(v->constant->bytes().size());
+      for (const CandidateNote& n : c.candidates)
+        if (n.ms >= 0 && n.kernel != c.row->name) next = std::min(next, n.ms);
+      const double bytes = plain * (c.row->packed_growth - 1);
+      heavy.push_back({&c, bytes, bytes / std::max(next - c.ms, 1e-6)});
+    }
+    std::ranges::sort(heavy, std::greater<>(), &Heavy::bytes_per_ms);
+    const auto positions = node_positions(*result_.engine.graph);
+    double excess = static_cast<double>(memory(report) - o_.memory_limit);
+    for (const Heavy& h : heavy) {
+      banned.try_emplace({positions.at(h.choice->group.nodes.back()), std::string(h.choice->row->name)},
+                         "its weights do not fit --memory-limit");
+      if ((excess -= h.bytes) <= 0) return;
+    }
+  }
+
+  Status over_limit(const ProfileReport& r) const {
+    return invalid_argument(
+        "--memory-limit: expected at least {:.1f} MB, found {:.1f}: with the smallest kernels profile {} needs {:.1f} "
+        "MB "
+        "for its arena and {:.1f} MB for packed weights",
+        static_cast<double>(memory(r)) / 1e6, static_cast<double>(o_.memory_limit) / 1e6, profile_text(r.profile),
+        static_cast<double>(r.arena_bytes) / 1e6, static_cast<double>(r.packed_weight_bytes) / 1e6);
   }
 
   const CompileOptions& o_;
@@ -196,7 +249,6 @@ class Compiler {
   ModelInfo info_;
   std::set<std::string> printed_;
   std::optional<ModelCard> card_;
-  std::vector<Recipe> recipes_;
   std::vector<ProfileReport> profiles_;
 };
 

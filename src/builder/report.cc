@@ -65,6 +65,7 @@ std::string report_json(const CompileResult& result, const std::vector<ProfileRe
                     {"views", p.views},
                     {"copies", p.copies},
                     {"arena_bytes", p.arena_bytes},
+                    {"packed_weight_bytes", p.packed_weight_bytes},
                     {"groups_on_reference_kernels", reference},
                     {"groups", groups}});
   }

@@ -32,6 +32,8 @@ Group single_node_group(const Node& node) {
   return group;
 }
 
+std::vector<Group> match_node(const Graph&, const Node& anchor) { return {single_node_group(anchor)}; }
+
 const Node* only_user(const Graph& graph, const Value* value) {
   if (!value || value->uses.size() != 1 || graph.is_output(value)) return nullptr;
   return value->uses.front().node;

@@ -81,7 +81,8 @@ struct KernelRow {
   std::vector<LayoutChoice> (*layouts)(const Group& group) = nullptr;
   // Fails with kUnsupported and a reason where a library has nothing good for these sizes.
   Result<std::unique_ptr<PreparedKernel>> (*prepare)(const PrepareContext& context) = nullptr;
-  double preference = 1;  // without timing: the candidate with the largest takes it
+  double packed_growth = 1;  // its packed weights, in times the plain ones: what a memory limit looks at
+  double preference = 1;     // without timing: the candidate with the largest takes it
 };
 
 // All CPU rows, in the order of kernels.inc.
@@ -90,6 +91,12 @@ const KernelRow* find_kernel(std::string_view name);  // null if there is none
 
 // ---- building blocks for match()
 Group single_node_group(const Node& node);
+std::vector<Group> match_node(const Graph& graph, const Node& anchor);  // a match(): the node alone
+// A prepare() for kernels that sizes do not matter to.
+template <typename Kernel>
+Result<std::unique_ptr<PreparedKernel>> prepare_as(const PrepareContext&) {
+  return std::unique_ptr<PreparedKernel>(std::make_unique<Kernel>());
+}
 // The one node that uses `value`, if it has exactly one use and is no output of the graph.
 const Node* only_user(const Graph& graph, const Value* value);
 

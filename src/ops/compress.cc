@@ -2,7 +2,6 @@
 // input.
 #include "ops/axis.h"
 #include "ops/layout.h"
-#include "ops/reshape.h"
 
 namespace fovea::core {
 namespace {
@@ -33,14 +32,7 @@ Status infer(InferContext& c) {
 
 Status import(ImportContext& c) {
   FOVEA_TRY_SET(AxisAttrs attrs, c.read<AxisAttrs>());
-  Value* x = c.input(0);
-  if (!x) return c.error("input 0 is missing");
-  if (c.has("axis")) {
-    FOVEA_TRY_SET(attrs.axis, normal_axis(c, attrs.axis, static_cast<int64_t>(x->shape.size())));
-  } else {
-    FOVEA_TRY_SET(Node * flat, c.emit(op_Reshape, make_attrs(ReshapeAttrs{}), {x, c.ints({-1})}));
-    x = flat->output();
-  }
+  FOVEA_TRY_SET(Value * x, flat_without_axis(c, attrs.axis));
   return emit_one(c, op_Compress, make_attrs(attrs), {x, c.input(1)});
 }
 

@@ -6,14 +6,6 @@
 namespace fovea::core {
 namespace {
 
-Status check_types(InferContext& c) {
-  FOVEA_TRY(c.expect_dtype(0, is_float(c.dtype(0)), "a floating-point type"));
-  for (size_t i = 1; i < c.input_count(); ++i)
-    if (c.has(i))
-      FOVEA_TRY(c.expect_dtype(i, c.dtype(i) == c.dtype(0), fmt::format("{} as input 0", to_string(c.dtype(0)))));
-  return {};
-}
-
 Status check_channels(InferContext& c, int64_t group) {
   const Dim &channels = c.shape(0)[1], &weight_channels = c.shape(1)[0];
   if (group < 1 || group > (int64_t{1} << 28)) return c.error(fmt::format("attribute 'group': found {}", group));
@@ -21,18 +13,12 @@ Status check_channels(InferContext& c, int64_t group) {
     return c.error(fmt::format("{} input channels, but weights {}", channels.str(), to_string(c.shape(1))));
   if (weight_channels.is_const() && weight_channels.int_value() % group != 0)
     return c.error(fmt::format("{} input channels cannot be split into {} groups", weight_channels.str(), group));
-  if (c.has(2)) {
-    FOVEA_TRY(c.expect_rank(2, 1));
-    const Dim bias = c.shape(2)[0], outputs = c.shape(1)[1] * Dim(group);
-    if (bias.is_const() && outputs.is_const() && !(bias == outputs))
-      return c.error(fmt::format("a bias of {} for {} output channels", bias.str(), outputs.str()));
-  }
-  return {};
+  return check_conv_bias(c, c.shape(1)[1] * Dim(group));
 }
 
 Status infer(InferContext& c) {
   const auto& attrs = c.attrs<ConvTransposeAttrs>();
-  FOVEA_TRY(check_types(c));
+  FOVEA_TRY(check_conv_types(c));
   if (c.rank(0) < 3)
     return c.error(fmt::format("input 0: expected [n, c, spatial...], found {}", to_string(c.shape(0))));
   FOVEA_TRY(c.expect_rank(1, c.rank(0)));

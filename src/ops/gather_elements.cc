@@ -30,13 +30,7 @@ Status infer(InferContext& c) {
   return {};
 }
 
-Status import(ImportContext& c) {
-  FOVEA_TRY_SET(AxisAttrs attrs, c.read<AxisAttrs>());
-  if (!c.input(0)) return c.error("input 0 is missing");
-  FOVEA_TRY_SET(attrs.axis, normal_axis(c, attrs.axis, static_cast<int64_t>(c.input(0)->shape.size())));
-  FOVEA_TRY_SET(Value * indices, int64_input(c, 1));
-  return emit_one(c, op_GatherElements, make_attrs(attrs), {c.input(0), indices});
-}
+Status import(ImportContext& c) { return import_gather(c, op_GatherElements); }
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 #include "ops/axis.h"
 #include "ops/cast.h"
 #include "ops/reduce.h"
+#include "ops/reshape.h"
 #include "ops/shape.h"
 
 namespace fovea::core {
@@ -83,6 +84,25 @@ Result<Value*> flattened_shape(ImportContext& c, Value* x, size_t axis) {
   FOVEA_TRY_SET(Value * inner, size(after, middle, rank));
   FOVEA_TRY_SET(Node * both, c.emit(op_Concat, make_attrs(AxisAttrs{0}), {outer, inner}));
   return both->output();
+}
+
+Status import_gather(ImportContext& c, const OpDef& op) {
+  FOVEA_TRY_SET(AxisAttrs attrs, c.read<AxisAttrs>());
+  if (!c.input(0)) return c.error("input 0 is missing");
+  FOVEA_TRY_SET(attrs.axis, normal_axis(c, attrs.axis, static_cast<int64_t>(c.input(0)->shape.size())));
+  FOVEA_TRY_SET(Value * indices, int64_input(c, 1));
+  return emit_one(c, op, make_attrs(attrs), {c.input(0), indices});
+}
+
+Result<Value*> flat_without_axis(ImportContext& c, int64_t& axis) {
+  Value* x = c.input(0);
+  if (!x) return c.error("input 0 is missing");
+  if (c.has("axis")) {
+    FOVEA_TRY_SET(axis, normal_axis(c, axis, static_cast<int64_t>(x->shape.size())));
+    return x;
+  }
+  FOVEA_TRY_SET(Node * flat, c.emit(op_Reshape, make_attrs(ReshapeAttrs{}), {x, c.ints({-1})}));
+  return flat->output();
 }
 
 Status only_attributes(const ImportContext& c, std::initializer_list<std::string_view> known) {

@@ -25,6 +25,10 @@ Result<int64_t> normal_axis(const ImportContext& c, int64_t axis, int64_t rank);
 std::optional<int64_t> known_int(const Value* value);
 // The target of a Reshape of x to two dimensions, those before `axis` and those from it on. Size 0 is itself.
 Result<Value*> flattened_shape(ImportContext& c, Value* x, size_t axis);
+// Gather and GatherElements: an axis, made non-negative, and indices.
+Status import_gather(ImportContext& c, const OpDef& op);
+// Input 0, flattened where no `axis` is given; `axis` is made non-negative.
+Result<Value*> flat_without_axis(ImportContext& c, int64_t& axis);
 // Attributes outside `known` are errors, for imports that read theirs one by one.
 Status only_attributes(const ImportContext& c, std::initializer_list<std::string_view> known);
 Status emit_one(ImportContext& c, const OpDef& op, AttrsPtr attrs, std::vector<Value*> inputs);

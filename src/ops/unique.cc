@@ -3,7 +3,6 @@
 #include "ops/unique.h"
 
 #include "ops/layout.h"
-#include "ops/reshape.h"
 
 namespace fovea::core {
 namespace {
@@ -26,14 +25,7 @@ Status infer(InferContext& c) {
 
 Status import(ImportContext& c) {
   FOVEA_TRY_SET(UniqueAttrs attrs, c.read<UniqueAttrs>());
-  Value* x = c.input(0);
-  if (!x) return c.error("input 0 is missing");
-  if (c.has("axis")) {
-    FOVEA_TRY_SET(attrs.axis, normal_axis(c, attrs.axis, static_cast<int64_t>(x->shape.size())));
-  } else {
-    FOVEA_TRY_SET(Node * flat, c.emit(op_Reshape, make_attrs(ReshapeAttrs{}), {x, c.ints({-1})}));
-    x = flat->output();
-  }
+  FOVEA_TRY_SET(Value * x, flat_without_axis(c, attrs.axis));
   FOVEA_TRY_SET(Node * node, c.emit(op_Unique, make_attrs(attrs), {x}, static_cast<int>(c.output_count())));
   for (size_t i = 0; i < c.output_count(); ++i) c.set_output(i, node->outputs[i]);
   return {};

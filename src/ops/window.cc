@@ -58,6 +58,23 @@ Status check_window(const WindowAttrs& attrs, size_t spatial) {
   return check_extents("pads", attrs.pads, 2 * spatial, 0);
 }
 
+Status check_conv_types(InferContext& c) {
+  FOVEA_TRY(c.expect_dtype(0, is_float(c.dtype(0)), "a floating-point type"));
+  for (size_t i = 1; i < c.input_count(); ++i)
+    if (c.has(i))
+      FOVEA_TRY(c.expect_dtype(i, c.dtype(i) == c.dtype(0), fmt::format("{} as input 0", to_string(c.dtype(0)))));
+  return {};
+}
+
+Status check_conv_bias(InferContext& c, const Dim& outputs) {
+  if (!c.has(2)) return {};
+  FOVEA_TRY(c.expect_rank(2, 1));
+  const Dim& bias = c.shape(2)[0];
+  if (bias.is_const() && outputs.is_const() && !(bias == outputs))
+    return c.error(fmt::format("a bias of {} for {} output channels", bias.str(), outputs.str()));
+  return {};
+}
+
 void complete_window(WindowAttrs& attrs, size_t spatial, std::span<const Dim> in, std::span<const Dim> kernel) {
   if (attrs.strides.empty()) attrs.strides.assign(spatial, 1);
   if (attrs.dilations.empty()) attrs.dilations.assign(spatial, 1);

@@ -65,6 +65,9 @@ void complete_window(WindowAttrs& attrs, size_t spatial, std::span<const Dim> in
 Status check_window(const WindowAttrs& attrs, size_t spatial);
 // kernel_shape and the like: positive, small enough that no size overflows.
 Status check_extents(std::string_view name, std::span<const int64_t> values, size_t spatial, int64_t least);
+// Inputs of a convolution: floats of one type.
+Status check_conv_types(InferContext& c);
+Status check_conv_bias(InferContext& c, const Dim& outputs);
 // The output's size along axis i.
 Dim window_output(const WindowAttrs& attrs, bool ceil_mode, size_t i, const Dim& in, const Dim& kernel);
 

@@ -1,7 +1,7 @@
 // Which kernel runs which nodes, in which layouts.
 #pragma once
 
-#include <set>
+#include <map>
 #include <string>
 
 #include "tactics/phases.h"
@@ -44,8 +44,8 @@ struct Recipe {
   std::vector<RecipeGroup> groups;
 };
 
-// Kernels that refused at specialisation: (last node's position, kernel). They are not asked again.
-using Banned = std::set<std::pair<int, std::string>>;
+// Kernels that are not asked again: (last node's position, kernel) -> why.
+using Banned = std::map<std::pair<int, std::string>, std::string>;
 
 struct ChooseOptions {
   int threads = 1;

@@ -3,6 +3,7 @@
 // reach it), then sweeps that change one group at a time while the total falls.
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "base/cpu_features.h"
 #include "tactics/assignment.h"
@@ -118,8 +119,9 @@ class Chooser {
   }
 
   std::string refuse(const KernelRow& row, const Group& group) const {
-    if (options_.banned.contains({positions_.at(group.nodes.back()), std::string(row.name)}))
-      return "refused these sizes";
+    if (auto it = options_.banned.find({positions_.at(group.nodes.back()), std::string(row.name)});
+        it != options_.banned.end())
+      return it->second;
     for (const Node* n : group.nodes) {
       if (covered_.contains(n)) return fmt::format("{} is in another group", n->label());
       if (phases_.of(*n) != Phase::kRun) return fmt::format("{} does not run in every run", n->label());

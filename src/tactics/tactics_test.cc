@@ -221,7 +221,7 @@ TEST(Choose, BannedKernelsAreNotTaken) {
     if (!conv.row) break;
     // The group may be smaller without the kernel: a ban is for a group's last node.
     const int position = node_positions(*c.graph).at(conv.group.nodes.back());
-    ASSERT_TRUE(options.banned.insert({position, std::string(conv.row->name)}).second)
+    ASSERT_TRUE(options.banned.try_emplace({position, std::string(conv.row->name)}, "banned").second)
         << conv.row->name << " was banned";
   }
   EXPECT_FALSE(Choice(kText, options).of("c").row);

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from onnx import helper
-from tool import SMALL_SSD, fovea, model, save, succeeds
+from tool import BAD_ARGUMENT, SMALL_SSD, fails, fovea, model, save, succeeds
 
 MODEL, CARD = SMALL_SSD / "small_ssd.onnx", SMALL_SSD / "card.toml"
 
@@ -107,3 +107,24 @@ def test_inspect_tells_everything(detector):
 @pytest.mark.parametrize("view, words", [("--graph", "graph @"), ("--plan", "image"), ("--kernels", "->")])
 def test_inspect_shows_graph_plan_and_kernels(detector, view, words):
     assert words in succeeds("inspect", detector, view)
+
+
+def test_memory_limit_trades_time_for_room(tmp_path):
+    """Winograd's large weights give way, the report says why, and what cannot fit is refused."""
+
+    def compiled(*limit):
+        succeeds("compile", SMALL_SSD / "small_ssd.onnx", "-o", tmp_path / "m.fov", "--shapes", "n=1", "--threads", 2,
+                 "--timing-cache", tmp_path / "times", *limit)
+        profile = json.loads(succeeds("inspect", tmp_path / "m.fov", "--json"))["report"]["profiles"][0]
+        return profile["arena_bytes"] + profile["packed_weight_bytes"]
+
+    free = compiled()
+    if "winograd" not in succeeds("inspect", tmp_path / "m.fov"):
+        pytest.skip("no Winograd on this processor")
+    limit = int(free * 0.8)
+    assert compiled("--memory-limit", limit) <= limit
+    assert "do not fit --memory-limit" in succeeds("inspect", tmp_path / "m.fov", "--kernels")
+    assert compiled("--memory-limit", "4GB") == free
+    fails(BAD_ARGUMENT, "compile", SMALL_SSD / "small_ssd.onnx", "-o", tmp_path / "n.fov", "--timing", "off", "--memory-limit", "1MB",
+          says=["--memory-limit", "at least", "packed weights"])
+    assert not (tmp_path / "n.fov").exists()

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 
 #include "builder/compile.h"
@@ -10,6 +11,7 @@ struct Options {
   std::string model, output, card, timing_cache, timing = "on";
   std::vector<std::string> shapes, disabled, print_after;
   int threads = 0;
+  uint64_t memory_limit = 0;
   bool verify = false, verbose = false;
 };
 
@@ -18,6 +20,7 @@ Status run(const Options& o) {
   CompileOptions c;
   c.model = o.model, c.card = o.card, c.threads = o.threads, c.timing_cache = o.timing_cache;
   c.timing = o.timing == "on", c.verify = o.verify, c.repro = o.verify ? o.output + ".repro.txt" : "";
+  c.memory_limit = static_cast<int64_t>(std::min<uint64_t>(o.memory_limit, INT64_MAX));
   c.disabled_passes = o.disabled, c.print_ir_after = o.print_after;
   for (const std::string& s : o.shapes) {
     FOVEA_TRY_SET(SymbolValues sizes, parse_sizes(s));
@@ -63,6 +66,10 @@ void add_compile(CLI::App& app, Action& action) {
       ->type_name("FILE");
   verb->add_option("--timing", o->timing, "Measure kernels (on), or choose by estimates (off)")
       ->check(CLI::IsMember({"on", "off"}));
+  verb->add_option("--memory-limit", o->memory_limit,
+                   "Most memory for the arena and packed weights of each of --shapes, 400MB for example")
+      ->transform(CLI::AsSizeValue(true))
+      ->type_name("SIZE");
   verb->add_flag("--verify", o->verify, "Check every pass against the imported graph, with the reference kernels");
   verb->add_option("--disable-pass", o->disabled, "Leave out a pass; may be given several times")
       ->type_name("NAME")

@@ -70,10 +70,12 @@ std::string text(const ordered_json& j, const char* key) {
 }
 
 void print_profile(const ordered_json& p) {
-  std::printf("\nprofile %s: %s reformats, %s views, %s copies, arena %.1f MB, %s groups on reference kernels\n",
-              text(p, "profile").c_str(), text(p, "reformats").c_str(), text(p, "views").c_str(),
-              text(p, "copies").c_str(), p.value("arena_bytes", 0.0) / 1e6,
-              text(p, "groups_on_reference_kernels").c_str());
+  std::printf(
+      "\nprofile %s: %s reformats, %s views, %s copies, arena %.1f MB, packed weights %.1f MB, %s groups on reference "
+      "kernels\n",
+      text(p, "profile").c_str(), text(p, "reformats").c_str(), text(p, "views").c_str(), text(p, "copies").c_str(),
+      p.value("arena_bytes", 0.0) / 1e6, p.value("packed_weight_bytes", 0.0) / 1e6,
+      text(p, "groups_on_reference_kernels").c_str());
   std::printf("  %8s  %-28s %-24s %s\n", "ms", "kernel", "output", "operators (ONNX node)");
   for (const auto& g : p.value("groups", ordered_json::array())) {
     std::string ops, out;

@@ -12,6 +12,10 @@ void compile(const std::string& model_path, const std::string& engine_path, cons
                   fmt::format("threads: expected 0 (all cores) or more, found {}", options.threads));
     core::CompileOptions o;
     o.model = model_path, o.card = options.card, o.threads = options.threads, o.timing_cache = options.timing_cache;
+    if (options.memory_limit < 0)
+      throw Error(ErrorCode::kInvalidArgument,
+                  "memory_limit: expected at least 0, found " + std::to_string(options.memory_limit));
+    o.memory_limit = options.memory_limit;
     o.timing = options.timing, o.verify = options.verify;
     o.profiles.assign(options.shapes.begin(), options.shapes.end());
     o.log = log_sink(options.log);

@@ -77,17 +77,11 @@ class DecodeBoxesKernel final : public PreparedKernel {
   }
 };
 
-std::vector<Group> match(const Graph&, const Node& anchor) { return {single_node_group(anchor)}; }
-
 std::string refuse(const Group& group) {
   for (size_t i : {0, 1})
     if (group.inputs[i]->dtype != DType::kFloat32)
       return fmt::format("{}, not float32", to_string(group.inputs[i]->dtype));
   return group.inputs[0]->shape.size() == 4 ? "a box for each class" : "";
-}
-
-Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext&) {
-  return std::unique_ptr<PreparedKernel>(std::make_unique<DecodeBoxesKernel>());
 }
 
 }  // namespace
@@ -96,9 +90,9 @@ const KernelRow kernel_decode_boxes_vector = {.name = "decode_boxes_vector",
                                               .op = "DecodeBoxes",
                                               .strided_inputs = true,
                                               .dynamic_shapes = true,
-                                              .match = match,
+                                              .match = match_node,
                                               .refuse = refuse,
-                                              .prepare = prepare,
+                                              .prepare = prepare_as<DecodeBoxesKernel>,
                                               .preference = 4};
 
 }  // namespace fovea::core

@@ -90,17 +90,11 @@ class NmsKernel final : public PreparedKernel {
   Status run(KernelContext& c) const override { return nms::run(c, suppress); }
 };
 
-std::vector<Group> match(const Graph&, const Node& anchor) { return {single_node_group(anchor)}; }
-
 std::string refuse(const Group& group) {
   for (size_t i : {nms_input::kBoxes, nms_input::kScores})
     if (group.inputs[i]->dtype != DType::kFloat32)
       return fmt::format("{}, not float32", to_string(group.inputs[i]->dtype));
   return group.nodes[0]->as<NmsAttrs>().soft_sigma > 0 ? "soft suppression" : "";
-}
-
-Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext&) {
-  return std::unique_ptr<PreparedKernel>(std::make_unique<NmsKernel>());
 }
 
 }  // namespace
@@ -109,9 +103,9 @@ const KernelRow kernel_nms_vector = {.name = "nms_vector",
                                      .op = "Nms",
                                      .strided_inputs = true,
                                      .dynamic_shapes = true,
-                                     .match = match,
+                                     .match = match_node,
                                      .refuse = refuse,
-                                     .prepare = prepare,
+                                     .prepare = prepare_as<NmsKernel>,
                                      .preference = 4};
 
 }  // namespace fovea::core

@@ -59,8 +59,6 @@ class TransposeKernel final : public PreparedKernel {
   Split split_;
 };
 
-std::vector<Group> match(const Graph&, const Node& anchor) { return {single_node_group(anchor)}; }
-
 std::string refuse(const Group& group) {
   const DType type = group.inputs[0]->dtype;
   if (type != DType::kFloat32 && type != DType::kInt32 && type != DType::kUInt32)
@@ -79,7 +77,7 @@ const KernelRow kernel_transpose_inner = {.name = "transpose_inner",
                                           .op = "Transpose",
                                           .features = kCpuAvx2,
                                           .dynamic_shapes = true,
-                                          .match = match,
+                                          .match = match_node,
                                           .refuse = refuse,
                                           .prepare = prepare,
                                           .preference = 4};

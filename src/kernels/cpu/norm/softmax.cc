@@ -95,8 +95,6 @@ class SoftmaxKernel final : public PreparedKernel {
   }
 };
 
-std::vector<Group> match(const Graph&, const Node& anchor) { return {single_node_group(anchor)}; }
-
 std::string refuse(const Group& group) {
   const Value* x = group.inputs[0];
   if (x->dtype != DType::kFloat32) return fmt::format("{}, not float32", to_string(x->dtype));
@@ -105,19 +103,15 @@ std::string refuse(const Group& group) {
   return "";
 }
 
-Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext&) {
-  return std::unique_ptr<PreparedKernel>(std::make_unique<SoftmaxKernel>());
-}
-
 }  // namespace
 
 const KernelRow kernel_softmax_rows = {.name = "softmax_rows",
                                        .op = "Softmax",
                                        .dynamic_shapes = true,
                                        .in_place = true,
-                                       .match = match,
+                                       .match = match_node,
                                        .refuse = refuse,
-                                       .prepare = prepare,
+                                       .prepare = prepare_as<SoftmaxKernel>,
                                        .preference = 4};
 
 }  // namespace fovea::core

@@ -14,8 +14,6 @@ namespace {
 using dnnl::algorithm;
 using dnnl::memory;
 
-std::vector<Group> match(const Graph&, const Node& anchor) { return {single_node_group(anchor)}; }
-
 std::string refuse_pool(const Group& group, const PoolAttrs& attrs) {
   if (!onednn::unavailable().empty()) return std::string(onednn::unavailable());
   const Value* x = group.inputs[0];
@@ -137,7 +135,7 @@ Result<std::unique_ptr<PreparedKernel>> prepare_average(const PrepareContext& c)
 const KernelRow kernel_onednn_max_pool = {.name = "onednn_max_pool",
                                           .op = "MaxPool",
                                           .features = kCpuAvx2,
-                                          .match = match,
+                                          .match = match_node,
                                           .refuse = refuse_max,
                                           .layouts = layouts,
                                           .prepare = prepare_max,
@@ -146,7 +144,7 @@ const KernelRow kernel_onednn_max_pool = {.name = "onednn_max_pool",
 const KernelRow kernel_onednn_average_pool = {.name = "onednn_average_pool",
                                               .op = "AveragePool",
                                               .features = kCpuAvx2,
-                                              .match = match,
+                                              .match = match_node,
                                               .refuse = refuse_average,
                                               .layouts = layouts,
                                               .prepare = prepare_average,
@@ -155,7 +153,7 @@ const KernelRow kernel_onednn_average_pool = {.name = "onednn_average_pool",
 const KernelRow kernel_onednn_global_mean = {.name = "onednn_global_mean",
                                              .op = "ReduceMean",
                                              .features = kCpuAvx2,
-                                             .match = match,
+                                             .match = match_node,
                                              .refuse = refuse_global,
                                              .layouts = global_layouts,
                                              .prepare = prepare_global_mean,
@@ -164,7 +162,7 @@ const KernelRow kernel_onednn_global_mean = {.name = "onednn_global_mean",
 const KernelRow kernel_onednn_global_max = {.name = "onednn_global_max",
                                             .op = "ReduceMax",
                                             .features = kCpuAvx2,
-                                            .match = match,
+                                            .match = match_node,
                                             .refuse = refuse_global,
                                             .layouts = global_layouts,
                                             .prepare = prepare_global_max,

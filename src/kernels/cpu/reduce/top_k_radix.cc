@@ -171,8 +171,6 @@ class TopKKernel final : public PreparedKernel {
   }
 };
 
-std::vector<Group> match(const Graph&, const Node& anchor) { return {single_node_group(anchor)}; }
-
 std::string refuse(const Group& group) {
   const Value* x = group.inputs[0];
   if (x->dtype != DType::kFloat32) return fmt::format("{}, not float32", to_string(x->dtype));
@@ -181,19 +179,15 @@ std::string refuse(const Group& group) {
   return x->shape[d].hi() > UINT32_MAX ? "more elements in a line than 32 bits count" : "";
 }
 
-Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext&) {
-  return std::unique_ptr<PreparedKernel>(std::make_unique<TopKKernel>());
-}
-
 }  // namespace
 
 const KernelRow kernel_top_k_radix = {.name = "top_k_radix",
                                       .op = "TopK",
                                       .strided_inputs = true,
                                       .dynamic_shapes = true,
-                                      .match = match,
+                                      .match = match_node,
                                       .refuse = refuse,
-                                      .prepare = prepare,
+                                      .prepare = prepare_as<TopKKernel>,
                                       .preference = 4};
 
 }  // namespace fovea::core

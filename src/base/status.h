@@ -47,14 +47,19 @@ class [[nodiscard]] Status {
 };
 
 template <typename T>
+class Result;
+// What a Result<T> is made of besides T and Status: whatever converts to T.
+template <typename U, typename T>
+concept BecomesValue = std::is_convertible_v<U, T> && !std::is_same_v<std::decay_t<U>, T> &&
+                       !std::is_same_v<std::decay_t<U>, Status> && !std::is_same_v<std::decay_t<U>, Result<T>>;
+
+template <typename T>
 class [[nodiscard]] Result {
  public:
   Result(T value) : state_(std::move(value)) {}         // NOLINT: implicit on purpose
   Result(Status status) : state_(std::move(status)) {}  // NOLINT
-  template <typename U>
-  requires(std::is_convertible_v<U, T> && !std::is_same_v<std::decay_t<U>, T> &&
-           !std::is_same_v<std::decay_t<U>, Status> && !std::is_same_v<std::decay_t<U>, Result<T>>) Result(U&& value)
-      : state_(T(std::forward<U>(value))) {}  // NOLINT
+  template <BecomesValue<T> U>
+  Result(U&& value) : state_(T(std::forward<U>(value))) {}  // NOLINT
 
   bool ok() const { return std::holds_alternative<T>(state_); }
   explicit operator bool() const { return ok(); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "picture/inputs.h"
 #include "picture/toml_tree.h"
 
 namespace fovea::core {
@@ -65,13 +66,28 @@ Status check_picture(const Value& input, const PictureCard& p) {
   return {};
 }
 
-Status check_role(const Value& input, const InputCard& card, std::string_view key) {
+// The sides of the network's picture input, where they are known before any picture.
+std::pair<Dim, Dim> picture_sides(const Value& input, const PictureCard& p) {
+  if (p.resize.mode == ResizeMode::kStretch || p.resize.mode == ResizeMode::kLetterbox)
+    return {p.resize.height, p.resize.width};
+  const PictureAxes axes = picture_axes(p.layout);
+  return {input.shape[axes.height], input.shape[axes.width]};
+}
+
+Status check_role(const Value& input, const InputCard& card, const std::pair<Dim, Dim>& sides, std::string_view key) {
   if (!is_real(input.dtype) && input.dtype != DType::kBool) return mistake(key, input, "a number type or bool");
   const Dim count = product(input.shape);
   const bool known = count.is_const();
   const bool sizes = card.role == InputRole::kOriginalSize || card.role == InputRole::kResizedSize;
   if (card.role == InputRole::kPaddingMask && input.shape.size() < 2)
     return mistake(key, input, "at least rank 2 with role = \"padding_mask\"");
+  const size_t rank = input.shape.size();
+  if (card.role == InputRole::kPaddingMask &&
+      (differ(input.shape[rank - 2], sides.first) || differ(input.shape[rank - 1], sides.second)))
+    return mistake(key, input,
+                   fmt::format("the picture's height and width, {} x {}, in the last two axes with role = "
+                               "\"padding_mask\"",
+                               sides.first.str(), sides.second.str()));
   if (sizes && (input.shape.empty() || differ(input.shape.back(), 2)))
     return mistake(key, input,
                    fmt::format("height and width in the last axis with role = \"{}\"", to_string(card.role)));
@@ -85,11 +101,12 @@ Status check_role(const Value& input, const InputCard& card, std::string_view ke
 }
 
 // A role for each input.
-Status check_other_inputs(const Graph& graph, const ModelCard& card) {
+Status check_other_inputs(const Graph& graph, const ModelCard& card, const Value& picture) {
+  const std::pair<Dim, Dim> sides = picture_sides(picture, card.picture);
   for (size_t i = 0; i < card.inputs.size(); ++i) {
     const std::string key = fmt::format("inputs[{}].name", i);
     FOVEA_TRY_SET(const Value* input, find_input(graph, key, card.inputs[i].name));
-    FOVEA_TRY(check_role(*input, card.inputs[i], fmt::format("inputs[{}].role", i)));
+    FOVEA_TRY(check_role(*input, card.inputs[i], sides, fmt::format("inputs[{}].role", i)));
   }
   for (const Value* v : graph.inputs) {
     const bool named =
@@ -133,34 +150,47 @@ Status check_columns(const Value& scores, const PostprocessCard& post) {
   return mistake("postprocess.background", scores, fmt::format("a column {}", post.background));
 }
 
-}  // namespace
-
-PictureAxes picture_axes(PictureLayout layout) {
-  switch (layout) {
-    case PictureLayout::kNchw: return {4, 1, 2, 3};
-    case PictureLayout::kNhwc: return {4, 3, 1, 2};
-    case PictureLayout::kChw: return {3, 0, 1, 2};
-    case PictureLayout::kHwc: return {3, 2, 0, 1};
+Status check_joined(const Value& v, const OutputsCard& o) {
+  const bool last = o.joined_layout == JoinedLayout::kBnc;
+  const int64_t least = o.objectness ? 6 : 5;
+  if (is_float(v.dtype) && v.shape.size() == 3) {
+    const Dim& numbers = v.shape[last ? 2 : 1];
+    if (!numbers.is_const() || numbers.int_value() >= least) return {};
   }
-  return {};
+  return mistake("outputs.joined", v,
+                 fmt::format("floating-point {} with at least {} numbers a box, C, with joined_layout = \"{}\"",
+                             last ? "[B,N,C]" : "[B,C,N]", least, to_string(o.joined_layout)));
 }
+
+}  // namespace
 
 Result<const Value*> check_inputs(const Graph& graph, const ModelCard& card) {
   FOVEA_TRY_SET(const Value* picture, find_input(graph, "picture.input", card.picture.input));
   FOVEA_TRY(check_picture(*picture, card.picture));
-  FOVEA_TRY(check_other_inputs(graph, card));
+  FOVEA_TRY(check_other_inputs(graph, card, *picture));
   return picture;
 }
 
-Result<DetectionTensors> check_detection_tensors(const Graph& graph, const ModelCard& card, const TensorPtr& anchors) {
+Result<DetectionTensors> find_detection_tensors(const Graph& graph, const ModelCard& card) {
   const OutputsCard& o = card.outputs;
-  const PostprocessCard& post = *card.postprocess;
   DetectionTensors t;
+  if (!o.joined.empty()) {
+    FOVEA_TRY_SET(t.joined, find_output(graph, "outputs.joined", o.joined));
+    FOVEA_TRY(check_joined(*t.joined, o));
+    return t;
+  }
   FOVEA_TRY_SET(t.boxes, find_output(graph, "outputs.boxes", o.boxes));
   FOVEA_TRY_SET(t.scores, find_output(graph, "outputs.scores", o.scores));
+  if (o.labels.empty()) return t;
+  FOVEA_TRY_SET(t.labels, find_output(graph, "outputs.labels", o.labels));
+  return t;
+}
+
+Status check_detection_tensors(const DetectionTensors& t, const ModelCard& card, const TensorPtr& anchors) {
+  const PostprocessCard& post = *card.postprocess;
   FOVEA_TRY(check_boxes(*t.boxes, {3, 4}, "[B,N,4] or [B,N,C,4]"));
   if (!is_float(t.scores->dtype)) return mistake("outputs.scores", *t.scores, "a floating-point type");
-  if (o.labels.empty()) {
+  if (!t.labels) {
     if (t.scores->shape.size() != 3)
       return mistake("outputs.scores", *t.scores, "[B,N,C]: a column for each class, or [B,N] beside outputs.labels");
     FOVEA_TRY(check_columns(*t.scores, post));
@@ -169,7 +199,6 @@ Result<DetectionTensors> check_detection_tensors(const Graph& graph, const Model
       return mistake("outputs.boxes", *t.boxes,
                      fmt::format("a box for each column of '{}', {}", t.scores->name, to_string(t.scores->shape)));
   } else {
-    FOVEA_TRY_SET(t.labels, find_output(graph, "outputs.labels", o.labels));
     if (t.scores->shape.size() != 2) return mistake("outputs.scores", *t.scores, "[B,N] beside outputs.labels");
     if (t.labels->shape.size() != 2 || !is_real(t.labels->dtype))
       return mistake("outputs.labels", *t.labels, "numbers [B,N]");
@@ -181,7 +210,7 @@ Result<DetectionTensors> check_detection_tensors(const Graph& graph, const Model
   }
   FOVEA_TRY(check_rows("outputs.scores", *t.scores, *t.boxes, 2));
   if (post.decode != BoxDecode::kNone) FOVEA_TRY(check_anchors(*t.boxes, anchors));
-  return t;
+  return {};
 }
 
 Status check_detection_outputs(const Graph& graph, const ModelCard& card) {

@@ -7,19 +7,16 @@
 
 namespace fovea::core {
 
-struct PictureAxes {
-  size_t rank, channels, height, width;
-};
-PictureAxes picture_axes(PictureLayout layout);
-
 // The inputs of the network against [picture] and [[inputs]]; returns the one that takes the picture.
 Result<const Value*> check_inputs(const Graph& graph, const ModelCard& card);
 
-// What [postprocess] works on; labels is null where scores have columns.
+// What [postprocess] works on; labels is null where scores have columns. Where `joined` is not null the others are
+// parts of it, which only lowering makes.
 struct DetectionTensors {
-  Value *boxes = nullptr, *scores = nullptr, *labels = nullptr;
+  Value *boxes = nullptr, *scores = nullptr, *labels = nullptr, *joined = nullptr;
 };
-Result<DetectionTensors> check_detection_tensors(const Graph& graph, const ModelCard& card, const TensorPtr& anchors);
+Result<DetectionTensors> find_detection_tensors(const Graph& graph, const ModelCard& card);
+Status check_detection_tensors(const DetectionTensors& t, const ModelCard& card, const TensorPtr& anchors);
 
 // Without [postprocess]: outputs that are detections already.
 Status check_detection_outputs(const Graph& graph, const ModelCard& card);

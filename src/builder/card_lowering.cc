@@ -1,6 +1,7 @@
 #include "builder/card_lowering.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "builder/card_check.h"
 #include "ops/cast.h"
@@ -9,6 +10,8 @@
 #include "ops/op.h"
 #include "ops/preprocess.h"
 #include "ops/softmax.h"
+#include "ops/transpose.h"
+#include "picture/card_batch.h"
 
 namespace fovea::core {
 namespace {
@@ -88,10 +91,13 @@ class Postprocess {
 
   // Returns the outputs section of the new card.
   Result<OutputsCard> run() {
-    FOVEA_TRY_SET(DetectionTensors t, check_detection_tensors(graph_, card_, anchors_));
+    FOVEA_TRY_SET(DetectionTensors t, find_detection_tensors(graph_, card_));
+    FOVEA_TRY_SET(Value * objectness, t.joined ? taken_apart(t) : nullptr);
+    FOVEA_TRY(check_detection_tensors(t, card_, anchors_));
     // Coordinates and scores are float32 from here on, and so are the outputs.
     FOVEA_TRY_SET(Value * scores, cast_to(DType::kFloat32, t.scores));
     FOVEA_TRY_SET(scores, activated(scores));
+    FOVEA_TRY_SET(scores, objectness ? weighted(scores, objectness) : scores);
     FOVEA_TRY_SET(Value * boxes, cast_to(DType::kFloat32, t.boxes));
     FOVEA_TRY_SET(boxes, decoded(boxes));
     FOVEA_TRY_SET(Value * labels, t.labels ? cast_to(DType::kInt64, t.labels) : t.labels);
@@ -113,6 +119,36 @@ class Postprocess {
     CastAttrs a;
     a.to = type;
     FOVEA_TRY_SET(Node * node, emit(op_Cast, make_attrs(a), {v}, "outputs"));
+    return node->output();
+  }
+
+  // [B,N,C]: boxes are the first four of each row's numbers and scores the last; returns what stands between, or null.
+  Result<Value*> taken_apart(DetectionTensors& t) {
+    Value* rows = t.joined;
+    if (card_.outputs.joined_layout == JoinedLayout::kBcn) {
+      FOVEA_TRY_SET(Node * node, emit(op_Transpose, make_attrs(TransposeAttrs{{0, 2, 1}}), {rows}, "outputs.joined"));
+      rows = node->output();
+    }
+    const int64_t first_score = card_.outputs.objectness ? 5 : 4;
+    FOVEA_TRY_SET(t.boxes, columns(rows, 0, 4, "boxes"));
+    FOVEA_TRY_SET(t.scores, columns(rows, first_score, std::numeric_limits<int64_t>::max(), "scores"));
+    if (!card_.outputs.objectness) return nullptr;
+    return columns(rows, 4, 5, "objectness");
+  }
+
+  Result<Value*> columns(Value* rows, int64_t begin, int64_t end, std::string_view name) {
+    const auto constant = [&](int64_t v) { return graph_.add_constant(Tensor::of<int64_t>({1}, {v})); };
+    FOVEA_TRY_SET(Node * node,
+                  emit(op_Slice, nullptr, {rows, constant(begin), constant(end), constant(2)}, "outputs.joined"));
+    graph_.rename(node->output(), graph_.unique_name(fmt::format("{}.{}", card_.outputs.joined, name)));
+    return node->output();
+  }
+
+  // Scores of classes given that there is an object, times the score that there is one.
+  Result<Value*> weighted(Value* scores, Value* objectness) {
+    FOVEA_TRY_SET(objectness, cast_to(DType::kFloat32, objectness));
+    FOVEA_TRY_SET(objectness, activated(objectness));
+    FOVEA_TRY_SET(Node * node, emit(op_Mul, nullptr, {scores, objectness}, "outputs.objectness"));
     return node->output();
   }
 
@@ -164,7 +200,8 @@ class Postprocess {
     std::vector<std::string> names;
     for (size_t i = 0; i < graph_.outputs.size(); ++i) {
       const std::string& name = graph_.output_names[i];
-      if (name == card_.outputs.boxes || name == card_.outputs.scores || (old.labels && name == card_.outputs.labels))
+      const OutputsCard& c = card_.outputs;
+      if (name == c.boxes || name == c.scores || (old.labels && name == c.labels) || (old.joined && name == c.joined))
         continue;
       outputs.push_back(graph_.outputs[i]);
       names.push_back(name);
@@ -172,7 +209,7 @@ class Postprocess {
     OutputsCard o = card_.outputs;
     if (post_.decode != BoxDecode::kNone)
       o.box_format = BoxFormat::kXyxy, o.normalized = true, o.relative_to = BoxReference::kInput;
-    o.count.clear();
+    o.count.clear(), o.joined.clear(), o.joined_layout = {}, o.objectness = false;
     std::vector<Value*> fresh;
     std::vector<std::string> fresh_names;
     std::string* const fields[] = {&o.boxes, &o.scores, &o.labels, &o.image_index};
@@ -212,31 +249,20 @@ class Postprocess {
   TensorPtr anchors_;
 };
 
-// Sizes that the rule fixes, for the sides of the picture input that the network leaves open.
-std::map<std::string, int64_t> fixed_sizes(const PictureCard& p, const Value& input) {
-  std::map<std::string, int64_t> sizes;
-  const bool fixed = p.resize.mode == ResizeMode::kStretch || p.resize.mode == ResizeMode::kLetterbox;
-  const PictureAxes axes = picture_axes(p.layout);
-  if (!fixed || input.shape.size() != axes.rank) return sizes;
-  for (auto [axis, size] : {std::pair(axes.height, p.resize.height), std::pair(axes.width, p.resize.width)})
-    if (input.shape[axis].op() == ExprOp::kSymbol) sizes[input.shape[axis].symbol()->name] = size;
-  return sizes;
-}
-
 }  // namespace
 
 Result<LoweredCard> lower_card(Graph& graph, const ModelCard& card, TensorPtr anchors) {
   FOVEA_TRY_SET(const Value* picture, check_inputs(graph, card));
   LoweredCard lowered;
   lowered.card = card;
-  lowered.sizes = fixed_sizes(card.picture, *picture);
   FOVEA_TRY_SET(lowered.preprocess, preprocess_graph(card.picture, picture->dtype));
   if (!card.postprocess) {
     FOVEA_TRY(check_detection_outputs(graph, card));
-    return lowered;
+  } else {
+    FOVEA_TRY_SET(lowered.card.outputs, Postprocess(graph, card, std::move(anchors)).run());
+    lowered.card.postprocess.reset();
   }
-  FOVEA_TRY_SET(lowered.card.outputs, Postprocess(graph, card, std::move(anchors)).run());
-  lowered.card.postprocess.reset();
+  if (auto batch = card_batch(graph, lowered.card); !batch.ok()) return batch.status();
   return lowered;
 }
 

@@ -7,10 +7,10 @@
 //   boxes  --Cast--> --DecodeBoxes---------+--Nms--> boxes [K,4] float32, scores [K] float32, labels [K] int64, images
 //   [K] int64 labels --------------------------------+
 //
+// boxes and scores of one joined output are slices of it.
 // Without [postprocess] the network's outputs stay what they are; they are only checked against the card.
 #pragma once
 
-#include <map>
 #include <memory>
 
 #include "ir/graph.h"
@@ -25,8 +25,6 @@ struct LoweredCard {
   // One input "picture", uint8 [h,w,3] of symbols h and w; one output, named as the network's picture input and of its
   // type.
   std::unique_ptr<Graph> preprocess;
-  // Symbols of the picture input's sides for which the card fixes the size: what the network is going to be run with.
-  std::map<std::string, int64_t> sizes;
 };
 
 // `graph` as it was read, inferred. With [postprocess] its outputs that the card names for boxes, scores and labels are

@@ -5,6 +5,7 @@
 
 #include "interpreter/interpreter.h"
 #include "kernels/reference/detect/nms_testing.h"
+#include "ops/cast.h"
 #include "ops/op.h"
 #include "ops/reshape.h"
 
@@ -192,6 +193,83 @@ TEST(CardLowering, LabelsBesideScores) {
   }
 }
 
+// One output for boxes and scores, as YOLOs have it: two boxes on each other, one apart.
+struct Joined {
+  JoinedLayout layout = JoinedLayout::kBnc;
+  bool objectness = false;
+  DType type = DType::kFloat32;
+  Activation activation = Activation::kNone;
+};
+
+std::vector<TensorPtr> detections_of(const Joined& joined, const std::vector<float>& rows, int64_t columns) {
+  const auto n = static_cast<int64_t>(rows.size()) / columns;
+  Graph g;
+  g.add_input("image", DType::kFloat32, {1, 3, 8, 8});
+  const bool bnc = joined.layout == JoinedLayout::kBnc;
+  Value* in = g.add_input("in", DType::kFloat32, {1, bnc ? n : columns, bnc ? columns : n});
+  CastAttrs cast;
+  cast.to = joined.type;
+  Node* node = g.add_node(find_op("Cast"), make_attrs(cast), {in});
+  EXPECT_TRUE(infer_node(g, *node).ok());
+  g.rename(node->output(), "output0");
+  g.outputs = {node->output(), in}, g.output_names = {"output0", "raw"};
+  ModelCard card = small_card();
+  card.inputs = {input_card("in")};
+  OutputsCard& o = card.outputs;
+  o = {.joined = "output0", .joined_layout = joined.layout, .objectness = joined.objectness};
+  o.box_format = BoxFormat::kCxcywh;
+  PostprocessCard& p = *card.postprocess;
+  p.activation = joined.activation, p.candidates = Candidates::kArgmax;
+  p.score_threshold = 0.2, p.iou_threshold = 0.5;
+  auto lowered = lower_card(g, card, nullptr);
+  EXPECT_TRUE(lowered.ok()) << lowered.status().message();
+  if (!lowered.ok()) return {};
+  EXPECT_THAT(g.output_names, ElementsAre("boxes", "scores", "labels", "images", "raw"));
+  auto again = parse_card(to_toml(lowered->card), "engine");
+  EXPECT_TRUE(again.ok()) << again.status().message();
+  std::vector<float> data = rows;
+  if (!bnc)
+    for (int64_t i = 0; i < n * columns; ++i)
+      data[static_cast<size_t>(i % columns * n + i / columns)] = rows[static_cast<size_t>(i)];
+  return evaluate(g,
+                  {*Tensor::allocate(DType::kFloat32, {1, 3, 8, 8}),
+                   Tensor::of<float>(bnc ? Dims{1, n, columns} : Dims{1, columns, n}, std::span<const float>(data))});
+}
+
+TEST(CardLowering, OneOutputForBoxesAndScores) {
+  for (const JoinedLayout layout : {JoinedLayout::kBnc, JoinedLayout::kBcn})
+    for (const DType type : {DType::kFloat32, DType::kFloat16}) {
+      SCOPED_TRACE(fmt::format("{} {}", to_string(layout), to_string(type)));
+      // IoU of the first two 4 * 4 / (4 * 5) = 0.8
+      auto out = detections_of({.layout = layout, .type = type},
+                               {10, 10, 4, 4, .5f, .25f,    //
+                                10, 10, 4, 5, .75f, .125f,  //
+                                30, 20, 2, 8, .25f, .625f},
+                               6);
+      ASSERT_EQ(out.size(), 5u);
+      EXPECT_THAT(out[0]->as<float>(), ElementsAre(10, 10, 4, 5, 30, 20, 2, 8));
+      EXPECT_THAT(out[1]->as<float>(), ElementsAre(.75f, .625f));
+      EXPECT_THAT(out[2]->to_ints(), ElementsAre(0, 1));
+      // objectness turns the first two around, and takes the third below the threshold
+      out = detections_of({.layout = layout, .objectness = true, .type = type}, {10, 10, 4, 4, 1,    .5f,  .25f,   //
+                                                                                 10, 10, 4, 5, .5f,  .75f, .125f,  //
+                                                                                 30, 20, 2, 8, .25f, .25f, .625f},
+                          7);
+      ASSERT_EQ(out.size(), 5u);
+      EXPECT_THAT(out[0]->as<float>(), ElementsAre(10, 10, 4, 4));
+      EXPECT_THAT(out[1]->as<float>(), ElementsAre(.5f));
+      // sigmoid(0) = 1/2 of both; of -20 nothing is left
+      out = detections_of({.layout = layout, .objectness = true, .type = type, .activation = Activation::kSigmoid},
+                          {10, 10, 4, 4, 0, -20, 0,  //
+                           30, 20, 2, 8, -20, 0, 0},
+                          7);
+      ASSERT_EQ(out.size(), 5u);
+      EXPECT_THAT(out[0]->as<float>(), ElementsAre(10, 10, 4, 4));
+      EXPECT_THAT(out[1]->as<float>(), ElementsAre(.25f));
+      EXPECT_THAT(out[2]->to_ints(), ElementsAre(1));
+    }
+}
+
 TEST(CardLowering, HalfPrecisionHeadsComeOutAsFloat) {
   Network net(DType::kFloat16);
   net.output("deltas", {0, kBoxes, 4});
@@ -238,20 +316,6 @@ TEST(CardLowering, PreprocessGraph) {
   EXPECT_FLOAT_EQ(out[0]->as<float>()[0], 49);
   EXPECT_FLOAT_EQ(out[0]->as<float>()[64], 24);
   EXPECT_FLOAT_EQ(out[0]->as<float>()[128], 11.75);
-}
-
-TEST(CardLowering, SizesThatTheCardFixes) {
-  Graph g;
-  Dim h(g.declare_symbol({"height", 1, 8192, false})), w(g.declare_symbol({"width", 1, 8192, false}));
-  g.add_input("image", DType::kFloat32, {1, 3, h, w});
-  g.outputs = {g.add_input("b", DType::kFloat32, {1, 3, 4}), g.add_input("s", DType::kFloat32, {1, 3, 2})};
-  g.output_names = {"b", "s"};
-  ModelCard card = small_card();
-  card.outputs.boxes = "b", card.outputs.scores = "s";
-  card.inputs = {input_card("b"), input_card("s")};
-  auto lowered = lower_card(g, card, nullptr);
-  ASSERT_TRUE(lowered.ok()) << lowered.status().message();
-  EXPECT_EQ(lowered->sizes, (std::map<std::string, int64_t>{{"height", 8}, {"width", 8}}));
 }
 
 TEST(CardLowering, WithoutPostprocessNothingMoves) {
@@ -345,7 +409,17 @@ TEST(CardMistakes, Outputs) {
                         net.output("logits", {0, 192});
                       }),
               HasSubstr("outputs.scores: tensor 'logits': expected [B,N,C]"));
-  card.postprocess->background = 4;
+  card = small_card(), card.outputs = {.joined = "deltas", .joined_layout = JoinedLayout::kBcn, .objectness = true};
+  EXPECT_THAT(message(card, heads), "ok");  // 48 numbers a box
+  card.outputs.joined_layout = JoinedLayout::kBnc;
+  EXPECT_THAT(
+      message(card, heads),
+      HasSubstr("outputs.joined: tensor 'deltas': expected floating-point [B,N,C] with at least 6 numbers a box, C, "
+                "with joined_layout = \"bnc\", found float32 [n,48,4]"));
+  card.outputs.joined = "delta";
+  EXPECT_THAT(message(card, heads),
+              HasSubstr("outputs.joined: the network has no output 'delta'; did you mean 'deltas'?"));
+  card = small_card(), card.postprocess->background = 4;
   EXPECT_THAT(message(card, heads), HasSubstr("postprocess.background: tensor 'logits': expected a column 4"));
   card = small_card(), card.postprocess->decode = BoxDecode::kSsd;
   EXPECT_THAT(

@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <filesystem>
-#include <random>
 #include <set>
 
 #include "backends/cpu/target.h"
@@ -13,6 +12,7 @@
 #include "onnx/reader.h"
 #include "passes/check.h"
 #include "patterns/patterns.h"
+#include "picture/inputs.h"
 #include "plan/plan.h"
 #include "runtime/specialisation.h"
 
@@ -69,7 +69,7 @@ class Compiler {
     FOVEA_TRY_SET(LoweredCard lowered, lower_card(graph(), card, std::move(anchors)));
     result_.engine.card = to_toml(lowered.card);
     result_.engine.preprocess = std::move(lowered.preprocess);
-    card_sizes_ = std::move(lowered.sizes);
+    card_ = std::move(card);
     return {};
   }
 
@@ -95,7 +95,7 @@ class Compiler {
     std::unique_ptr<Checker> checker;
     if (o_.verify) {
       FOVEA_TRY(infer_graph(graph()));
-      FOVEA_TRY_SET(std::vector<TensorPtr> inputs, random_inputs());
+      FOVEA_TRY_SET(std::vector<TensorPtr> inputs, inputs_to_compare());
       CheckOptions check;
       check.repro = o_.repro, check.threads = threads_;
       progress("evaluating the imported graph", 0, 1);
@@ -117,39 +117,24 @@ class Compiler {
     return {};
   }
 
-  // Inputs of the first profile's sizes: floats around 0, as normalised pictures are; other types zero.
-  Result<std::vector<TensorPtr>> random_inputs() {
+  const ModelCard* card() const { return card_ ? &*card_ : nullptr; }
+
+  // Of the first profile's sizes.
+  Result<std::vector<TensorPtr>> inputs_to_compare() {
     FOVEA_TRY_SET(std::vector<SymbolValues> profiles, complete_profiles());
     FOVEA_TRY_SET(Sizes sizes, Sizes::make(graph(), profiles[0]));
-    std::vector<TensorPtr> inputs;
-    std::mt19937 random(1);
-    std::normal_distribution<float> normal;
-    for (const Value* v : graph().inputs) {
-      FOVEA_TRY_SET(auto t, Tensor::allocate(v->dtype, sizes.upper(v->shape)));
-      if (v->dtype == DType::kFloat32)
-        for (int64_t i = 0; i < t->count(); ++i) reinterpret_cast<float*>(t->mutable_data())[i] = normal(random);
-      inputs.push_back(std::move(t));
-    }
-    return inputs;
+    FOVEA_TRY_SET(auto inputs, example_inputs(graph(), card(), sizes, 1));
+    return std::vector<TensorPtr>(inputs.begin(), inputs.end());
   }
 
-  // Sizes that no profile names: batch 1, and a middling picture.
+  // With sizes that no profile names: batch 1, and a middling picture.
   Result<std::vector<SymbolValues>> complete_profiles() {
     std::vector<SymbolValues> profiles = o_.profiles;
     if (profiles.empty()) profiles.emplace_back();
-    for (SymbolValues& p : profiles)
-      for (const Value* input : graph().inputs)
-        for (size_t d = 0; d < input->shape.size(); ++d) {
-          if (input->shape[d].op() != ExprOp::kSymbol) continue;
-          const Symbol& s = *input->shape[d].symbol();
-          const auto fixed = card_sizes_.find(s.name);
-          const int64_t usual = fixed != card_sizes_.end()           ? fixed->second
-                                : d == 0 && input->shape.size() == 4 ? 1
-                                                                     : 640;
-          p.try_emplace(s.name, std::clamp(usual, s.lo, s.hi));
-        }
-    for (const SymbolValues& p : profiles)
+    for (SymbolValues& p : profiles) {
+      add_usual_sizes(graph(), card(), 1, p);
       if (auto s = Sizes::make(graph(), p); !s.ok()) return s.status().in("--shapes");
+    }
     return profiles;
   }
 
@@ -173,12 +158,22 @@ class Compiler {
         if (made.ok()) break;
         const size_t before = options.banned.size();
         for (const auto& r : refusals) options.banned.insert({r.position, r.kernel});
-        if (options.banned.size() == before) return made;
+        if (options.banned.size() > before) continue;
+        if (o_.profiles.empty() && made.kind() == ErrorKind::kInvalidArgument) return guessed_sizes(made, profiles[i]);
+        return made;
       }
     }
     result_.kernels_timed = timer.measured();
     if (!o_.timing_cache.empty() && timer.measured() > 0) FOVEA_TRY(cache.save(o_.timing_cache));
     return {};
+  }
+
+  static Status guessed_sizes(const Status& refused, const SymbolValues& sizes) {
+    std::string text;
+    for (const auto& [name, size] : sizes) text += fmt::format("{}{}={}", text.empty() ? "" : ",", name, size);
+    return invalid_argument(
+        "{}; nobody named sizes, these are guessed: {}. Name some that the model takes: --shapes {}", refused.message(),
+        text, text);
   }
 
   Status profile(const SymbolValues& sizes, Assignment assignment, PackedWeights& weights,
@@ -200,7 +195,7 @@ class Compiler {
   CompileResult result_;
   ModelInfo info_;
   std::set<std::string> printed_;
-  SymbolValues card_sizes_;  // sides of the picture that the card fixes
+  std::optional<ModelCard> card_;
   std::vector<Recipe> recipes_;
   std::vector<ProfileReport> profiles_;
 };

@@ -101,6 +101,9 @@ class Reader {
         return bad(fmt::format("tensor {} lies outside the weights", i));
       auto tensor = Tensor::wrap(*type, numbers(t->dims()), weights_.subspan(t->offset(), t->size()), file_);
       if (!tensor.ok()) return bad(fmt::format("tensor {}: {}", i, tensor.status().message()));
+      if (*type == DType::kBool)
+        for (std::byte b : (*tensor)->bytes())
+          if (b > std::byte{1}) return bad(fmt::format("tensor {} holds a bool that is neither 0 nor 1", i));
       tensors_.push_back(*tensor);
     }
     return {};

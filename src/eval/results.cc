@@ -34,6 +34,15 @@ int64_t image_id_of(std::string_view path, int64_t position) {
   return id;
 }
 
+std::optional<int64_t> labelled_id(const std::map<std::string, int64_t, std::less<>>& by_name, std::string_view path) {
+  while (true) {
+    if (const auto it = by_name.find(path); it != by_name.end()) return it->second;
+    const size_t slash = path.find('/');
+    if (slash == std::string_view::npos) return std::nullopt;
+    path.remove_prefix(slash + 1);
+  }
+}
+
 std::vector<CocoDetection> to_coco(std::span<const PictureDetections> pictures, const ClassesCard& classes) {
   std::vector<CocoDetection> out;
   for (const PictureDetections& picture : pictures)

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +24,9 @@ struct PictureDetections {
 // The last run of digits in the file's name, folders and suffix left out ("val/COCO_000042.jpg" is 42); `position`
 // where it has none or one beyond 18 digits.
 int64_t image_id_of(std::string_view path, int64_t position);
+
+// The id in `by_name`, whose names may hold folders, of the longest name that the path ends with.
+std::optional<int64_t> labelled_id(const std::map<std::string, int64_t, std::less<>>& by_name, std::string_view path);
 
 std::vector<CocoDetection> to_coco(std::span<const PictureDetections> pictures, const ClassesCard& classes);
 

@@ -20,6 +20,16 @@ TEST(ImageId, IsTheLastNumberOfTheName) {
   EXPECT_EQ(image_id_of(".5", 7), 5);
 }
 
+TEST(ImageId, IsTheLabelsOwn) {
+  const std::map<std::string, int64_t, std::less<>> names{{"7.jpg", 70}, {"val/7.jpg", 71}, {"train/8.jpg", 80}};
+  EXPECT_EQ(labelled_id(names, "7.jpg"), 70);
+  EXPECT_EQ(labelled_id(names, "data/7.jpg"), 70);
+  EXPECT_EQ(labelled_id(names, "data/val/7.jpg"), 71);
+  EXPECT_EQ(labelled_id(names, "8.jpg"), std::nullopt);
+  EXPECT_EQ(labelled_id(names, "17.jpg"), std::nullopt);
+  EXPECT_EQ(labelled_id(names, ""), std::nullopt);
+}
+
 std::vector<PictureDetections> two_pictures() {
   return {{"7.jpg", 7, {{10, 20, 30.5f, 60, 0.1f, 0}, {0, 0, 1, 1, 1, 9}}},
           {"with \"quote\xff.jpg", 1, {{1, 2, 3, 4, NAN, 1}}}};

@@ -107,6 +107,8 @@ class Parser {
     return true;
   }
 
+  // Simplifying takes time with the square of an expression's length.
+  Status short_enough(const Expr& e) const { return e.weight() > kMaxWeight ? fail("too long") : Status(); }
   Status same_int(const Expr& a, const Expr& b) const {
     if (a.dtype() != DType::kInt64 || b.dtype() != DType::kInt64) return fail("expected int64 operands");
     return {};
@@ -121,6 +123,7 @@ class Parser {
       FOVEA_TRY_SET(Expr r, term());
       FOVEA_TRY(same_int(e, r));
       e = plus ? e + r : e - r;
+      FOVEA_TRY(short_enough(e));
     }
     --depth_;
     return e;
@@ -134,6 +137,7 @@ class Parser {
       FOVEA_TRY_SET(Expr r, factor());
       FOVEA_TRY(same_int(e, r));
       e = op == '*' ? e * r : op == '/' ? floor_div(e, r) : floor_mod(e, r);
+      FOVEA_TRY(short_enough(e));
     }
   }
 
@@ -270,6 +274,7 @@ class Parser {
   }
 
   static constexpr int kMaxDepth = 200;
+  static constexpr int64_t kMaxWeight = 1 << 14;  // more than any size that inference lets through
   std::string_view text_;
   const std::function<SymbolPtr(std::string_view)>& symbols_;
   size_t at_ = 0;

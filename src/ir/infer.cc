@@ -52,6 +52,9 @@ std::optional<std::vector<int64_t>> InferContext::ints(size_t i) const {
 
 void InferContext::set_output(size_t i, DType dtype, Shape shape) {
   if (i >= node_.outputs.size() || !node_.outputs[i]) return;
+  // Arithmetic alone does not say that a size is never negative ((h - 1) / 4 - 1), and readers of Shape need to know.
+  for (Dim& d : shape)
+    if (d.lo() < 0 && d.hi() >= 0) d = max(d, 0);
   Value& v = *node_.outputs[i];
   v.dtype = dtype, v.shape = std::move(shape), v.shaped = true, v.known = nullptr;
 }

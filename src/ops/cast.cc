@@ -17,7 +17,10 @@ std::optional<Expr> cast_element(const Expr& e, DType to) {
     case DType::kBool: return cast(e, to);
     case DType::kInt32: {
       Expr wide = cast(e, DType::kInt64);
-      if (wide.is_const()) return Expr(int64_t{static_cast<int32_t>(wide.int_value())});
+      // Floats out of range become the smallest number, as x86 has it; integers keep their low bits.
+      if (wide.is_const())
+        return fits_int32(wide) || !is_float(e.dtype()) ? Expr(int64_t{static_cast<int32_t>(wide.int_value())})
+                                                        : Expr(int64_t{INT32_MIN});
       if (!is_float(e.dtype()) && fits_int32(wide)) return wide;
       return std::nullopt;
     }

@@ -16,7 +16,11 @@ Status check_types(InferContext& c) {
 
 Status check_channels(InferContext& c, int64_t group) {
   const Dim &channels = c.shape(0)[1], &outputs = c.shape(1)[0], &group_channels = c.shape(1)[1];
-  if (group < 1) return c.error(fmt::format("attribute 'group': expected at least 1, found {}", group));
+  constexpr int64_t kMostGroups = int64_t{1} << 28;  // as many channels as memory holds; products do not overflow
+  if (group < 1 || group > kMostGroups)
+    return c.error(fmt::format("attribute 'group': expected 1 to {}, found {}", kMostGroups, group));
+  if (outputs.is_const() && outputs.int_value() > 0 && group > outputs.int_value())
+    return c.error(fmt::format("{} groups of {} output channels", group, outputs.str()));
   if (channels.is_const() && group_channels.is_const() && !(channels == group_channels * Dim(group)))
     return c.error(fmt::format("{} input channels, but the weights {} have {} in each of {} groups", channels.str(),
                                to_string(c.shape(1)), group_channels.str(), group));

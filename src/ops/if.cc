@@ -46,8 +46,17 @@ Dim outer_bound(Dim d, const InnerSizes& inner) {
   return d.hi();
 }
 
+// The branch that is taken whatever the inputs' elements are.
+std::optional<size_t> certain_branch(const InferContext& c) {
+  const SymValuePtr condition = c.known(0);
+  if (!condition || condition->size() != 1 || !(*condition)[0] || !(*condition)[0]->is_const()) return std::nullopt;
+  return (*condition)[0]->int_value() ? 0 : 1;
+}
+
 Status merge_output(InferContext& c, size_t i, const InnerSizes& inner) {
-  const Value &a = *c.node().regions[0]->outputs[i], &b = *c.node().regions[1]->outputs[i];
+  const std::optional<size_t> certain = certain_branch(c);
+  const auto& regions = c.node().regions;
+  const Value &a = *regions[certain.value_or(0)]->outputs[i], &b = *regions[certain.value_or(1)]->outputs[i];
   if (a.kind != TypeKind::kTensor || b.kind != TypeKind::kTensor)
     return unsupported("{}: output {} is a sequence or optional", c.node().label(), i);
   if (a.dtype != b.dtype)
@@ -76,6 +85,7 @@ Status infer(InferContext& c) {
   if (count.is_const() && !count.is_const(1))
     return c.error(fmt::format("expected 1 condition, found shape {}", to_string(c.shape(0))));
   InnerSizes inner;
+  const std::optional<size_t> certain = certain_branch(c);
   for (const auto& region : node.regions) {
     if (region->inputs.size() + 1 != node.inputs.size())
       return c.error(fmt::format("branch '{}' has {} inputs for {} captures", region->name, region->inputs.size(),
@@ -83,7 +93,10 @@ Status infer(InferContext& c) {
     if (region->outputs.size() != c.output_count())
       return c.error(
           fmt::format("expected branches with {} outputs, found {}", c.output_count(), region->outputs.size()));
-    FOVEA_TRY(infer_region(node, *region));
+    Status s = infer_region(node, *region);
+    // Sizes that a branch guards against do not fit into it.
+    if (s.kind() == ErrorKind::kInvalidModel && certain && region != node.regions[*certain]) continue;
+    FOVEA_TRY(s);
     inner.merge(defined_in(*region));
   }
   for (size_t i = 0; i < c.output_count(); ++i) FOVEA_TRY(merge_output(c, i, inner));

@@ -1,6 +1,9 @@
 #include "ops/layout.h"
 
+#include "ops/axis.h"
 #include "ops/cast.h"
+#include "ops/reduce.h"
+#include "ops/shape.h"
 
 namespace fovea::core {
 
@@ -61,6 +64,25 @@ Result<std::vector<int64_t>> normal_axes(const ImportContext& c, std::vector<int
     seen[static_cast<size_t>(axis)] = true;
   }
   return axes;
+}
+
+Result<Value*> flattened_shape(ImportContext& c, Value* x, size_t axis) {
+  const auto rank = static_cast<int64_t>(x->shape.size()), middle = static_cast<int64_t>(axis);
+  const Dim before = product(std::span(x->shape).first(axis)), after = product(std::span(x->shape).subspan(axis));
+  if (before.is_const() && after.is_const()) return c.ints({before.int_value(), after.int_value()});
+  // One size may be left open if the other is a number; of no elements at all, it would say nothing.
+  if (before.is_const() && !before.is_const(0)) return c.ints({before.int_value(), -1});
+  if (after.is_const() && !after.is_const(0)) return c.ints({-1, after.int_value()});
+  const auto size = [&](const Dim& d, int64_t first, int64_t last) -> Result<Value*> {
+    if (d.is_const()) return c.ints({d.int_value()});
+    FOVEA_TRY_SET(Node * sizes, c.emit(op_Shape, make_attrs(ShapeAttrs{first, last}), {x}));
+    FOVEA_TRY_SET(Node * all, c.emit(op_ReduceProd, make_attrs(ReduceAttrs{.axes = {0}}), {sizes->output()}));
+    return all->output();
+  };
+  FOVEA_TRY_SET(Value * outer, size(before, 0, middle));
+  FOVEA_TRY_SET(Value * inner, size(after, middle, rank));
+  FOVEA_TRY_SET(Node * both, c.emit(op_Concat, make_attrs(AxisAttrs{0}), {outer, inner}));
+  return both->output();
 }
 
 Status only_attributes(const ImportContext& c, std::initializer_list<std::string_view> known) {

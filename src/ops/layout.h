@@ -23,6 +23,8 @@ Result<std::vector<int64_t>> normal_axes(const ImportContext& c, std::vector<int
 Result<int64_t> normal_axis(const ImportContext& c, int64_t axis, int64_t rank);
 // A tensor's first element as an integer, or nullopt.
 std::optional<int64_t> known_int(const Value* value);
+// The target of a Reshape of x to two dimensions, those before `axis` and those from it on. Size 0 is itself.
+Result<Value*> flattened_shape(ImportContext& c, Value* x, size_t axis);
 // Attributes outside `known` are errors, for imports that read theirs one by one.
 Status only_attributes(const ImportContext& c, std::initializer_list<std::string_view> known);
 Status emit_one(ImportContext& c, const OpDef& op, AttrsPtr attrs, std::vector<Value*> inputs);

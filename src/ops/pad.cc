@@ -13,8 +13,11 @@ Status infer(InferContext& c) {
   FOVEA_TRY(refuse_strings(c, 0));
   FOVEA_TRY(c.expect_dtype(1, c.dtype(1) == DType::kInt64, "int64"));
   FOVEA_TRY(c.expect_rank(1, 1));
-  if (c.has(2))
+  if (c.has(2)) {
     FOVEA_TRY(c.expect_dtype(2, c.dtype(2) == c.dtype(0), fmt::format("{} as input 0", to_string(c.dtype(0)))));
+    if (const Dim values = product(c.shape(2)); values.is_const() && !values.is_const(1))
+      return c.error(fmt::format("input 2: expected one constant, found shape {}", to_string(c.shape(2))));
+  }
   const size_t count = attrs.axes.size();
   FOVEA_TRY(same_size(c, c.shape(1)[0], static_cast<int64_t>(2 * count), "number of pads and twice that of the axes")
                 .status());

@@ -19,16 +19,9 @@ Status infer(InferContext& c) {
 // [before * ..., axis * ...] and back.
 Status import_flattened(ImportContext& c, size_t axis) {
   Value* x = c.input(0);
-  const Shape& shape = x->shape;
-  std::vector<int64_t> target = {-1, -1};
-  const Dim before = product(std::span(shape).first(axis)), after = product(std::span(shape).subspan(axis));
-  if (before.is_const()) target[0] = before.int_value();
-  else if (axis == 1) target[0] = 0;  // as it is
-  if (after.is_const()) target[1] = after.int_value();
-  if (target[0] == -1 && target[1] == -1)
-    return c.unsupported(fmt::format("the flattened shape of {} along axis {}", to_string(shape), axis));
+  FOVEA_TRY_SET(Value * target, flattened_shape(c, x, axis));
   FOVEA_TRY_SET(Node * original, c.emit(op_Shape, make_attrs(ShapeAttrs{}), {x}));
-  FOVEA_TRY_SET(Node * flat, c.emit(op_Reshape, make_attrs(ReshapeAttrs{.allowzero = axis != 1}), {x, c.ints(target)}));
+  FOVEA_TRY_SET(Node * flat, c.emit(op_Reshape, make_attrs(ReshapeAttrs{.allowzero = true}), {x, target}));
   FOVEA_TRY_SET(Node * node, c.emit(make_attrs(SoftmaxAttrs{.axis = 1}), {flat->output()}));
   return emit_one(c, op_Reshape, make_attrs(ReshapeAttrs{.allowzero = true}), {node->output(), original->output()});
 }

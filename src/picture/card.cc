@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/utf8.h"
 #include "picture/toml_tree.h"
 
 namespace fovea::core {
@@ -132,14 +133,32 @@ void read_box_meaning(TomlReader& r, const std::optional<PostprocessCard>& post,
   r.choice("box_format", o.box_format, 4);
   r.require("normalized", "true (0..1) or false (pixels)");
   r.boolean("normalized", o.normalized);
+  if (o.normalized && post && post->iou_offset == 1)
+    r.complain("normalized", "expected false with postprocess.iou_offset = 1, which counts pixels, found true");
   r.choice("relative_to", o.relative_to, 2);
+}
+
+// One output that holds boxes and scores; true if there is one.
+bool read_joined(TomlReader& r, const std::optional<PostprocessCard>& post, OutputsCard& o) {
+  const bool joined = r.has("joined");
+  r.string("joined", o.joined);
+  if (joined && !post) r.complain("joined", "expected a [postprocess] section, which takes it apart");
+  for (auto key : {"boxes", "scores", "labels"}) r.refuse_unless(!joined, key, "beside joined");
+  if (joined) r.require("joined_layout", "\"bnc\" or \"bcn\", the order of the axes batch, boxes, numbers of a box");
+  for (auto key : {"joined_layout", "objectness"}) r.refuse_unless(joined, key, "without joined");
+  r.choice("joined_layout", o.joined_layout, 2);
+  r.boolean("objectness", o.objectness);
+  if (o.objectness && post && post->activation == Activation::kSoftmax)
+    r.complain("objectness", "expected false " + with("postprocess.activation", "softmax") + ", found true");
+  return joined;
 }
 
 Status read_outputs(const TomlNode& table, std::string_view file, ModelCard& card) {
   TomlReader r(table, "outputs", file);
   OutputsCard& o = card.outputs;
+  const bool joined = read_joined(r, card.postprocess, o);
   for (auto [key, name] : {std::pair("boxes", &o.boxes), std::pair("scores", &o.scores)}) {
-    r.require(key, "the name of a network output");
+    if (!joined) r.require(key, "the name of a network output");
     r.string(key, *name);
   }
   r.string("labels", o.labels);
@@ -187,6 +206,9 @@ void read_suppression(TomlReader& r, PostprocessCard& p) {
   r.integer("max_detections", p.max_detections, 0, kMaxCount);
   r.boolean("class_agnostic", p.class_agnostic);
   r.integer("iou_offset", p.iou_offset, 0, 1);
+  if (p.iou_offset == 1 && p.decode != BoxDecode::kNone)
+    r.complain("iou_offset", fmt::format("expected 0 {}, whose boxes are fractions and not pixels, found 1",
+                                         with("decode", to_string(p.decode))));
   r.number("soft_nms_sigma", p.soft_nms_sigma, 0, kMaxNumber);
 }
 
@@ -221,11 +243,17 @@ std::string beside(const std::string& card_path, const std::string& file) {
 Result<std::vector<std::string>> read_lines(const std::string& path) {
   FOVEA_TRY_SET(std::string text, read_file(path));
   std::vector<std::string> lines;
-  for (std::string_view rest = text; !rest.empty();) {
+  std::string_view rest = text;
+  if (constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf"; rest.starts_with(kByteOrderMark))
+    rest.remove_prefix(kByteOrderMark.size());
+  while (!rest.empty()) {
     size_t end = std::min(rest.find('\n'), rest.size());
     std::string_view line = rest.substr(0, end);
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
+    if (!is_utf8(line))
+      return invalid_argument("{}:{}: expected a class name in UTF-8, found bytes that are not: save the file as UTF-8",
+                              path, lines.size() + 1);
     lines.emplace_back(line);
   }
   if (lines.empty()) return invalid_argument("{}: expected class names, one a line, found an empty file", path);

@@ -23,7 +23,8 @@ enum class BoxFormat : uint8_t { kXyxy, kYxyx, kCxcywh, kXywh };
 enum class BoxReference : uint8_t {
   kInput,
   kOriginal
-};  // the network's input, padding included; or the picture as read
+};                                                 // the network's input, padding included; or the picture as read
+enum class JoinedLayout : uint8_t { kBnc, kBcn };  // batch, boxes, the numbers of a box
 enum class Activation : uint8_t { kNone, kSigmoid, kSoftmax };
 enum class BoxDecode : uint8_t { kNone, kSsd, kYxhw };
 enum class Comparison : uint8_t { kGreater, kGreaterEqual };
@@ -59,6 +60,9 @@ struct InputCard {
 // Names of output tensors, empty where there is none, and what they hold.
 struct OutputsCard {
   std::string boxes{}, scores{}, labels{}, image_index{}, count{};
+  std::string joined{};  // instead of boxes and scores: each box's four numbers, its objectness and its scores
+  JoinedLayout joined_layout = JoinedLayout::kBnc;
+  bool objectness = false;
   BoxFormat box_format = BoxFormat::kXyxy;
   bool normalized = false;  // 0..1 of relative_to's sides, else pixels of it
   BoxReference relative_to = BoxReference::kInput;
@@ -130,6 +134,7 @@ std::string_view to_string(MaskTruth v);      // "padding", "picture"
 std::string_view to_string(SizeOrder v);      // "hw", "wh"
 std::string_view to_string(BoxFormat v);      // "xyxy", ...
 std::string_view to_string(BoxReference v);   // "input", "original"
+std::string_view to_string(JoinedLayout v);   // "bnc", "bcn"
 std::string_view to_string(Activation v);     // "none", ...
 std::string_view to_string(BoxDecode v);      // "none", "ssd", "yxhw"
 std::string_view to_string(Comparison v);     // ">", ">="

@@ -95,6 +95,11 @@ void print_outputs(Printer& out, const ModelCard& card) {
   out.string("labels", o.labels);
   out.string("image_index", o.image_index);
   out.string("count", o.count);
+  if (!o.joined.empty()) {
+    out.string("joined", o.joined);
+    out.word("joined_layout", o.joined_layout);
+    out.boolean("objectness", o.objectness);
+  }
   if (!card.postprocess || card.postprocess->decode == BoxDecode::kNone) {
     out.word("box_format", o.box_format);
     out.boolean("normalized", o.normalized);
@@ -161,6 +166,7 @@ std::string_view to_string(MaskTruth v) { return name_of<MaskTruth, 2>({"padding
 std::string_view to_string(SizeOrder v) { return name_of<SizeOrder, 2>({"hw", "wh"}, v); }
 std::string_view to_string(BoxFormat v) { return name_of<BoxFormat, 4>({"xyxy", "yxyx", "cxcywh", "xywh"}, v); }
 std::string_view to_string(BoxReference v) { return name_of<BoxReference, 2>({"input", "original"}, v); }
+std::string_view to_string(JoinedLayout v) { return name_of<JoinedLayout, 2>({"bnc", "bcn"}, v); }
 std::string_view to_string(Activation v) { return name_of<Activation, 3>({"none", "sigmoid", "softmax"}, v); }
 std::string_view to_string(BoxDecode v) { return name_of<BoxDecode, 3>({"none", "ssd", "yxhw"}, v); }
 std::string_view to_string(Comparison v) { return name_of<Comparison, 2>({">", ">="}, v); }

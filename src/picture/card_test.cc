@@ -84,7 +84,7 @@ top_k = 200
 max_per_class = 50
 max_detections = 100
 class_agnostic = true
-iou_offset = 1
+iou_offset = 0
 soft_nms_sigma = 0.5
 
 [classes]
@@ -233,6 +233,49 @@ TEST(Card, ContradictionsAreRefused) {
       HasSubstr("picture.max_side: expected at least min_side"));
 }
 
+TEST(Card, AnIouOffsetNeedsPixels) {
+  const std::string pixels = small_with("normalized = true", "normalized = false") + "[postprocess]\niou_offset = 1\n";
+  auto card = parse_card(pixels, "detector.toml");
+  ASSERT_TRUE(card.ok()) << card.status().message();
+  EXPECT_EQ(card->postprocess->iou_offset, 1);
+  EXPECT_EQ(
+      complaint(std::string(kSmall) + "[postprocess]\niou_offset = 1\n"),
+      "detector.toml:10: outputs.normalized: expected false with postprocess.iou_offset = 1, which counts pixels, "
+      "found true");
+  EXPECT_EQ(complaint(small_with("box_format = \"xyxy\"\nnormalized = true\n", "") +
+                      "[postprocess]\ndecode = \"ssd\"\nanchors = \"a.npy\"\niou_offset = 1\n"),
+            "detector.toml:12: postprocess.iou_offset: expected 0 with decode = \"ssd\", whose boxes are fractions and "
+            "not pixels, found 1");
+}
+
+// kSmall with one output for boxes and scores, and a section behind it.
+std::string joined_with(std::string_view outputs, std::string_view postprocess = "[postprocess]\n") {
+  const std::string keys = "joined = \"output0\"\n" + std::string(outputs);
+  return small_with("boxes = \"boxes\"\nscores = \"scores\"\n", keys) + std::string(postprocess);
+}
+
+TEST(Card, OneOutputForBoxesAndScores) {
+  auto card = parse_card(joined_with("joined_layout = \"bcn\"\nobjectness = true\n"), "detector.toml");
+  ASSERT_TRUE(card.ok()) << card.status().message();
+  EXPECT_EQ(card->outputs.joined, "output0");
+  EXPECT_EQ(card->outputs.joined_layout, JoinedLayout::kBcn);
+  EXPECT_TRUE(card->outputs.objectness);
+  auto again = parse_card(to_toml(*card), "again");
+  ASSERT_TRUE(again.ok()) << again.status().message();
+  EXPECT_EQ(*again, *card);
+
+  EXPECT_THAT(complaint(joined_with("")), HasSubstr("outputs.joined_layout: missing; expected \"bnc\" or \"bcn\""));
+  EXPECT_THAT(complaint(joined_with("joined_layout = \"bcn\"\n", "")),
+              HasSubstr("detector.toml:7: outputs.joined: expected a [postprocess] section"));
+  EXPECT_THAT(complaint(joined_with("joined_layout = \"bcn\"\nscores = \"s\"\n")),
+              HasSubstr("outputs.scores: has no meaning beside joined"));
+  EXPECT_THAT(complaint(small_with("scores =", "objectness = true\nscores =")),
+              HasSubstr("outputs.objectness: has no meaning without joined"));
+  EXPECT_THAT(complaint(joined_with("joined_layout = \"bnc\"\nobjectness = true\n",
+                                    "[postprocess]\nactivation = \"softmax\"\n")),
+              HasSubstr("outputs.objectness: expected false with postprocess.activation = \"softmax\", found true"));
+}
+
 TEST(Card, WhatIsNoTomlNamesItsLine) {
   EXPECT_THAT(complaint("[picture]\ninput = \n"), HasSubstr("detector.toml:2:"));
   EXPECT_THAT(complaint("picture = 3\n[outputs]\n"),
@@ -267,6 +310,30 @@ TEST(Card, NamesAndAnchorsLieBesideTheCard) {
               HasSubstr("expected anchors of shape (N, 4), found (4, 2)"));
 }
 
+TEST(Card, ANamesFileIsUtf8) {
+  const std::string folder = testing::TempDir(), path = folder + "/card_utf8_test.toml";
+  ASSERT_TRUE(write_file(path, std::string(kSmall) + "[classes]\nnames_file = \"card_utf8_test.txt\"\n").ok());
+  const std::string names = folder + "/card_utf8_test.txt";
+  ASSERT_TRUE(write_file(names,
+                         "\xef\xbb\xbf"
+                         "cat\n\ngr\u00f6\u00dfer \"\\\x01\n")
+                  .ok());
+  auto card = read_card(path);
+  ASSERT_TRUE(card.ok()) << card.status().message();
+  EXPECT_THAT(card->classes.names, ElementsAre("cat", "", "gr\u00f6\u00dfer \"\\\x01"));
+  auto again = parse_card(to_toml(*card), "the engine's card");
+  ASSERT_TRUE(again.ok()) << again.status().message();
+  EXPECT_EQ(*again, *card);
+  ASSERT_TRUE(write_file(names,
+                         "cat\ngr\xf6\xdf"
+                         "er\n")
+                  .ok());
+  EXPECT_THAT(
+      read_card(path).status().message(),
+      HasSubstr(
+          "card_utf8_test.txt:2: expected a class name in UTF-8, found bytes that are not: save the file as UTF-8"));
+}
+
 // Text of the document that explains cards, and the TOML blocks in it.
 std::string document() {
   auto text = read_file(FOVEA_SOURCE_DIR "/docs/model-card.md");
@@ -287,7 +354,7 @@ std::vector<std::string> documented_cards() {
 
 TEST(CardDocument, ItsExamplesAreCards) {
   const auto cards = documented_cards();
-  EXPECT_EQ(cards.size(), 7u);
+  EXPECT_EQ(cards.size(), 8u);
   for (const std::string& text : cards) {
     auto card = parse_card(text, "docs/model-card.md");
     EXPECT_TRUE(card.ok()) << card.status().message() << "\n" << text;
@@ -296,9 +363,9 @@ TEST(CardDocument, ItsExamplesAreCards) {
 
 TEST(CardDocument, NamesEveryKey) {
   const std::string text = document();
-  auto card = parse_card(kFull, "full");
-  ASSERT_TRUE(card.ok());
-  const std::string printed = to_toml(*card);
+  auto card = parse_card(kFull, "full"), joined = parse_card(joined_with("joined_layout = \"bcn\"\n"), "joined");
+  ASSERT_TRUE(card.ok() && joined.ok());
+  const std::string printed = to_toml(*card) + to_toml(*joined);
   for (size_t at = 0; at < printed.size(); at = printed.find('\n', at) + 1) {
     const std::string line = printed.substr(at, printed.find('\n', at) - at);
     const size_t equals = line.find(" = ");

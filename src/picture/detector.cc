@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
+#include <map>
 
 #include "kernels/reference/reference.h"
+#include "picture/card_batch.h"
+#include "picture/inputs.h"
 
 namespace fovea::core {
 namespace {
@@ -27,6 +31,26 @@ void store_numbers(DType type, std::span<const int64_t> shape, std::vector<std::
   KernelContext c;
   store(c, TensorRef::dense_of(type, shape, memory.data()), values.data());
 }
+
+Status check_mask(std::string_view name, std::span<const int64_t> shape, const ResizeGeometry& g) {
+  const size_t rank = shape.size();
+  if (rank >= 2 && shape[rank - 2] == g.input_h && shape[rank - 1] == g.input_w) return {};
+  return invalid_argument(
+      "input '{}': a padding mask has the sides of the picture input in its last two axes: expected {} x {}, found "
+      "[{}]; give pictures of another size or change the card's resize",
+      name, g.input_h, g.input_w, fmt::join(shape, ","));
+}
+
+bool is_finite(float x) { return std::isfinite(x); }
+
+Status check_pictures(std::string_view output, int64_t found, size_t expected) {
+  if (found == static_cast<int64_t>(expected)) return {};
+  return invalid_model("output '{}': expected one for each of the run's pictures, {}, found {}", output, expected,
+                       found);
+}
+
+// Beyond it labels in float64 are no integers any more, and casts to int64 are undefined.
+constexpr double kMaxLabel = int64_t{1} << 53;
 
 }  // namespace
 
@@ -52,11 +76,9 @@ Status Detector::set_up() {
     if (!name->empty() && output(*name) < 0)
       return invalid_model("the engine has no output '{}', which its card names", *name);
   has_batch_ = card_.picture.layout == PictureLayout::kNchw || card_.picture.layout == PictureLayout::kNhwc;
-  const Value& input = *g.inputs[picture_input_];
-  if (has_batch_ && !input.shape.empty()) {
-    max_batch_ = input.shape[0].hi();
-    if (input.shape[0].is_const()) fixed_batch_ = max_batch_;
-  }
+  FOVEA_TRY_SET(const CardBatch batch, card_batch(g, card_));
+  max_batch_ = batch.most;
+  if (batch.fixed) fixed_batch_ = batch.most;
   inputs_.resize(g.inputs.size());
   input_shapes_.resize(g.inputs.size());
   return {};
@@ -136,90 +158,87 @@ Status Detector::fill_picture(const Image& image, size_t row, size_t rows) {
 
 Status Detector::fill_others(std::span<const ResizeGeometry> geometry) {
   const Graph& g = engine_->main().graph();
-  const auto rows = static_cast<int64_t>(geometry.size());
   for (size_t i = 0; i < g.inputs.size(); ++i) {
     if (i == picture_input_) continue;
     const Value& input = *g.inputs[i];
-    const InputCard* card = nullptr;
-    for (const InputCard& c : card_.inputs)
-      if (c.name == input.name) card = &c;
+    const InputCard* card = find_input_card(card_, input.name);
     if (!card)
       return invalid_argument("the engine's card does not say what input '{}' holds: add an [[inputs]] section",
                               input.name);
-    // Sizes that the model leaves open: the batch first, then the padding mask's sides.
-    std::vector<int64_t> shape;
-    for (size_t d = 0; d < input.shape.size(); ++d) {
-      const bool side = card->role == InputRole::kPaddingMask && d + 2 >= input.shape.size();
-      const int64_t open = side     ? (d + 1 == input.shape.size() ? geometry[0].input_w : geometry[0].input_h)
-                           : d == 0 ? rows
-                                    : 1;
-      shape.push_back(input.shape[d].is_const() ? input.shape[d].int_value() : open);
-    }
-    const int64_t count = element_count(shape).value_or(0), row_elements = count / std::max<int64_t>(rows, 1);
-    std::vector<double> values;
-    for (int64_t e = 0; e < count; ++e) {
-      const ResizeGeometry& r =
-          geometry[static_cast<size_t>(row_elements > 0 ? std::min(e / row_elements, rows - 1) : 0)];
-      const int64_t k = row_elements > 0 ? e % row_elements : 0;
-      const bool first = (k % 2 == 0) == (card->order == SizeOrder::kHeightWidth);  // is this the height?
-      switch (card->role) {
-        case InputRole::kConstant:
-          values.push_back(card->value.size() == 1 ? card->value[0]
-                                                   : card->value[static_cast<size_t>(e) % card->value.size()]);
-          break;
-        case InputRole::kOriginalSize: values.push_back(static_cast<double>(first ? r.picture_h : r.picture_w)); break;
-        case InputRole::kResizedSize: values.push_back(static_cast<double>(first ? r.resized_h : r.resized_w)); break;
-        case InputRole::kScale: values.push_back(row_elements == 1 || first ? r.scale_y : r.scale_x); break;
-        case InputRole::kPaddingMask: {
-          const int64_t x = k % r.input_w, y = k / r.input_w % r.input_h;
-          const bool inside = x >= r.pad_x && x < r.pad_x + r.resized_w && y >= r.pad_y && y < r.pad_y + r.resized_h;
-          values.push_back(inside == (card->true_is == MaskTruth::kPicture));
-          break;
-        }
-      }
-    }
+    input_shapes_[i] = role_shape(*card, input.shape, static_cast<int64_t>(geometry.size()), geometry[0]);
+    if (card->role == InputRole::kPaddingMask) FOVEA_TRY(check_mask(input.name, input_shapes_[i], geometry[0]));
+    const std::vector<double> values = role_values(*card, input_shapes_[i], geometry);
+    const auto count = static_cast<int64_t>(values.size());
     inputs_[i].resize(static_cast<size_t>(dtype_bytes(input.dtype, count).value_or(0)));
-    store_numbers(input.dtype, shape, inputs_[i], values);
-    input_shapes_[i] = shape;
+    store_numbers(input.dtype, input_shapes_[i], inputs_[i], values);
   }
   return {};
 }
 
-// Rows of boxes, scores and labels, either one list with image indices or one table a picture.
+// Rows of boxes, scores and labels, either one list with image indices or one table a picture. What is no detection
+// (NaN, a label beyond all integers, a picture that is not there) is left out.
 Status Detector::collect(std::span<const TensorRef> outputs, std::span<const ResizeGeometry> geometry,
-                         std::span<std::vector<Detection>> out) const {
+                         std::span<std::vector<Detection>> out) {
+  const OutputsCard& o = card_.outputs;
   auto get = [&](const std::string& name) {
     return name.empty() ? std::vector<double>() : numbers(outputs[static_cast<size_t>(output(name))]);
   };
-  const TensorRef& table = outputs[static_cast<size_t>(output(card_.outputs.boxes))];
-  const std::vector<double> boxes = get(card_.outputs.boxes), scores = get(card_.outputs.scores),
-                            labels = get(card_.outputs.labels);
-  const std::vector<double> index = get(card_.outputs.image_index), count = get(card_.outputs.count);
+  const TensorRef& table = outputs[static_cast<size_t>(output(o.boxes))];
+  const std::vector<double> boxes = get(o.boxes), scores = get(o.scores), labels = get(o.labels);
+  const std::vector<double> index = get(o.image_index), count = get(o.count);
   const size_t rows = scores.size();
-  if (boxes.size() != rows * 4 || (!card_.outputs.labels.empty() && labels.size() != rows) ||
-      (!card_.outputs.image_index.empty() && index.size() != rows))
+  if (boxes.size() != rows * 4 || (!o.labels.empty() && labels.size() != rows) ||
+      (!o.image_index.empty() && index.size() != rows))
     return invalid_model(
         "the outputs that the card names do not belong together: {} numbers in '{}', {} in '{}', {} in '{}'",
-        boxes.size(), card_.outputs.boxes, rows, card_.outputs.scores, labels.size(), card_.outputs.labels);
-  const size_t per_picture = table.rank == 3 ? static_cast<size_t>(table.dims[1]) : rows;
+        boxes.size(), o.boxes, rows, o.scores, labels.size(), o.labels);
+  const bool tables = table.rank == 3;
+  if (tables) FOVEA_TRY(check_pictures(o.boxes, table.dims[0], geometry.size()));
+  if (!o.count.empty()) FOVEA_TRY(check_pictures(o.count, static_cast<int64_t>(count.size()), geometry.size()));
+  const size_t per_picture =
+      tables ? std::max<size_t>(static_cast<size_t>(table.dims[1]), 1) : std::max<size_t>(rows, 1);
+  std::map<std::string, int64_t> dropped;  // by output
   for (size_t r = 0; r < rows; ++r) {
-    size_t picture = table.rank == 3 && per_picture > 0 ? r / per_picture : 0;
-    if (!index.empty()) picture = index[r] >= 0 ? static_cast<size_t>(index[r]) : geometry.size();
-    if (picture >= geometry.size() || picture >= out.size()) continue;
-    if (picture < count.size() && static_cast<double>(r % std::max<size_t>(per_picture, 1)) >= count[picture]) continue;
-    Detection d;
+    size_t picture = r / per_picture;
+    if (!index.empty()) {
+      if (index[r] < 0) continue;  // a row that only fills up
+      if (!(index[r] < static_cast<double>(geometry.size()))) {
+        ++dropped[o.image_index];
+        continue;
+      }
+      picture = static_cast<size_t>(index[r]);
+    }
+    if (picture >= out.size()) continue;
+    if (!count.empty() && std::isnan(count[picture])) ++dropped[o.count];
+    if (!count.empty() && !(static_cast<double>(r % per_picture) < count[picture])) continue;
     std::array<float, 4> box{};
     for (size_t k = 0; k < 4; ++k) box[k] = static_cast<float>(boxes[4 * r + k]);
-    box = box_to_picture(box, card_.outputs, geometry[picture]);
-    d.x0 = box[0], d.y0 = box[1], d.x1 = box[2], d.y1 = box[3];
-    d.score = static_cast<float>(scores[r]);
-    d.label = (labels.empty() ? 0 : static_cast<int64_t>(labels[r])) + card_.outputs.label_offset;
-    out[picture].push_back(d);
+    const auto score = static_cast<float>(scores[r]);
+    const double label = labels.empty() ? 0 : labels[r];
+    const std::string* wrong = !std::isfinite(score)                             ? &o.scores
+                               : !std::all_of(box.begin(), box.end(), is_finite) ? &o.boxes
+                               : !(std::abs(label) <= kMaxLabel)                 ? &o.labels
+                                                                                 : nullptr;
+    if (wrong) {
+      ++dropped[*wrong];
+      continue;
+    }
+    box = box_to_picture(box, o, geometry[picture]);
+    out[picture].push_back({box[0], box[1], box[2], box[3], score, static_cast<int64_t>(label) + o.label_offset});
   }
+  for (const auto& [name, times] : dropped) warn_dropped(name, times);
   for (auto& list : out)
     std::stable_sort(list.begin(), list.end(),
                      [](const Detection& a, const Detection& b) { return a.score > b.score; });
   return {};
+}
+
+void Detector::warn_dropped(const std::string& name, int64_t rows) {
+  if (!engine_->log() || !warned_.insert(name).second) return;
+  engine_->log()(LogLevel::kWarning,
+                 fmt::format("output '{}' holds numbers that are not finite or out of range: rows dropped: {}; no more "
+                             "is said about this output",
+                             name, rows));
 }
 
 }  // namespace fovea::core

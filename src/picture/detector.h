@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "picture/boxes.h"
@@ -18,7 +20,7 @@ class Detector {
   static Result<std::unique_ptr<Detector>> make(std::shared_ptr<LoadedEngine> engine);
 
   const ModelCard& card() const { return card_; }
-  // Pictures that one run can take; 1 for engines whose batch is fixed at 1.
+  // Pictures that one run can take, as card_batch() has it.
   int64_t max_batch() const { return max_batch_; }
   // Detections of each picture, best score first. Pictures may differ in size; they are run `batch` at a time where
   // the network's input has the same size for them.
@@ -37,7 +39,8 @@ class Detector {
   Status fill_picture(const Image& image, size_t row, size_t rows);
   Status fill_others(std::span<const ResizeGeometry> geometry);
   Status collect(std::span<const TensorRef> outputs, std::span<const ResizeGeometry> geometry,
-                 std::span<std::vector<Detection>> out) const;
+                 std::span<std::vector<Detection>> out);
+  void warn_dropped(const std::string& output, int64_t rows);
   int output(const std::string& name) const;
 
   std::shared_ptr<LoadedEngine> engine_;
@@ -48,6 +51,7 @@ class Detector {
   Executor network_, preprocess_;
   std::vector<std::vector<std::byte>> inputs_;  // memory of each input
   std::vector<std::vector<int64_t>> input_shapes_;
+  std::set<std::string> warned_;  // outputs whose rows were dropped
   Timing timing_;
 };
 

@@ -10,6 +10,8 @@
 #include <numeric>
 #include <string>
 
+#include "base/utf8.h"
+
 namespace fovea::core {
 namespace {
 
@@ -161,30 +163,16 @@ Rect place_tag(const Rect& box, double w, double h, const Image& image, const St
   return best;
 }
 
-// Cairo stops drawing for good at text that is not UTF-8; card names are, by TOML, but not those of a names_file.
+// Cairo stops drawing for good at text that is not UTF-8 or holds a zero.
 std::string printable(std::string text) {
   for (char& ch : text)
     if (static_cast<uint8_t>(ch) < 0x20 || static_cast<uint8_t>(ch) >= 0x80) ch = '?';
   return text;
 }
 
-bool is_utf8(const std::string& text) {
-  size_t continuation = 0;
-  for (char ch : text) {
-    const auto byte = static_cast<uint8_t>(ch);
-    if (byte == 0) return false;
-    const bool follows = (byte & 0xc0) == 0x80;
-    if (follows != (continuation > 0)) return false;
-    if (follows) --continuation;
-    else if (byte >= 0xf8) return false;
-    else continuation = byte >= 0xf0 ? 3 : byte >= 0xe0 ? 2 : byte >= 0xc0 ? 1 : 0;
-  }
-  return continuation == 0;
-}
-
 std::string tag_text(const Detection& d, const ClassesCard& classes) {
   std::string text = fmt::format("{} {:.0f}%", class_name(classes, d.label), 100 * d.score);
-  return is_utf8(text) ? text : printable(std::move(text));
+  return is_utf8(text) && text.find('\0') == std::string::npos ? text : printable(std::move(text));
 }
 
 // A detection ready to be drawn.

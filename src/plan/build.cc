@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <map>
 
+#include "ops/axis.h"
 #include "plan/plan.h"
+#include "plan/views.h"
 
 namespace fovea::core {
 namespace {
@@ -17,6 +19,7 @@ class Builder {
       const Group& g = plan_.assignment.groups[i].group;
       choice_of_[g.nodes.back()] = static_cast<int>(i);
       for (size_t k = 0; k + 1 < g.nodes.size(); ++k) inner_.insert(g.nodes[k]);
+      for (const Node* n : g.nodes) member_of_[n] = static_cast<int>(i);
     }
   }
 
@@ -182,7 +185,7 @@ class Builder {
     auto it = choice_of_.find(&n);
     if (it == choice_of_.end()) return internal_error("{} belongs to no group", n.label());
     const GroupChoice& choice = plan_.assignment.groups[idx(it->second)];
-    if (!choice.row && slice_view(n, steps)) return {};
+    if (!choice.row && (strided_views(n, steps) || concat_in_place(n))) return {};
     Step s = make_step(Step::Kind::kGroup, &n, {}, {});
     s.choice = it->second;
     for (size_t i = 0; i < choice.group.inputs.size(); ++i) {
@@ -212,6 +215,8 @@ class Builder {
     PlanTensor& t = plan_.tensors[idx(to)];
     t.home = source.home, t.input = source.input, t.buffer = source.buffer, t.offset = source.offset,
     t.reshape_of = from;
+    if (auto it = strides_.find(from); it != strides_.end())
+      strides_[to] = {dense_strides(plan_.tensors[idx(to)].shape).pitch, it->second.offset};
     // Where data decides the source's size, the view is looked at anew in every run, even if its own shape is fixed.
     t.dynamic |= source.dynamic;
     if (source.home == PlanTensor::Home::kConstant) view_of_constant_[to] = from;
@@ -219,46 +224,91 @@ class Builder {
     return {};
   }
 
-  // Slice with known, positive steps is a look at the input's memory; its readers take strides or make a dense copy.
-  bool slice_view(const Node& n, std::vector<Step>& steps) {
-    if (!n.is("Slice") || !n.sizes.empty()) return false;
-    const Value* in = n.inputs[0];
-    auto list = [&](size_t i) -> std::optional<std::vector<int64_t>> {
-      const Value* v = n.input(i);
-      if (!v || !v->constant || v->dtype != DType::kInt64) return std::nullopt;
-      return v->constant->to_ints();
-    };
-    auto starts = list(1), axes = list(3), strides = list(4);
-    if (!starts || (n.input(3) && !axes) || (n.input(4) && !strides)) return false;
-    if (std::any_of(in->shape.begin(), in->shape.end(), [](const Dim& d) { return d.data_dependent(); })) return false;
-    auto source_tensor = tensor(in, Layout::kPlain, steps);
-    if (!source_tensor.ok()) return false;
-    const PlanTensor source = plan_.tensors[idx(*source_tensor)];
-    if (source.home != PlanTensor::Home::kBuffer || dtype_bits(in->dtype) < 8 || !source.strides.empty() ||
-        source.offset >= 0)
+  // A node whose outputs are looks at its input's memory: readers take strides or make a dense copy.
+  bool strided_views(const Node& n, std::vector<Step>& steps) {
+    if (!is_strided_view(n) || !n.sizes.empty() || !fixed(*n.inputs[0])) return false;
+    for (const Value* v : n.outputs)
+      if (v && !(copies_runs(n) || readers_stride(*v))) return false;
+    auto made = tensor(n.inputs[0], Layout::kPlain, steps);
+    if (!made.ok()) return false;
+    const PlanTensor source = plan_.tensors[idx(*made)];
+    // A source that is a look at what data decides is checked by the step that reads it.
+    if (source.home == PlanTensor::Home::kConstant || source.dynamic || dtype_bits(source.value->dtype) < 8)
       return false;
-    const size_t rank = in->shape.size();
-    Shape step(rank, Dim(1)), pitch(rank, Dim(1));
-    for (size_t i = rank - 1; i-- > 0;) pitch[i] = pitch[i + 1] * in->shape[i + 1];
-    Dim offset = 0;
-    for (size_t i = 0; i < starts->size(); ++i) {
-      int64_t axis = axes ? (*axes)[i] : static_cast<int64_t>(i);
-      if (axis < 0) axis += static_cast<int64_t>(rank);
-      if (axis < 0 || axis >= static_cast<int64_t>(rank)) return false;
-      auto a = idx(static_cast<int>(axis));
-      const int64_t by = strides ? (*strides)[i] : 1;
-      // A start inside the dimension whatever its size; others are the kernel's to clamp.
-      if (by < 1 || (*starts)[i] < 0 || (*starts)[i] > in->shape[a].lo()) return false;
-      offset = offset + pitch[a] * (*starts)[i];
-      pitch[a] = pitch[a] * by;
+    std::vector<std::optional<Strides>> views;
+    for (size_t i = 0; i < n.outputs.size(); ++i) {
+      views.push_back(n.outputs[i] ? view_of(n, i, strides_of(*made)) : std::nullopt);
+      if (n.outputs[i] && !views.back()) return false;
     }
-    int to = add_tensor(n.outputs[0], Layout::kPlain);
-    PlanTensor& t = plan_.tensors[idx(to)];
-    t.home = source.home, t.buffer = source.buffer;
-    t.offset = plan_.program.add(offset);
-    for (const Dim& p : pitch) t.strides.push_back(plan_.program.add(p));
+    for (size_t i = 0; i < n.outputs.size(); ++i) {
+      if (!n.outputs[i]) continue;
+      const int to = add_tensor(n.outputs[i], Layout::kPlain);
+      PlanTensor& t = plan_.tensors[idx(to)];
+      t.home = source.home, t.buffer = source.buffer, t.input = source.input;
+      t.offset = plan_.program.add(views[i]->offset);
+      for (const Dim& p : views[i]->pitch) t.strides.push_back(plan_.program.add(p));
+      strides_[to] = *std::move(views[i]);
+      ++plan_.views;
+    }
+    return true;
+  }
+
+  // Concat of whole pieces of memory, one behind the other: whoever makes a piece writes it where it belongs.
+  bool concat_in_place(const Node& n) {
+    if (!n.is("Concat") || !fixed(*n.output())) return false;
+    const auto axis = static_cast<size_t>(n.as<AxisAttrs>().axis);
+    if (!product(std::span(n.output()->shape).first(axis)).is_const(1) || dtype_bits(n.output()->dtype) < 8)
+      return false;
+    std::vector<int> buffers;
+    for (const Value* v : n.inputs) {
+      auto it = by_value_.find({v, Layout::kPlain});
+      if (it == by_value_.end()) return false;
+      const int buffer = plan_.tensors[idx(it->second)].buffer;
+      if (!whole_buffer(it->second) || std::ranges::count(buffers, buffer) > 0) return false;
+      buffers.push_back(buffer);
+    }
+    const int to = add_buffered(n.output(), Layout::kPlain, false);
+    Dim offset = 0;
+    for (size_t i = 0; i < buffers.size(); ++i) {
+      for (size_t t = 0; t < plan_.tensors.size(); ++t) {
+        PlanTensor& piece = plan_.tensors[t];
+        if (piece.home != PlanTensor::Home::kBuffer || piece.buffer != buffers[i]) continue;
+        piece.buffer = plan_.tensors[idx(to)].buffer;
+        piece.offset = plan_.program.add(offset);
+        strides_[static_cast<int>(t)] = {dense_strides(piece.shape).pitch, offset};
+      }
+      offset = offset + product(n.inputs[i]->shape);
+    }
     ++plan_.views;
     return true;
+  }
+
+  // Does this tensor fill its buffer, as every other in it does, with nothing but plain elements?
+  bool whole_buffer(int tensor) const {
+    const PlanTensor& own = plan_.tensors[idx(tensor)];
+    if (own.home != PlanTensor::Home::kBuffer || plan_.buffers[idx(own.buffer)].shape_phase) return false;
+    return std::ranges::all_of(plan_.tensors, [&](const PlanTensor& t) {
+      return t.home != PlanTensor::Home::kBuffer || t.buffer != own.buffer ||
+             (t.layout == Layout::kPlain && t.strides.empty() && t.offset < 0 && !t.dynamic &&
+              product(t.shape) == product(own.shape));
+    });
+  }
+
+  static bool fixed(const Value& v) {
+    return std::ranges::none_of(v.shape, [](const Dim& d) { return d.data_dependent(); });
+  }
+  Strides strides_of(int tensor) const {
+    auto it = strides_.find(tensor);
+    return it == strides_.end() ? dense_strides(plan_.tensors[idx(tensor)].shape) : it->second;
+  }
+  // Does everything that reads `v` take it with any strides?
+  bool readers_stride(const Value& v) const {
+    return !v.uses.empty() && !plan_.graph->is_output(&v) && std::ranges::all_of(v.uses, [&](const Use& use) {
+      auto it = member_of_.find(use.node);
+      if (it == member_of_.end()) return false;
+      const KernelRow* row = plan_.assignment.groups[idx(it->second)].row;
+      return !is_reshape(*use.node) && (!row || row->strided_inputs);
+    });
   }
 
   Status branch(const Node& n, std::vector<Step>& steps) {
@@ -298,7 +348,8 @@ class Builder {
     int to = add_tensor(v, Layout::kPlain);
     PlanTensor& t = plan_.tensors[idx(to)];
     t.home = from.home, t.input = from.input, t.buffer = from.buffer, t.offset = from.offset, t.strides = from.strides;
-    t.shape = from.shape, t.dims = from.dims, t.dynamic = from.dynamic;
+    t.shape = from.shape, t.dims = from.dims, t.dynamic = from.dynamic, t.reshape_of = from.reshape_of;
+    if (auto it = strides_.find(source); it != strides_.end()) strides_[to] = Strides(it->second);
     if (from.home == PlanTensor::Home::kConstant) view_of_constant_[to] = source;
   }
 
@@ -358,8 +409,8 @@ class Builder {
     const PlanTensor &a = plan_.tensors[idx(from)], &b = plan_.tensors[idx(to)];
     if (a.home != PlanTensor::Home::kBuffer || b.home != PlanTensor::Home::kBuffer || a.buffer == b.buffer)
       return false;
-    if (!a.strides.empty() || a.offset >= 0 || a.layout != b.layout || a.value->dtype != b.value->dtype ||
-        a.shape != b.shape)
+    if (!a.strides.empty() || a.offset >= 0 || b.offset >= 0 || a.layout != b.layout ||
+        a.value->dtype != b.value->dtype || a.shape != b.shape)
       return false;
     PlanBuffer &x = plan_.buffers[idx(a.buffer)], &y = plan_.buffers[idx(b.buffer)];
     if (x.shape_phase || x.last != s.position || y.first != s.position) return false;
@@ -386,7 +437,8 @@ class Builder {
   std::map<Key, int> by_value_;
   std::map<const Value*, int> dense_copies_;
   std::map<int, int> view_of_constant_;
-  std::unordered_map<const Node*, int> choice_of_;
+  std::map<int, Strides> strides_;  // of tensors that have an offset or strides, as expressions
+  std::unordered_map<const Node*, int> choice_of_, member_of_;
   std::unordered_set<const Node*> inner_;
 };
 

@@ -102,14 +102,18 @@ Status Executor::refresh(int tensor) {
     for (size_t d = 0; d < t.dims.size(); ++d) dims[d] = bound().values[idx(t.dims[d])];
     r.set_shape({dims.data(), t.dims.size()});
     for (size_t d = 0; d < t.strides.size(); ++d) r.strides[d] = bound().values[idx(t.strides[d])];
-    if (t.reshape_of >= 0) {
-      const PlanTensor& source = bound().spec->plan().tensors[idx(t.reshape_of)];
+    auto elements = [&](const PlanTensor& of) {
       int64_t count = 1;
-      for (int slot : source.dims) count *= bound().values[idx(slot)];
-      if (count != r.count())
+      for (int slot : of.dims) count *= bound().values[idx(slot)];
+      return count;
+    };
+    for (const PlanTensor* view = &t; view->reshape_of >= 0;) {
+      const PlanTensor* source = &bound().spec->plan().tensors[idx(view->reshape_of)];
+      if (elements(*source) != elements(*view))
         return invalid_argument("{}: {} elements, as this run's data made them, cannot be reshaped to {}",
-                                t.value->producer ? t.value->producer->label() : t.value->name, count,
-                                to_string(t.shape));
+                                view->value->producer ? view->value->producer->label() : view->value->name,
+                                elements(*source), to_string(view->shape));
+      view = source;
     }
   }
   r.data = address(tensor);

@@ -46,6 +46,7 @@ Result<std::shared_ptr<LoadedEngine>> LoadedEngine::from(EngineData data, const 
     return invalid_argument("bytes of specialisations to keep: expected at least 0, found {}", options.limits.bytes);
   std::shared_ptr<LoadedEngine> e(new LoadedEngine);
   e->data_ = std::move(data);
+  e->log_ = options.log;
   e->threads_ = options.threads > 0 ? options.threads : hardware_threads();
   TimingCache timings;
   if (!options.timing_cache.empty()) FOVEA_TRY(timings.load(options.timing_cache));

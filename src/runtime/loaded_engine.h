@@ -24,6 +24,7 @@ class LoadedEngine {
   PlannedGraph& main() { return *main_; }
   PlannedGraph* preprocess() { return preprocess_.get(); }
   int threads() const { return threads_; }
+  const LogSink& log() const { return log_; }  // may be empty
   // Why the recipes in the file were not used, or empty.
   const std::string& replanned() const { return replanned_; }
 
@@ -32,6 +33,7 @@ class LoadedEngine {
   EngineData data_;
   std::unique_ptr<PlannedGraph> main_, preprocess_;
   int threads_ = 1;
+  LogSink log_;
   std::string replanned_;
 };
 

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from tool import BAD_ARGUMENT, PICTURES, SMALL_SSD, fails, files_below, succeeds
 
@@ -66,6 +67,22 @@ def test_an_output_that_cannot_be_written(two_layer_model, tmp_path):
     assert not files_below(tmp_path)
 
 
+def test_what_cannot_be_written_is_said_before_the_work(two_layer_model, two_layer_engine, detector, tmp_path):
+    """The file that is missing besides is not looked at any more."""
+    (tmp_path / "file").write_text("a plain file")
+    np.save(tmp_path / "x.npy", np.zeros((1, 3, 16, 16), np.float32))
+    before = files_below(tmp_path)
+    absent = "absent/file"
+    for command in (["compile", "absent.onnx", "-o", absent], ["run", "absent.fov", PICTURES / "000001.jpg", "--json", absent],
+                    ["bench", "absent.fov", "--json", absent]):
+        fails(BAD_ARGUMENT, *command, cwd=tmp_path, says=[absent, "No such file"])
+    for folder in ("file", "file/below"):
+        fails(BAD_ARGUMENT, "run", detector, PICTURES / "000001.jpg", "--draw", folder, cwd=tmp_path, says=[folder, "expected a folder"])
+        fails(BAD_ARGUMENT, "run", two_layer_engine, "--input", "x=x.npy", "--output", folder, cwd=tmp_path,
+              says=[folder, "expected a folder"])
+    assert files_below(tmp_path) == before
+
+
 def test_a_size_or_batch_that_the_engine_does_not_have(two_layer_engine):
     fails(BAD_ARGUMENT, "bench", two_layer_engine, "--shapes", "m=1", says=["'m'", "its sizes are: n"])
     fails(BAD_ARGUMENT, "bench", two_layer_engine, "--batch", 2000, says=["--batch 2000", "1 to 1024"])
@@ -76,6 +93,31 @@ def test_run_needs_pictures_or_inputs(two_layer_engine, detector):
     fails(BAD_ARGUMENT, "run", two_layer_engine, PICTURES / "000001.jpg", says=["no model card", "--card"])
     fails(BAD_ARGUMENT, "run", two_layer_engine, PICTURES / "000001.jpg", "--input", "x=x.npy", says="not both")
     fails(BAD_ARGUMENT, "run", two_layer_engine, "--input", "x=x.npy", says="--output DIR")
+
+
+PICTURE, TENSOR = ["picture.jpg"], ["--input", "x=x.npy", "--output", "results"]
+
+
+@pytest.mark.parametrize("command, flag", [
+    *[(["run", "engine.fov", *TENSOR], flag) for flag in
+      (["--json", "a"], ["--draw", "a"], ["--labels", "a"], ["--batch", 2], ["--min-score", 0.5])],
+    (["run", "engine.fov", *PICTURE], ["--output", "results"]),
+    *[(["bench", "engine.fov", "--turns"], flag) for flag in
+      (["--json", "a"], ["--profile"], ["--batch", 2], ["--shapes", "n=1"], ["--contexts", 2], ["--seconds", 1], ["--warmup", 1])],
+    *[(["bench", "engine.fov"], flag) for flag in (["--input", "x=x.npy"], ["--output", "results"])],
+])
+def test_a_flag_of_the_other_mode_is_not_ignored(tmp_path, command, flag):
+    fails(BAD_ARGUMENT, *command, *flag, cwd=tmp_path, says=[f"invalid argument: {flag[0]} ", "with"])
+    assert not files_below(tmp_path)
+
+
+def test_a_list_flag_takes_one_value(two_layer_model, two_layer_engine, tmp_path):
+    """What follows it may be the file."""
+    for flag in (["--shapes", "n=1"], ["--disable-pass", "slices"], ["--print-ir-after", "import"]):
+        succeeds("compile", "--timing", "off", *flag, *flag, two_layer_model, "-o", tmp_path / "model.fov")
+    np.save(tmp_path / "x.npy", np.zeros((1, 3, 16, 16), np.float32))
+    succeeds("run", "--input", "x=x.npy", two_layer_engine, "--output", "results", cwd=tmp_path)
+    succeeds("bench", "--seconds", 0.01, "--warmup", 0, "--shapes", "n=1", two_layer_engine)
 
 
 # ---- cards

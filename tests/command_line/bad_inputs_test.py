@@ -3,9 +3,11 @@
 import os
 import random
 
+import cv2
 import numpy as np
 import pytest
-from tool import BAD_ARGUMENT, PICTURES, UNSUPPORTED, fails, files_below, fovea
+from onnx import TensorProto, helper
+from tool import BAD_ARGUMENT, PICTURES, UNSUPPORTED, fails, files_below, fovea, model, save, succeeds, tensor
 
 GOOD = np.zeros((2, 3, 16, 16), np.float32)
 
@@ -49,6 +51,11 @@ def test_a_truncated_array(two_layer_engine, tmp_path):
     np.save(tmp_path / "whole.npy", GOOD)
     (tmp_path / "x.npy").write_bytes((tmp_path / "whole.npy").read_bytes()[:-1])
     tensors_refused(two_layer_engine, tmp_path, ["x=x.npy"], ["x.npy", "6144 bytes", "6143"])
+
+
+def test_an_input_given_twice(two_layer_engine, tmp_path):
+    np.save(tmp_path / "x.npy", GOOD)
+    tensors_refused(two_layer_engine, tmp_path, ["x=x.npy", "x=x.npy"], ["--input", "one tensor for 'x', found two"])
 
 
 def test_an_array_that_is_not_there(two_layer_engine, tmp_path):
@@ -128,5 +135,22 @@ def test_a_folder_without_pictures(detector, tmp_path):
 
 def test_one_bad_picture_among_good_ones(detector, tmp_path):
     (tmp_path / "bad.jpg").touch()
-    fails(BAD_ARGUMENT, "run", detector, PICTURES / "000001.jpg", "bad.jpg", "--json", "boxes.json", cwd=tmp_path, says="bad.jpg")
+    fails(BAD_ARGUMENT, "run", detector, PICTURES / "000003.jpg", "bad.jpg", "--json", "boxes.json", cwd=tmp_path, says="bad.jpg")
     assert files_below(tmp_path) == ["bad.jpg"]
+
+
+@pytest.mark.parametrize("batch, says", [(1, "small.png: "), (2, "right.png, small.png: ")])
+def test_a_picture_that_the_network_does_not_take_is_named(tmp_path, batch, says):
+    """Without resizing a network of fixed size takes no other."""
+    nodes = [helper.make_node("Flatten", ["x"], ["flat"]), helper.make_node("Gemm", ["flat", "w"], ["row"]),
+             helper.make_node("Reshape", ["row", "boxes_shape"], ["boxes"]),
+             helper.make_node("ReduceMax", ["boxes"], ["y"], axes=[2], keepdims=0)]
+    proto = model(nodes, [tensor("w", (768, 20)), helper.make_tensor("boxes_shape", TensorProto.INT64, [3], [-1, 5, 4])])
+    proto.graph.output.append(helper.make_tensor_value_info("boxes", TensorProto.FLOAT, None))
+    save(proto, tmp_path / "model.onnx")
+    (tmp_path / "card.toml").write_text('[picture]\ninput = "x"\nresize = "none"\n[outputs]\nboxes = "boxes"\nscores = "y"\n'
+                                        'box_format = "xyxy"\nnormalized = false\n')
+    succeeds("compile", "model.onnx", "-o", "model.fov", "--card", "card.toml", "--timing", "off", cwd=tmp_path)
+    for name, sides in (("right.png", (16, 16)), ("small.png", (8, 8))):
+        cv2.imwrite(str(tmp_path / name), np.zeros((*sides, 3), np.uint8))
+    fails(BAD_ARGUMENT, "run", "model.fov", "right.png", "small.png", "--batch", batch, cwd=tmp_path, says=says)

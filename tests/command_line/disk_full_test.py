@@ -2,11 +2,12 @@
 half-written and nothing temporary left, and a file of that name that was there before stays as it was."""
 
 import os
+import subprocess
 import threading
 
 import numpy as np
 import pytest
-from tool import PICTURES, SMALL_SSD, SYSTEM, fails, files_below, fovea, succeeds
+from tool import BINARY, PICTURES, SMALL_SSD, SYSTEM, fails, files_below, fovea, succeeds
 
 
 def full(folder, limit, target, *command):
@@ -58,6 +59,23 @@ def test_while_writing_figures(two_layer_engine, tmp_path):
                  cwd=tmp_path, file_limit=100)
     assert done.returncode == SYSTEM and "figures.json: cannot write" in done.stderr, done.stderr
     assert not files_below(tmp_path)
+
+
+@pytest.mark.parametrize("command", [["--version"], ["--help"], ["inspect"], ["inspect", "--graph"], ["run"], ["bench"]])
+def test_while_printing_results(two_layer_engine, detector, command):
+    verb, *options = command
+    arguments = {"inspect": [two_layer_engine], "run": [detector, PICTURES / "000001.jpg"],
+                 "bench": [two_layer_engine, "--seconds", 0.01, "--warmup", 0]}.get(verb, [])
+    with open("/dev/full", "w") as disk:
+        done = subprocess.run([BINARY, verb, *map(str, arguments), *options], stdout=disk, stderr=subprocess.PIPE, text=True,
+                              timeout=300, check=False)
+    assert (done.returncode, done.stderr) == (SYSTEM, "fovea: system error: standard output: cannot write the results\n")
+
+
+def test_a_reader_that_leaves_is_no_error(two_layer_engine):
+    with subprocess.Popen([BINARY, "inspect", two_layer_engine, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait(60) == 0
 
 
 def test_a_link_stays_a_link(two_layer_model, tmp_path):

@@ -6,7 +6,8 @@ from copy import deepcopy
 import numpy as np
 import onnxruntime
 import pytest
-from tool import PICTURES, SMALL_SSD, evaluate, files_below, fovea, save, succeeds, two_layers
+from onnx import TensorProto, helper
+from tool import BAD_ARGUMENT, PICTURES, SMALL_SSD, evaluate, fails, files_below, fovea, model, save, succeeds, two_layers
 
 PIXELS, SCORE = 0.01, 1e-4  # how far from ONNX Runtime's a box and a score may be
 RAW = 1e-4                  # and a network's raw output, relative where it is above 1
@@ -130,6 +131,92 @@ def test_the_least_score_is_that_of_the_table_only(detector, tmp_path):
     strict = succeeds("run", detector, PICTURES / "000003.jpg", "--min-score", 1, "--json", tmp_path / "boxes.json")
     assert strict.splitlines()[1].split()[1] == "0"
     assert json.loads((tmp_path / "boxes.json").read_text())
+
+
+# ---- labels
+
+def labels_of(folder, images, **renamed):
+    """labels.json with only these images; renamed: new fields of each"""
+    labels = json.loads((SMALL_SSD / "labels.json").read_text())
+    ids = {image["id"] for image in images}
+    labels["images"] = [image for image in labels["images"] if image["id"] in ids]
+    for image in labels["images"]:
+        image.update({key: change(image) for key, change in renamed.items()})
+    (folder / "labels.json").write_text(json.dumps(labels))
+
+
+def printed_precision(table):
+    line = table.splitlines()[-1]
+    return [float(word) for word in line.split()[1:6:2]], line
+
+
+def test_only_pictures_that_were_run_are_evaluated(found, detector, images, expected, tmp_path):
+    some = images[:5]
+    paths = [PICTURES / image["file_name"] for image in some]
+    part, line = printed_precision(succeeds("run", detector, *paths, "--labels", SMALL_SSD / "labels.json"))
+    assert f"(5 of {len(images)} labelled pictures, " in line
+    labels_of(tmp_path, some)
+    module, ids = evaluate(), {image["id"] for image in some}
+    reference = module.mean_average_precision(str(tmp_path / "labels.json"), [deepcopy(r) for r in expected if r["image_id"] in ids])
+    assert part == pytest.approx(reference[:3], abs=1e-3)
+
+
+def test_image_ids_are_those_of_the_labels(detector, images, tmp_path):
+    """Names decide, not the numbers in them; without a name in the labels the number does."""
+    (tmp_path / "val").mkdir()
+    one, other = images[0], images[1]
+    (tmp_path / "val/street.jpg").write_bytes((PICTURES / one["file_name"]).read_bytes())
+    labels_of(tmp_path, [one, other], file_name=lambda image: "val/street.jpg" if image["id"] == one["id"] else "")
+    table = succeeds("run", detector, tmp_path / "val/street.jpg", PICTURES / other["file_name"], "--labels", "labels.json", "--json",
+                     "boxes.json", cwd=tmp_path)
+    assert "(2 of 2 labelled pictures, " in table and printed_precision(table)[0][0] > 0.5
+    results = json.loads((tmp_path / "boxes.json").read_text())
+    assert {(r["image_id"], r["file_name"]) for r in results} == {(one["id"], "street.jpg"), (other["id"], other["file_name"])}
+
+
+def test_labels_are_read_before_anything_is_detected(detector, images, tmp_path):
+    pictures = [PICTURES / images[0]["file_name"], "absent.jpg"]
+    fails(BAD_ARGUMENT, "run", detector, *pictures, "--labels", "absent.json", cwd=tmp_path, says="absent.json")
+    labels_of(tmp_path, images[:1])
+    fails(BAD_ARGUMENT, "run", detector, PICTURES, "--labels", "labels.json", cwd=tmp_path, says=["labels.json", "has no picture"])
+
+
+def test_equal_image_ids_are_warned_of(detector, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "7.jpg").write_bytes((PICTURES / "000001.jpg").read_bytes())
+    done = fovea("run", detector, "a", "b", "--json", "boxes.json", cwd=tmp_path)
+    assert done.returncode == 0 and "warning: image_id 7 stands for several pictures: a/7.jpg and b/7.jpg" in done.stderr
+    assert "warning" not in fovea("run", detector, "a", "b", cwd=tmp_path).stderr
+
+
+# ---- drawings
+
+def test_a_drawing_never_overwrites_a_picture(detector, tmp_path):
+    before = (PICTURES / "000001.jpg").read_bytes()
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.jpg").write_bytes(before)
+    (tmp_path / "link").symlink_to("a")
+    for pictures, drawn in ((["a/1.jpg"], "a"), (["a/1.jpg"], "link"), (["b/1.jpg", "a"], "a"), (["a", "b"], "b")):
+        fails(BAD_ARGUMENT, "run", detector, *pictures, "--draw", drawn, cwd=tmp_path, says=[f"--draw {drawn}", "/1.jpg", "overwrite"])
+    assert (tmp_path / "a/1.jpg").read_bytes() == (tmp_path / "b/1.jpg").read_bytes() == before
+    succeeds("run", detector, "a", "b", "--draw", "drawn", cwd=tmp_path)
+    assert files_below(tmp_path / "drawn") == ["1.jpg", "1_2.jpg"]
+
+
+# ---- tensors
+
+def test_outputs_whose_names_make_one_file_name(tmp_path):
+    proto = model([helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Neg", ["x"], ["a/b"]), helper.make_node("Abs", ["x"], ["a_b"])])
+    proto.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("a/b", "a_b"))
+    save(proto, tmp_path / "model.onnx")
+    succeeds("compile", "model.onnx", "-o", "model.fov", "--timing", "off", cwd=tmp_path)
+    x = np.random.default_rng(0).standard_normal((1, 3, 16, 16)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    succeeds("run", "model.fov", "--input", "x=x.npy", "--output", "results", cwd=tmp_path)
+    assert files_below(tmp_path / "results") == ["a_b.npy", "a_b_2.npy", "y.npy"]
+    assert np.array_equal(np.load(tmp_path / "results/a_b.npy"), -x) and np.array_equal(np.load(tmp_path / "results/a_b_2.npy"), abs(x))
 
 
 def test_raw_outputs_are_those_of_onnx_runtime(session, tmp_path):

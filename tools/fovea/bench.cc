@@ -1,15 +1,15 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <map>
-#include <random>
+#include <optional>
 #include <thread>
 
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "picture/inputs.h"
 #include "runtime/loaded_engine.h"
 #include "verbs.h"
 
@@ -19,15 +19,11 @@ namespace {
 struct Options {
   std::string engine, json, output;
   std::vector<std::string> shapes, inputs;
-  int64_t batch = 1;
+  int64_t batch = 0;  // 0: not given
   int threads = 0, contexts = 1;
   double seconds = 5, warmup = 1;
   bool profile = false, turns = false, verbose = false;
 };
-
-double now_ms() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // One caller: its context, its inputs, the times of its runs.
 struct Caller {
@@ -37,26 +33,30 @@ struct Caller {
   std::vector<double> times;
   Status status;
 
-  Status set_up(const Graph& graph, const Sizes& sizes, std::shared_ptr<const Specialisation> spec, unsigned seed) {
-    std::mt19937 random(seed);
-    std::normal_distribution<float> normal;
-    for (const Value* v : graph.inputs) {
-      FOVEA_TRY_SET(auto t, Tensor::allocate(v->dtype, sizes.upper(v->shape)));
-      if (v->dtype == DType::kFloat32)
-        for (int64_t i = 0; i < t->count(); ++i) reinterpret_cast<float*>(t->mutable_data())[i] = normal(random);
-      in.push_back(TensorRef::dense_of(v->dtype, t->dims(), t->mutable_data()));
-      data.push_back(std::move(t));
-    }
+  Status set_up(const Graph& graph, const ModelCard* card, const Sizes& sizes,
+                std::shared_ptr<const Specialisation> spec, unsigned seed) {
+    FOVEA_TRY_SET(data, example_inputs(graph, card, sizes, seed));
+    for (const auto& t : data) in.push_back(TensorRef::dense_of(t->dtype(), t->dims(), t->mutable_data()));
     out.resize(graph.outputs.size());
     return executor.bind(std::move(spec));
   }
 
-  void run(double warm_until, double end) {
-    while (now_ms() < warm_until && status.ok()) status = executor.run(in, out);
-    while (status.ok() && (times.size() < 3 || now_ms() < end)) {
-      const double begin = now_ms();
+  // `progress` of one caller only, or null.
+  void run(double warm_until, double end, Progress* progress) {
+    auto tell = [&](std::string_view what, double from, double until) {
+      const double part = until > from ? std::min((now_ms() - from) / (until - from), 1.0) : 1;
+      if (progress) progress->show(what, static_cast<int>(part * 100), 100);
+    };
+    const double begin = now_ms();
+    while (now_ms() < warm_until && status.ok()) {
+      tell("warming up", begin, warm_until);
       status = executor.run(in, out);
-      times.push_back(now_ms() - begin);
+    }
+    while (status.ok() && (times.size() < 3 || now_ms() < end)) {
+      tell("measuring", warm_until, end);
+      const double started = now_ms();
+      status = executor.run(in, out);
+      times.push_back(now_ms() - started);
     }
   }
 };
@@ -89,60 +89,53 @@ Status profile(Caller& caller, nlohmann::ordered_json& json) {
   return {};
 }
 
-// One run for each line of standard input, so that a script can take turns with other programs.
-Status take_turns(const Options& o) {
-  LoadOptions load;
-  load.threads = o.threads, load.log = stderr_log(o.verbose);
-  FOVEA_TRY_SET(auto engine, LoadedEngine::open(o.engine, load));
-  const Graph& graph = engine->main().graph();
-  FOVEA_TRY_SET(TensorInputs in, read_inputs(graph, o.inputs));
-  FOVEA_TRY_SET(auto spec, engine->main().specialise(in.shapes, engine->threads()));
-  Executor executor;
-  std::vector<TensorRef> out(graph.outputs.size());
-  FOVEA_TRY(executor.bind(spec));
-  FOVEA_TRY(executor.run(in.refs, out));
-  if (!o.output.empty()) FOVEA_TRY(write_outputs(o.output, graph, out));
-  std::printf("ready\n");
-  std::fflush(stdout);
-  for (int c = 0; (c = std::getchar()) != EOF;) {
-    if (c != '\n') continue;
-    const double begin = now_ms();
-    FOVEA_TRY(executor.run(in.refs, out));
-    std::printf("%.4f\n", now_ms() - begin);
-    std::fflush(stdout);
-  }
+// --batch may not contradict the engine or --shapes.
+Status check_batch(int64_t batch, const Dim* axis, const SymbolValues& shapes) {
+  if (!axis && batch != 1)
+    return invalid_argument("--batch {}: expected 1: no input of the engine has a batch axis", batch);
+  if (!axis) return {};
+  if (batch < axis->lo() || batch > axis->hi())
+    return invalid_argument("--batch {}: the engine takes {} to {}", batch, axis->lo(), axis->hi());
+  const auto given = axis->op() == ExprOp::kSymbol ? shapes.find(axis->symbol()->name) : shapes.end();
+  if (given != shapes.end() && given->second != batch)
+    return invalid_argument("--batch {}: --shapes says {}={}", batch, given->first, given->second);
   return {};
 }
 
-Status run(const Options& o) {
-  if (o.turns) return take_turns(o);
-  if (!o.inputs.empty() || !o.output.empty())
-    return invalid_argument("--input and --output go with --turns; without it bench makes random inputs");
+Status run(const Options& o, const CLI::App& verb) {
+  if (o.turns) {
+    FOVEA_TRY(refuse_flags(
+        verb, {"--batch", "--shapes", "--contexts", "--seconds", "--warmup", "--json", "--profile"},
+        "means nothing with --turns, which takes its sizes from --input and prints each run's milliseconds"));
+    return take_turns({o.engine, o.output, o.inputs, o.threads, o.verbose});
+  }
+  FOVEA_TRY(refuse_flags(verb, {"--input", "--output"}, "goes with --turns; without it bench makes its own inputs"));
+  if (!o.json.empty()) FOVEA_TRY(check_writable(o.json));
   LoadOptions load;
   load.threads = o.threads, load.log = stderr_log(o.verbose);
   const double opening = now_ms();
   FOVEA_TRY_SET(auto engine, LoadedEngine::open(o.engine, load));
   const Graph& graph = engine->main().graph();
+  std::optional<ModelCard> holds_card;
+  if (!engine->data().card.empty()) {
+    FOVEA_TRY_SET(holds_card, parse_card(engine->data().card, "the engine's card"));
+  }
+  const ModelCard* card = holds_card ? &*holds_card : nullptr;
   SymbolValues symbols;
   for (const std::string& s : o.shapes) {
     FOVEA_TRY_SET(SymbolValues given, parse_sizes(s));
     symbols.insert(given.begin(), given.end());
   }
-  for (const Value* input : graph.inputs)
-    for (size_t d = 0; d < input->shape.size(); ++d) {
-      if (input->shape[d].op() != ExprOp::kSymbol) continue;
-      const Symbol& s = *input->shape[d].symbol();
-      const bool is_batch = d == 0 && input->shape.size() == 4;
-      if (is_batch && (o.batch < s.lo || o.batch > s.hi))
-        return invalid_argument("--batch {}: expected {} to {}", o.batch, s.lo, s.hi);
-      symbols.try_emplace(s.name, is_batch ? o.batch : std::clamp<int64_t>(640, s.lo, s.hi));
-    }
+  const Dim* axis = batch_axis(graph, card);
+  if (o.batch > 0) FOVEA_TRY(check_batch(o.batch, axis, symbols));
+  add_usual_sizes(graph, card, std::max<int64_t>(o.batch, 1), symbols);
   FOVEA_TRY_SET(auto spec, engine->main().specialise(symbols, engine->threads()));
   FOVEA_TRY_SET(Sizes sizes, Sizes::make(graph, symbols));
+  const int64_t batch = axis ? sizes.upper(*axis) : 1;
   std::vector<std::unique_ptr<Caller>> callers;
   for (int i = 0; i < o.contexts; ++i) {
     callers.push_back(std::make_unique<Caller>());
-    FOVEA_TRY(callers.back()->set_up(graph, sizes, spec, static_cast<unsigned>(i + 1)));
+    FOVEA_TRY(callers.back()->set_up(graph, card, sizes, spec, static_cast<unsigned>(i + 1)));
   }
   FOVEA_TRY(callers[0]->executor.run(callers[0]->in, callers[0]->out));
   const double first_ms = now_ms() - opening;
@@ -150,9 +143,11 @@ Status run(const Options& o) {
   const double warm_until = now_ms() + o.warmup * 1e3, end = warm_until + o.seconds * 1e3;
   std::vector<std::thread> team;
   for (int i = 1; i < o.contexts; ++i)
-    team.emplace_back([&, i] { callers[static_cast<size_t>(i)]->run(warm_until, end); });
-  callers[0]->run(warm_until, end);
+    team.emplace_back([&, i] { callers[static_cast<size_t>(i)]->run(warm_until, end, nullptr); });
+  Progress progress;
+  callers[0]->run(warm_until, end, &progress);
   for (std::thread& t : team) t.join();
+  Progress::clear();
   std::vector<double> times;
   for (const auto& c : callers) {
     FOVEA_TRY(c->status);
@@ -160,11 +155,11 @@ Status run(const Options& o) {
   }
   std::sort(times.begin(), times.end());
   const double median = times[times.size() / 2];
-  const double images = static_cast<double>(o.batch) * o.contexts / median * 1e3;
+  const double images = static_cast<double>(batch) * o.contexts / median * 1e3;
   struct rusage usage {};
   ::getrusage(RUSAGE_SELF, &usage);
   nlohmann::ordered_json json{{"engine", o.engine},
-                              {"batch", o.batch},
+                              {"batch", batch},
                               {"threads", engine->threads()},
                               {"contexts", o.contexts},
                               {"runs", times.size()},
@@ -182,7 +177,7 @@ Status run(const Options& o) {
   std::printf(
       "batch %lld, %d threads, %d contexts: median %.2f ms (min %.2f, p90 %.2f, p99 %.2f, max %.2f; %zu runs), %.1f "
       "images/s\n",
-      static_cast<long long>(o.batch), engine->threads(), o.contexts, median, times.front(), percentile(times, 90),
+      static_cast<long long>(batch), engine->threads(), o.contexts, median, times.front(), percentile(times, 90),
       percentile(times, 99), times.back(), times.size(), images);
   std::printf("open to first result %.0f ms, arena %.1f MB, packed weights %.1f MB, peak resident %.1f MB\n", first_ms,
               static_cast<double>(callers[0]->executor.arena_bytes()) / 1e6,
@@ -200,10 +195,10 @@ Status run(const Options& o) {
 
 void add_bench(CLI::App& app, Action& action) {
   auto o = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("bench", "Measure an engine: the network alone, on random inputs");
+  CLI::App* verb = app.add_subcommand("bench", "Measure an engine: the network alone, on inputs made up");
   verb->add_option("engine", o->engine, "The engine file")->required()->type_name("ENGINE.fov");
   verb->add_option("--batch", o->batch, "Pictures in a run")->check(CLI::Range(1, 1 << 20));
-  verb->add_option("--shapes", o->shapes, "Other open sizes of the inputs")->type_name("NAME=SIZE");
+  verb->add_option("--shapes", o->shapes, "Open sizes of the inputs")->type_name("NAME=SIZE")->allow_extra_args(false);
   verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::Range(1, 1024));
   verb->add_option("--contexts", o->contexts, "Callers that run at once")->check(CLI::Range(1, 64));
   verb->add_option("--seconds", o->seconds, "How long to measure")->check(CLI::Range(1e-3, 1e6));
@@ -213,11 +208,12 @@ void add_bench(CLI::App& app, Action& action) {
       "--turns", o->turns,
       "Run once for each line of standard input, print its milliseconds: for taking turns with other programs");
   verb->add_option("--input", o->inputs, "With --turns: a tensor for an input; one for each")
-      ->type_name("NAME=FILE.npy");
+      ->type_name("NAME=FILE.npy")
+      ->allow_extra_args(false);
   verb->add_option("--output", o->output, "With --turns: folder for the first run's outputs")->type_name("DIR");
   verb->add_flag("--profile", o->profile, "Time by kernel");
   verb->add_flag("-v,--verbose", o->verbose, "Say more");
-  verb->callback([o, &action] { action = [o] { return run(*o); }; });
+  verb->callback([o, verb, &action] { action = [o, verb] { return run(*o, *verb); }; });
 }
 
 }  // namespace fovea::core::tool

@@ -14,6 +14,7 @@ struct Options {
 };
 
 Status run(const Options& o) {
+  FOVEA_TRY(check_writable(o.output));
   CompileOptions c;
   c.model = o.model, c.card = o.card, c.threads = o.threads, c.timing_cache = o.timing_cache;
   c.timing = o.timing == "on", c.verify = o.verify, c.repro = o.verify ? o.output + ".repro.txt" : "";
@@ -23,6 +24,7 @@ Status run(const Options& o) {
     c.profiles.push_back(std::move(sizes));
   }
   c.print_ir = [](std::string_view pass, const std::string& text) {
+    Progress::clear();
     std::printf("# after %.*s\n%s\n", static_cast<int>(pass.size()), pass.data(), text.c_str());
   };
   c.log = stderr_log(o.verbose);
@@ -52,7 +54,9 @@ void add_compile(CLI::App& app, Action& action) {
   verb->add_option("-o,--output", o->output, "The engine file to write")->required()->type_name("OUT.fov");
   verb->add_option("--card", o->card, "Model card: what pictures need and what the tensors mean")
       ->type_name("CARD.toml");
-  verb->add_option("--shapes", o->shapes, "Sizes to choose kernels for; may be given several times")->type_name("n=1");
+  verb->add_option("--shapes", o->shapes, "Sizes to choose kernels for; may be given several times")
+      ->type_name("n=1")
+      ->allow_extra_args(false);
   verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::Range(1, 1024));
   verb->add_option("--timing-cache", o->timing_cache,
                    "Measured times, read and written: the same file gives the same engine")
@@ -60,9 +64,12 @@ void add_compile(CLI::App& app, Action& action) {
   verb->add_option("--timing", o->timing, "Measure kernels (on), or choose by estimates (off)")
       ->check(CLI::IsMember({"on", "off"}));
   verb->add_flag("--verify", o->verify, "Check every pass against the imported graph, with the reference kernels");
-  verb->add_option("--disable-pass", o->disabled, "Leave out a pass; may be given several times")->type_name("NAME");
+  verb->add_option("--disable-pass", o->disabled, "Leave out a pass; may be given several times")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
   verb->add_option("--print-ir-after", o->print_after, "Print the graph after a pass, after 'import', or after 'all'")
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->allow_extra_args(false);
   verb->add_flag("-v,--verbose", o->verbose, "Say more");
   verb->callback([o, &action] { action = [o] { return run(*o); }; });
 }

@@ -1,3 +1,6 @@
+#include <poll.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 
@@ -11,7 +14,9 @@ std::string verb_of(const CLI::App& app) {
   return verbs.empty() ? "" : verbs[0]->get_name() + " ";
 }
 
-fovea::core::Status act(const fovea::core::tool::Action& action) {
+using fovea::core::Status;
+
+Status act(const fovea::core::tool::Action& action) {
   if (!action)
     return fovea::core::invalid_argument("expected compile, run, bench or inspect; 'fovea --help' says more");
   try {
@@ -21,6 +26,14 @@ fovea::core::Status act(const fovea::core::tool::Action& action) {
   } catch (const std::exception& e) {
     return fovea::core::internal_error("{}", e.what());
   }
+}
+
+// Results that do not arrive, on a full disk say, are a failure. A reader that has left, as head does, wants no more.
+Status flush_results() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return {};
+  pollfd reader{STDOUT_FILENO, 0, 0};
+  if (::poll(&reader, 1, 0) > 0 && (reader.revents & POLLERR)) return {};
+  return fovea::core::system_error("standard output: cannot write the results");
 }
 
 }  // namespace
@@ -40,14 +53,15 @@ int main(int argc, char** argv) {
   fovea::core::tool::add_run(app, action);
   fovea::core::tool::add_bench(app, action);
   fovea::core::tool::add_inspect(app, action);
-  fovea::core::Status status;
+  Status status;
   try {
     app.parse(argc, argv);
+    status = act(action);
   } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
-    status = fovea::core::invalid_argument("{}; 'fovea {}--help' says more", e.what(), verb_of(app));
+    if (e.get_exit_code() == 0) app.exit(e);  // --help, --version
+    else status = fovea::core::invalid_argument("{}; 'fovea {}--help' says more", e.what(), verb_of(app));
   }
-  if (status.ok()) status = act(action);
+  if (status.ok()) status = flush_results();
   if (status.ok()) return 0;
   std::fprintf(stderr, "fovea: %s: %s\n", std::string(fovea::core::to_string(status.kind())).c_str(),
                status.message().c_str());

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include <functional>
+#include <set>
 #include <string>
 
 #include "base/log.h"
@@ -20,21 +21,31 @@ void add_run(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 
+struct Turns {
+  std::string engine, output;  // output: folder for the first run's, or empty
+  std::vector<std::string> inputs;
+  int threads = 0;
+  bool verbose = false;
+};
+Status take_turns(const Turns& o);  // bench --turns
+
 // A progress bar on stderr, drawn only where stderr is a terminal.
 class Progress {
  public:
   void show(std::string_view what, int done, int total);
-  void clear();  // before anything else is printed
+  static void clear();  // whichever is there; before anything else is printed
   ~Progress() { clear(); }
 
  private:
-  bool shown_ = false;
   int last_ = -1;
   std::string last_what_;
 };
 
 // Messages go to stderr: warnings always, the rest with --verbose.
 LogSink stderr_log(bool verbose);
+
+// InvalidArgument for the first of the flags that was given: what a mode does not read is not ignored.
+Status refuse_flags(const CLI::App& verb, std::initializer_list<const char*> flags, std::string_view why);
 
 // The tensors that NAME=FILE.npy items give for a graph's inputs, each checked against its input.
 struct TensorInputs {
@@ -45,6 +56,12 @@ struct TensorInputs {
 Result<TensorInputs> read_inputs(const Graph& graph, const std::vector<std::string>& items);
 Status write_outputs(const std::string& folder, const Graph& graph, std::span<const TensorRef> outputs);  // NAME.npy
 Status make_folder(const std::string& path);
+// Can a file be written there? Asked before long work that ends with it.
+Status check_writable(const std::string& path);
+// `name`, or where it was used already name_2, name_3, ..., its extension kept.
+std::string unused_name(const std::string& name, std::set<std::string>& used);
+
+double now_ms();
 
 // "n=8" or "n=1,h=300" -> sizes.
 Result<SymbolValues> parse_sizes(const std::string& text);

@@ -55,7 +55,15 @@ inline AttrValue attribute(const std::string& name, const std::string& text) {
   constexpr std::string_view kLists[] = {"strides", "pads", "dilations",      "kernel_shape",
                                          "axes",    "perm", "output_padding", "output_shape"};
   if (std::ranges::find(kLists, name) != std::end(kLists)) return numbers(text, ',');
-  if (name == "alpha" || name == "beta" || name == "epsilon" || name.ends_with("_threshold")) return std::stod(text);
+  if (name == "clip") return text == "1";
+  if (name == "variances" || name == "scales") {
+    std::vector<double> factors;
+    for (const std::string& s : split(text, ',')) factors.push_back(std::stod(s));
+    return factors;
+  }
+  if (name == "alpha" || name == "beta" || name == "epsilon" || name == "max_log_size" || name.starts_with("clip_") ||
+      name.ends_with("_threshold"))
+    return std::stod(text);
   if (std::isalpha(static_cast<unsigned char>(text[0]))) return text;
   return int64_t{std::stoll(text)};
 }

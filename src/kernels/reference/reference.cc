@@ -13,6 +13,7 @@ void set_small_bits(const TensorRef& t, int64_t i, uint8_t bits) { set_packed_bi
 int64_t to_int64(double v) {
   return v >= -9223372036854775808.0 && v < 9223372036854775808.0 ? static_cast<int64_t>(v) : INT64_MIN;
 }
+int32_t to_int32(double v) { return v > -2147483649.0 && v < 2147483648.0 ? static_cast<int32_t>(v) : INT32_MIN; }
 
 template <typename C, typename T>
 C convert_in(T v) {
@@ -22,6 +23,8 @@ C convert_in(T v) {
       return v >= 9223372036854775808.0 && v < 18446744073709551616.0
                  ? static_cast<uint64_t>(v)
                  : static_cast<uint64_t>(to_int64(static_cast<double>(v)));
+    else if constexpr (sizeof(C) <= 4 && !std::is_same_v<C, uint32_t>)
+      return static_cast<C>(to_int32(static_cast<double>(v)));
     else return static_cast<C>(to_int64(static_cast<double>(v)));
   } else return static_cast<C>(v);
 }

@@ -35,6 +35,10 @@ std::string refuse(const Group& group) {
   if (w->constant->count() == 0) return "no weights";
   const auto& attrs = group.nodes[0]->as<ConvAttrs>();
   if (std::ranges::any_of(attrs.pads, [](int64_t p) { return p < 0; })) return "negative padding";
+  // Windows that lie in the padding: the library walks all of it.
+  for (size_t i = 0; i < attrs.pads.size(); ++i)
+    if (const size_t axis = i % 2; attrs.pads[i] > (weights_dims(group)[axis + 2] - 1) * attrs.dilations[axis])
+      return fmt::format("padding of {} beyond the window", attrs.pads[i]);
   return "";
 }
 

@@ -3,14 +3,13 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/eltwise/chain.cc"
 #include <hwy/foreach_target.h>  // must come before highway.h
-
-#include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
 #include <cstring>
 #include <limits>
 
+#include "kernels/cpu/math-inl.h"
 #include "kernels/cpu/table.h"
 #include "ops/activation.h"
 
@@ -47,8 +46,6 @@ HWY_BEFORE_NAMESPACE();
 namespace fovea::core {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-using D = hn::ScalableTag<float>;
-using V = hn::Vec<D>;
 using chain::Op;
 
 // y[i] = f(a[i], b[i]); nothing is read or written past n.
@@ -67,15 +64,6 @@ HWY_INLINE void map(const float* a, const float* b, float* y, size_t n, const F&
 }
 
 HWY_INLINE V one() { return hn::Set(D(), 1.0f); }
-HWY_INLINE V keep_nan(V x, V y) {
-  return hn::IfThenElse(hn::IsNaN(x), x, y);
-}  // Highway's functions give numbers for NaN
-HWY_INLINE V exp(V x) {
-  const D d;
-  const V top = hn::Set(d, 88.7228394f);
-  const V e = hn::Exp(d, hn::Min(x, top));
-  return keep_nan(x, hn::IfThenElse(hn::Gt(x, top), hn::Set(d, std::numeric_limits<float>::infinity()), e));
-}
 HWY_INLINE V sigmoid(V x) {
   const D d;
   const V e = hn::Exp(d, hn::Neg(hn::Abs(x)));
@@ -133,6 +121,7 @@ HWY_EXPORT(eltwise_step);
 
 constexpr int64_t kBlock = 512;
 constexpr size_t kMaxInputs = 10;  // a block of each may stand on the stack
+constexpr size_t kMaxSteps = 32;   // operators in a chain
 constexpr int64_t kGrain = 16384;  // elements worth a thread
 
 std::optional<Op> op_of(const Node& node) {
@@ -191,7 +180,7 @@ std::vector<Group> match(const Graph& graph, const Node& anchor) {
   if (!fits(anchor, nullptr)) return {};
   Group group = single_node_group(anchor);
   std::vector<Group> groups = {group};
-  while (const Node* next = only_user(graph, group.outputs[0])) {
+  while (const Node* next = group.nodes.size() < kMaxSteps ? only_user(graph, group.outputs[0]) : nullptr) {
     const Value* value = group.outputs[0];
     if (!fits(*next, value) || next->output()->shape != value->shape) break;
     bool wanted = false;
@@ -364,15 +353,12 @@ class ChainKernel final : public PreparedKernel {
 
   std::string detail() const override { return fmt::format("{} in a row", steps_.size()); }
 
-  static constexpr size_t kMaxSteps = 32;
-
  private:
   std::vector<Step> steps_;
   Layout layout_;
 };
 
 Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
-  if (c.group.nodes.size() > ChainKernel::kMaxSteps) return unsupported("{} operators in a row", c.group.nodes.size());
   std::vector<Step> steps;
   int next = 0;
   const Value* chained = nullptr;

@@ -2,12 +2,11 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/norm/softmax.cc"
 #include <hwy/foreach_target.h>  // must come before highway.h
-
-#include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
 #include <cmath>
 
+#include "kernels/cpu/math-inl.h"
 #include "kernels/cpu/table.h"
 #include "ops/softmax.h"
 

@@ -78,6 +78,7 @@ Status reference_Pad(KernelContext& c) {
     StridedBytes fill;
     Bits128 zero{};
     fill.data = reinterpret_cast<std::byte*>(&zero);
+    if (c.has(2) && c.in(2).count() != 1) return invalid_argument("{} constants to pad with", c.in(2).count());
     if (c.has(2)) fill.data = readable(c, c.in(2)).data;
     copy_strided(shape.span(), to, fill, bytes, c.threads);
     // What is left of the input, without what the other side's crop takes from it.

@@ -1,9 +1,10 @@
-#include "ops/top_k.h"
+#include "kernels/reference/reduce/top_k.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "kernels/reference/layout/copy.h"
+#include "ops/top_k.h"
 
 namespace fovea::core {
 namespace {
@@ -78,10 +79,9 @@ void top_k(KernelContext& c, size_t axis, int64_t k, bool largest) {
 
 }  // namespace
 
-Status reference_TopK(KernelContext& c) {
-  const auto& attrs = c.attrs<TopKAttrs>();
+Result<int64_t> top_k_outputs(KernelContext& c) {
   const TensorRef& x = c.in(0);
-  const size_t axis = axis_of(attrs.axis, x.rank);
+  const size_t axis = axis_of(c.attrs<TopKAttrs>().axis, x.rank);
   const int64_t k = *load<int64_t>(c, c.in(1));
   if (k < 0 || k > x.dims[axis])
     return invalid_argument("k = {} is outside [0, {}], the size of axis {}", k, x.dims[axis], axis);
@@ -89,8 +89,15 @@ Status reference_TopK(KernelContext& c) {
   shape[axis] = k;
   for (size_t i = 0; i < 2; ++i)
     if (c.wants(i)) FOVEA_TRY(ensure_shape(c, i, shape.span()));
-  if (span_product(shape.span()) == 0) return {};
-  dispatch_compute(x.dtype, [&](auto tag) { top_k<typename decltype(tag)::type>(c, axis, k, attrs.largest); });
+  return span_product(shape.span()) == 0 ? 0 : k;
+}
+
+Status reference_TopK(KernelContext& c) {
+  const auto& attrs = c.attrs<TopKAttrs>();
+  FOVEA_TRY_SET(const int64_t k, top_k_outputs(c));
+  if (k == 0) return {};
+  const size_t axis = axis_of(attrs.axis, c.in(0).rank);
+  dispatch_compute(c.in(0).dtype, [&](auto tag) { top_k<typename decltype(tag)::type>(c, axis, k, attrs.largest); });
   return {};
 }
 

@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
-from tool import BAD_ARGUMENT, PICTURES, SMALL_SSD, evaluate, fails, files_below, fovea, model, save, succeeds
+from tool import BAD_ARGUMENT, PICTURES, SMALL_SSD, evaluate, fails, files_below, fovea, model, save, succeeds, two_layers
 
 PIXELS, SCORE = 0.01, 1e-4  # how far from ONNX Runtime's a box and a score may be
 RAW = 1e-4                  # and a network's raw output, relative where it is above 1
@@ -236,13 +236,31 @@ def test_raw_outputs_are_those_of_onnx_runtime(session, tmp_path):
 
 
 def test_check_names_the_node_that_gives_infinity(two_layer_engine, tmp_path):
-    x = np.zeros((1, 3, 16, 16), np.float32)
-    x[0, 1, 5, 5] = np.inf
+    x = np.random.default_rng(1).choice(np.float32([-3e38, 3e38]), (1, 3, 16, 16))
     np.save(tmp_path / "x.npy", x)
     command = ["run", two_layer_engine, "--input", "x=x.npy", "--output", "results"]
     succeeds(*command, cwd=tmp_path)
     done = fovea(*command, "--check", cwd=tmp_path)
-    assert done.returncode != 0 and ("convolution" in done.stderr or "activation" in done.stderr), done.stderr
+    assert done.returncode == 2 and ("convolution" in done.stderr or "activation" in done.stderr), done.stderr
+
+
+def test_check_names_the_input_and_the_weights(two_layer_engine, tmp_path):
+    x = np.zeros((1, 3, 16, 16), np.float32)
+    np.save(tmp_path / "x.npy", x)
+    x[0, 1, 5, 5] = np.inf
+    np.save(tmp_path / "infinite.npy", x)
+    done = fovea("run", two_layer_engine, "--input", "x=infinite.npy", "--output", "results", "--check", cwd=tmp_path)
+    assert done.returncode == 2 and "input 'x' holds infinity (element 341 of 768)" in done.stderr, done.stderr
+    # The activation makes 0 of NaN.
+    proto = two_layers()
+    weights = np.frombuffer(proto.graph.initializer[0].raw_data, np.float32).copy()
+    weights[7] = np.nan
+    proto.graph.initializer[0].raw_data = weights.tobytes()
+    engine = tmp_path / "nan.fov"
+    succeeds("compile", save(proto, tmp_path / "nan.onnx"), "-o", engine, "--timing", "off")
+    succeeds("run", engine, "--input", "x=x.npy", "--output", "results", cwd=tmp_path)
+    done = fovea("run", engine, "--input", "x=x.npy", "--output", "checked", "--check", cwd=tmp_path)
+    assert done.returncode == 3 and "Conv 'convolution': its constant 'w' holds NaN (element 7" in done.stderr, done.stderr
 
 
 def test_bench_writes_its_figures(detector, tmp_path):

@@ -42,7 +42,7 @@ Result<std::shared_ptr<const Specialisation>> PlannedGraph::specialise(const Sym
     }
     // Kernels that served the profile do not serve these sizes: choose again without them.
     const size_t before = banned.size();
-    for (const auto& r : refusals) banned.try_emplace({r.position, r.kernel}, r.reason);
+    for (const auto& r : refusals) banned.try_emplace({r.position, r.kernel}, "refused such sizes");
     if (banned.size() == before) return made.status();
     if (log_)
       log_(LogLevel::kDebug,

@@ -19,9 +19,9 @@ Corners corners_of(const std::array<float, 4>& box, BoxFormat format) {
 double along(double v, double unit, double pad, double scale) { return (v * unit - pad) / scale; }
 
 // Comparisons that are false for NaN leave it alone.
-float clipped(double v, int64_t side) {
+double clipped(double v, int64_t side) {
   const auto top = static_cast<double>(side);
-  return static_cast<float>(v < 0 ? 0 : v > top ? top : v);
+  return v < 0 ? 0 : v > top ? top : v;
 }
 
 }  // namespace
@@ -33,10 +33,15 @@ std::array<float, 4> box_to_picture(std::array<float, 4> box, const OutputsCard&
   const double pad_x = input ? static_cast<double>(g.pad_x) : 0, pad_y = input ? static_cast<double>(g.pad_y) : 0;
   const double scale_x = input ? g.scale_x : 1, scale_y = input ? g.scale_y : 1;
   const Corners c = corners_of(box, outputs.box_format);
-  return {clipped(along(c[0], unit_x, pad_x, scale_x), g.picture_w),
-          clipped(along(c[1], unit_y, pad_y, scale_y), g.picture_h),
-          clipped(along(c[2], unit_x, pad_x, scale_x), g.picture_w),
-          clipped(along(c[3], unit_y, pad_y, scale_y), g.picture_h)};
+  auto x = [&](double v) {
+    v = along(v, unit_x, pad_x, scale_x);
+    return static_cast<float>(outputs.clip_to_picture ? clipped(v, g.picture_w) : v);
+  };
+  auto y = [&](double v) {
+    v = along(v, unit_y, pad_y, scale_y);
+    return static_cast<float>(outputs.clip_to_picture ? clipped(v, g.picture_h) : v);
+  };
+  return {x(c[0]), y(c[1]), x(c[2]), y(c[3])};
 }
 
 }  // namespace fovea::core

@@ -19,9 +19,9 @@ struct Detection {
   bool operator==(const Detection&) const = default;
 };
 
-// One box of the outputs, in the card's convention, as x0, y0, x1, y1 of the original picture, clipped to it. Boxes
-// relative to the input lose the padding and the resize; those relative to the original are only scaled up if
-// normalised. Computed in float64, rounded once. NaN stays NaN.
+// One box of the outputs, in the card's convention, as x0, y0, x1, y1 of the original picture. Boxes relative to the input
+// lose the padding and the resize; those relative to the original are only scaled up if normalised. Clipped to the
+// picture if the card says so. Computed in float64, rounded once. NaN stays NaN.
 std::array<float, 4> box_to_picture(std::array<float, 4> box, const OutputsCard& outputs,
                                     const ResizeGeometry& geometry);
 

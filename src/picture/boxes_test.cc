@@ -52,9 +52,11 @@ TEST(Boxes, RelativeToTheOriginalIgnoresTheResize) {
   EXPECT_EQ(box_to_picture({1, 2, 3, 4}, o, letterboxed()), (Box{1, 2, 3, 4}));
 }
 
-TEST(Boxes, AreClippedToThePicture) {
-  EXPECT_EQ(box_to_picture({-5, 100, 700, 900}, {}, letterboxed()), (Box{0, 0, 1280, 480}));
-  Box nan = box_to_picture({NAN, 0, 1, 1}, {}, letterboxed());
+TEST(Boxes, AreClippedToThePictureOnRequest) {
+  EXPECT_EQ(box_to_picture({-5, 100, 700, 900}, {}, letterboxed()), (Box{-10, -200, 1400, 1400}));
+  const OutputsCard clip{.clip_to_picture = true};
+  EXPECT_EQ(box_to_picture({-5, 100, 700, 900}, clip, letterboxed()), (Box{0, 0, 1280, 480}));
+  Box nan = box_to_picture({NAN, 0, 1, 1}, clip, letterboxed());
   EXPECT_TRUE(std::isnan(nan[0]));
 }
 

@@ -170,6 +170,7 @@ Status read_outputs(const TomlNode& table, std::string_view file, ModelCard& car
       r.refuse(key, "with a [postprocess] section: its rows are those of one picture");
   read_box_meaning(r, card.postprocess, o);
   r.integer("label_offset", o.label_offset, -1'000'000, 1'000'000);
+  r.boolean("clip_to_picture", o.clip_to_picture);
   return r.finish();
 }
 

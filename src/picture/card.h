@@ -67,6 +67,7 @@ struct OutputsCard {
   bool normalized = false;  // 0..1 of relative_to's sides, else pixels of it
   BoxReference relative_to = BoxReference::kInput;
   int64_t label_offset = 0;  // label + label_offset = index into the class names
+  bool clip_to_picture = false;
 
   bool operator==(const OutputsCard&) const = default;
 };

@@ -106,6 +106,7 @@ void print_outputs(Printer& out, const ModelCard& card) {
     out.word("relative_to", o.relative_to);
   }
   out.integer("label_offset", o.label_offset);
+  out.boolean("clip_to_picture", o.clip_to_picture);
 }
 
 void print_postprocess(Printer& out, const PostprocessCard& p) {

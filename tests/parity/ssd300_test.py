@@ -132,7 +132,7 @@ def test_tensors(export, pictures):
 
 
 def coco_of(rows, image_id):
-    x0, y0, x1, y1 = np.clip(rows[:, 2:] * SIDE, 0, SIDE).T
+    x0, y0, x1, y1 = (rows[:, 2:] * SIDE).T
     return [dict(image_id=image_id, category_id=int(c), score=float(s), bbox=[float(v) for v in box])
             for c, s, box in zip(rows[:, 0], rows[:, 1], np.column_stack([x0, y0, x1 - x0, y1 - y0]))]
 

@@ -30,7 +30,7 @@ class Compiler {
     FOVEA_TRY(stage("read", [&] { return read(); }));
     FOVEA_TRY(stage("passes", [&] { return passes(); }));
     FOVEA_TRY(stage("kernels", [&] { return kernels(); }));
-    const CpuTarget here = cpu_target();
+    const Target here = o_.device ? o_.device->target() : cpu_target();
     EngineData& e = result_.engine;
     e.fovea_version = version_string(), e.git_hash = git_hash();
     e.source_name = std::filesystem::path(o_.model).filename().string();
@@ -150,7 +150,7 @@ class Compiler {
     PackedWeightsMap weights;
     for (size_t i = 0; i < profiles.size(); ++i) {
       ChooseOptions options;
-      options.threads = threads_, options.keep_candidates = true;
+      options.threads = threads_, options.keep_candidates = true, options.device = o_.device.get();
       options.progress = [&](int done, int total) {
         progress(fmt::format("choosing kernels, profile {} of {}", i + 1, profiles.size()), done, total);
       };
@@ -197,14 +197,16 @@ class Compiler {
     ProfileReport report{sizes, to_recipe(graph(), sizes, assignment), assignment.groups, assignment.reformat_ms};
     FOVEA_TRY_SET(Plan plan, build_plan(graph(), std::move(assignment)));
     report.reformats = plan.reformats, report.views = plan.views, report.copies = plan.copies;
+    report.transfers = plan.transfers, report.size_reads = plan.size_reads;
     FOVEA_TRY_SET(auto spec, Specialisation::make(std::make_shared<const Plan>(std::move(plan)), sizes, threads_,
-                                                  weights, refusals));
-    report.arena_bytes = spec->arena_bytes(), report.packed_weight_bytes = weights.bytes();
+                                                  weights, refusals, o_.device.get()));
+    report.arena_bytes = spec->arena_bytes(), report.device_arena_bytes = spec->arena_bytes(Place::kDevice);
+    report.packed_weight_bytes = weights.bytes();
     return report;
   }
 
   // ---- --memory-limit
-  static int64_t memory(const ProfileReport& r) { return r.arena_bytes + r.packed_weight_bytes; }
+  static int64_t memory(const ProfileReport& r) { return r.arena_bytes + r.device_arena_bytes + r.packed_weight_bytes; }
   bool fits(const ProfileReport& r) const { return o_.memory_limit == 0 || memory(r) <= o_.memory_limit; }
 
   // Bans kernels with large packed weights, those first that save most for the time they cost.

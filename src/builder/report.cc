@@ -10,7 +10,7 @@ namespace {
 
 ordered_json candidate_json(const CandidateNote& c) {
   ordered_json j{{"kernel", c.kernel}};
-  if (!c.layouts.empty()) j["layouts"] = c.layouts;
+  if (!c.formats.empty()) j["layouts"] = c.formats;
   if (c.refusal.empty()) j["ms"] = c.ms;
   else j["refusal"] = c.refusal;
   return j;
@@ -31,7 +31,7 @@ ordered_json group_json(const GroupChoice& g) {
     if (const Value* v = g.group.outputs[k])
       outputs.push_back({{"name", v->name},
                          {"shape", to_string(v->shape)},
-                         {"layout", to_string(k < g.layouts.outputs.size() ? g.layouts.outputs[k] : Layout::kPlain)}});
+                         {"layout", to_string(k < g.formats.outputs.size() ? g.formats.outputs[k] : Format())}});
   j["outputs"] = outputs;
   if (g.ms >= 0) j["ms"] = g.ms;
   ordered_json candidates = ordered_json::array();
@@ -64,7 +64,10 @@ std::string report_json(const CompileResult& result, const std::vector<ProfileRe
                     {"reformats", p.reformats},
                     {"views", p.views},
                     {"copies", p.copies},
+                    {"transfers", p.transfers},
+                    {"size_reads", p.size_reads},
                     {"arena_bytes", p.arena_bytes},
+                    {"device_arena_bytes", p.device_arena_bytes},
                     {"packed_weight_bytes", p.packed_weight_bytes},
                     {"groups_on_reference_kernels", reference},
                     {"groups", groups}});

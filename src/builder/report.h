@@ -13,8 +13,8 @@ struct ProfileReport {
   Recipe recipe;
   std::vector<GroupChoice> groups;
   double reformat_ms = 0;
-  int reformats = 0, views = 0, copies = 0;
-  int64_t arena_bytes = 0, packed_weight_bytes = 0;
+  int reformats = 0, views = 0, copies = 0, transfers = 0, size_reads = 0;
+  int64_t arena_bytes = 0, device_arena_bytes = 0, packed_weight_bytes = 0;
 };
 
 std::string report_json(const CompileResult& result, const std::vector<ProfileReport>& profiles);

@@ -148,8 +148,8 @@ TEST_F(EngineFile, ComesBackAsItWas) {
   EXPECT_EQ(g.nodes, wanted.nodes);
   EXPECT_EQ(g.kernel, wanted.kernel);
   EXPECT_EQ(g.revision, wanted.revision);
-  EXPECT_EQ(g.layouts.inputs, wanted.layouts.inputs);
-  EXPECT_EQ(g.layouts.outputs, wanted.layouts.outputs);
+  EXPECT_EQ(g.formats.inputs, wanted.formats.inputs);
+  EXPECT_EQ(g.formats.outputs, wanted.formats.outputs);
   EXPECT_EQ(g.ms, wanted.ms);
   EXPECT_TRUE(t.recipes[1].groups.empty());
 

@@ -287,11 +287,12 @@ class Reader {
       for (unsigned k = 0; k < length(r->groups()); ++k) {
         const fbs::RecipeGroup* g = r->groups()->Get(k);
         RecipeGroup group{numbers(g->nodes()), text(g->kernel()), g->revision(), {}, g->ms()};
-        for (auto [list, to] : {std::pair(g->input_layouts(), &group.layouts.inputs),
-                                std::pair(g->output_layouts(), &group.layouts.outputs)})
-          for (uint8_t l : numbers(list)) {
-            if (l >= kLayouts) return bad("unknown layout");
-            to->push_back(static_cast<Layout>(l));
+        for (auto [list, to] : {std::pair(g->input_formats(), &group.formats.inputs),
+                                std::pair(g->output_formats(), &group.formats.outputs)})
+          for (uint16_t code : numbers(list)) {
+            const std::optional<Format> format = format_from_code(code);
+            if (!format) return bad("unknown format");
+            to->push_back(*format);
           }
         recipe.groups.push_back(std::move(group));
       }

@@ -170,15 +170,15 @@ class Writer {
       for (const auto& [name, size] : r.profile) profile.push_back(fbs::CreateSize(b_, b_.CreateString(name), size));
       std::vector<Offset<fbs::RecipeGroup>> groups;
       for (const RecipeGroup& g : r.groups) {
-        auto bytes = [&](const std::vector<Layout>& layouts) {
-          std::vector<uint8_t> list;
-          for (Layout l : layouts) list.push_back(static_cast<uint8_t>(l));
+        auto codes = [&](const std::vector<Format>& formats) {
+          std::vector<uint16_t> list;
+          for (const Format& f : formats) list.push_back(format_code(f));
           return b_.CreateVector(list);
         };
         auto nodes = b_.CreateVector(g.nodes);
         auto kernel = b_.CreateString(g.kernel);
-        auto in = bytes(g.layouts.inputs), out = bytes(g.layouts.outputs);
-        groups.push_back(fbs::CreateRecipeGroup(b_, nodes, kernel, g.revision, in, out, g.ms));
+        auto in = codes(g.formats.inputs), out = codes(g.formats.outputs);
+        groups.push_back(fbs::CreateRecipeGroup(b_, nodes, kernel, g.revision, g.ms, in, out));
       }
       auto profile_v = b_.CreateVector(profile);
       auto groups_v = b_.CreateVector(groups);

@@ -12,6 +12,8 @@
 
 namespace fovea::core {
 
+class DeviceStream;
+
 // Memory for the time of one kernel. It grows when a run needs more than any before; in the steady state nothing is
 // allocated.
 class Scratch {
@@ -52,6 +54,10 @@ class KernelContext {
   int threads = 1;
   Scratch* scratch = nullptr;
   std::byte* workspace = nullptr;  // PreparedKernel::workspace_bytes() of it, 64-byte aligned
+  // On a device (all pointers are its own, and the run is over when the stream's work is): where the sizes that the
+  // group's nodes define go, in their order; outputs with such sizes have room for the most.
+  DeviceStream* stream = nullptr;
+  int64_t* sizes = nullptr;
   Resize resize = nullptr;         // null: outputs have room for the shape already in them, and may only shrink
   void* resize_owner = nullptr;
 

@@ -1,27 +1,13 @@
 #include "kernels/kernel.h"
 
-#include <array>
-
 namespace fovea::core {
-namespace {
-
-constexpr std::array<std::string_view, kLayouts> kLayoutNames = {"plain", "nhwc", "c8", "c16"};
-
-}  // namespace
-
-std::string_view to_string(Layout layout) { return kLayoutNames[static_cast<size_t>(layout)]; }
-
-std::optional<Layout> layout_from_string(std::string_view name) {
-  for (size_t i = 0; i < kLayoutNames.size(); ++i)
-    if (kLayoutNames[i] == name) return static_cast<Layout>(i);
-  return std::nullopt;
+FormatChoice all_plain(const Group& group, Place place) {
+  return {std::vector<Format>(group.inputs.size(), {Layout::kPlain, place}),
+          std::vector<Format>(group.outputs.size(), {Layout::kPlain, place})};
 }
 
-int64_t storage_elements(Layout layout, std::span<const int64_t> shape) {
-  const int64_t block = layout == Layout::kC8 ? 8 : layout == Layout::kC16 ? 16 : 1;
-  int64_t n = 1;
-  for (size_t i = 0; i < shape.size(); ++i) n *= i == 1 ? (shape[i] + block - 1) / block * block : shape[i];
-  return n;
+std::vector<FormatChoice> formats_of(const KernelRow& row, const Group& group) {
+  return row.formats ? row.formats(group) : std::vector<FormatChoice>{all_plain(group, row.place)};
 }
 
 Group single_node_group(const Node& node) {

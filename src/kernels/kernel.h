@@ -6,19 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "backends/device.h"
+#include "backends/format.h"
 #include "ir/graph.h"
 #include "kernels/context.h"
 
 namespace fovea::core {
-
-// How the elements of a tensor lie in memory. The blocked forms are of rank 4 only: channels in blocks of 8 or 16,
-// the last block padded with zeros.
-enum class Layout : uint8_t { kPlain, kNhwc, kC8, kC16 };
-inline constexpr int kLayouts = 4;
-std::string_view to_string(Layout layout);
-std::optional<Layout> layout_from_string(std::string_view name);
-// Elements of storage that a shape takes in a layout.
-int64_t storage_elements(Layout layout, std::span<const int64_t> shape);
 
 // The nodes one kernel call stands for. nodes.back() gives outputs; what lies between the nodes is used by them alone.
 struct Group {
@@ -29,16 +22,18 @@ struct Group {
 };
 
 struct TensorDesc {
-  DType dtype = DType::kUndefined;
+  DType dtype = DType::kUndefined;  // as stored
   std::vector<int64_t> shape;  // logical: N, C, H, W whatever the layout
   Layout layout = Layout::kPlain;
   TensorPtr constant;  // its elements (plain), if they never change
 };
 
-// Layouts of a group's inputs and outputs that go together.
-struct LayoutChoice {
-  std::vector<Layout> inputs, outputs;
+// Formats of a group's inputs and outputs that go together.
+struct FormatChoice {
+  std::vector<Format> inputs, outputs;
+  friend bool operator==(const FormatChoice&, const FormatChoice&) = default;
 };
+FormatChoice all_plain(const Group& group, Place place = Place::kHost);
 
 // Weights as kernels want them, shared by all specialisations of an engine that ask for the same key.
 class PackedWeights {
@@ -53,6 +48,7 @@ struct PrepareContext {
   std::vector<TensorDesc> inputs, outputs;  // as group's; absent inputs have dtype kUndefined
   int threads = 1;
   PackedWeights* weights = nullptr;  // never null when prepare() is called
+  Device* device = nullptr;          // for rows of Place::kDevice; outlives what is prepared
 };
 
 // A kernel made ready for one set of shapes. Immutable: contexts in several threads run the same one.
@@ -72,22 +68,29 @@ struct KernelRow {
   bool strided_inputs = false;  // takes plain inputs with any strides
   bool dynamic_shapes = false;  // prepare() does not depend on sizes; sizes may be data-dependent
   bool in_place = false;        // output 0 may take input 0's memory when both have the same size
+  bool copies_view = false;     // copies what a view would do without: taken only where there can be none
+  Place place = Place::kHost;   // where it runs
   // The groups that start at `anchor` and that this row would take, the largest first (the others serve where a node of
   // a larger one already belongs elsewhere); empty if it has nothing to do here. Called on a graph after all passes.
   std::vector<Group> (*match)(const Graph& graph, const Node& anchor) = nullptr;
   // Why it cannot serve a group of these types and shapes; empty if it can. Symbolic sizes are Values' shapes.
   std::string (*refuse)(const Group& group) = nullptr;
-  // Layouts it offers; the first is the one it likes best. Null: everything plain.
-  std::vector<LayoutChoice> (*layouts)(const Group& group) = nullptr;
+  // Formats it offers; the first is the one it likes best. Null: everything plain, in the row's own place. A kernel of a
+  // device that reads a constant only in prepare() takes it as Layout::kPlain on the host.
+  std::vector<FormatChoice> (*formats)(const Group& group) = nullptr;
   // Fails with kUnsupported and a reason where a library has nothing good for these sizes.
   Result<std::unique_ptr<PreparedKernel>> (*prepare)(const PrepareContext& context) = nullptr;
   double packed_growth = 1;  // its packed weights, in times the plain ones: what a memory limit looks at
   double preference = 1;     // without timing: the candidate with the largest takes it
 };
 
+// What the row offers for a group that it takes.
+std::vector<FormatChoice> formats_of(const KernelRow& row, const Group& group);
+
 // All CPU rows, in the order of kernels.inc.
 std::span<const KernelRow* const> cpu_kernels();
-const KernelRow* find_kernel(std::string_view name);  // null if there is none
+// Of the device, or of the CPU; null if there is none.
+const KernelRow* find_kernel(std::string_view name, const Device* device = nullptr);
 
 // ---- building blocks for match()
 Group single_node_group(const Node& node);

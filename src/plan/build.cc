@@ -27,13 +27,13 @@ class Builder {
     const Graph& graph = *plan_.graph;
     for (const SymbolPtr& s : graph.symbols()) plan_.program.add_symbol(s);
     for (size_t i = 0; i < graph.inputs.size(); ++i) {
-      int t = add_tensor(graph.inputs[i], Layout::kPlain);
+      int t = add_tensor(graph.inputs[i], Format());
       plan_.tensors[idx(t)].home = PlanTensor::Home::kInput;
       plan_.tensors[idx(t)].input = static_cast<int>(i);
     }
     FOVEA_TRY(body(graph, plan_.run_steps));
     for (const Value* v : graph.outputs) {
-      FOVEA_TRY_SET(int t, dense(v, plan_.run_steps));
+      FOVEA_TRY_SET(int t, dense(v, home(*v), plan_.run_steps));
       plan_.outputs.push_back(t);
     }
     finish();
@@ -42,16 +42,16 @@ class Builder {
 
  private:
   static size_t idx(int i) { return static_cast<size_t>(i); }
-  using Key = std::pair<const Value*, Layout>;
+  using Key = std::pair<const Value*, Format>;
 
   // ---- tensors
-  int add_tensor(const Value* v, Layout layout) {
+  int add_tensor(const Value* v, const Format& format) {
     PlanTensor t;
-    t.value = v, t.layout = layout, t.shape = v->shape;
+    t.value = v, t.format = format, t.shape = v->shape;
     set_dims(t);
     plan_.tensors.push_back(std::move(t));
     int id = static_cast<int>(plan_.tensors.size()) - 1;
-    by_value_[{v, layout}] = id;
+    by_value_[{v, format}] = id;
     return id;
   }
   void set_dims(PlanTensor& t) {
@@ -61,8 +61,8 @@ class Builder {
       t.dynamic |= d.data_dependent();
     }
   }
-  int add_buffered(const Value* v, Layout layout, bool shape_phase) {
-    int t = add_tensor(v, layout);
+  int add_buffered(const Value* v, const Format& format, bool shape_phase) {
+    int t = add_tensor(v, format);
     plan_.tensors[idx(t)].buffer = add_buffer(t, shape_phase);
     return t;
   }
@@ -73,12 +73,12 @@ class Builder {
     return static_cast<int>(plan_.buffers.size()) - 1;
   }
 
-  // The tensor of `v` in `layout`, made from what there is.
-  Result<int> tensor(const Value* v, Layout layout, std::vector<Step>& steps) {
-    if (auto it = by_value_.find({v, layout}); it != by_value_.end()) return it->second;
-    if (layout != Layout::kPlain || !by_layout(v).empty()) return reformatted(v, layout, steps);
+  // The tensor of `v` in `format`, made from what there is.
+  Result<int> tensor(const Value* v, const Format& format, std::vector<Step>& steps) {
+    if (auto it = by_value_.find({v, format}); it != by_value_.end()) return it->second;
+    if (format != Format() || made(v)) return reformatted(v, format, steps);
     if (v->is_constant()) {
-      int t = add_tensor(v, layout);
+      int t = add_tensor(v, format);
       plan_.tensors[idx(t)].home = PlanTensor::Home::kConstant;
       return t;
     }
@@ -86,51 +86,85 @@ class Builder {
     return internal_error("no step of the plan makes value '{}'", v->name);
   }
 
-  std::vector<int> by_layout(const Value* v) const {
-    std::vector<int> found;
-    for (int l = 0; l < kLayouts; ++l)
-      if (auto it = by_value_.find({v, static_cast<Layout>(l)}); it != by_value_.end()) found.push_back(it->second);
+  // A tensor of the value, in whichever format; -1: none yet. Of several, one in `place`.
+  int made_in(const Value* v, Place place) const {
+    int found = -1;
+    for (auto it = by_value_.lower_bound({v, Format()}); it != by_value_.end() && it->first.first == v; ++it)
+      if (found < 0 || (it->first.second.place == place && plan_.tensors[idx(found)].format.place != place))
+        found = it->second;
     return found;
   }
+  bool made(const Value* v) const { return made_in(v, Place::kHost) >= 0; }
+  // Where the value is, or will be made.
+  Place home(const Value& v) const {
+    const int t = made_in(&v, Place::kHost);
+    return t < 0 ? Place::kHost : plan_.tensors[idx(t)].format.place;
+  }
 
-  Result<int> reformatted(const Value* v, Layout layout, std::vector<Step>& steps) {
-    std::vector<int> have = by_layout(v);
-    if (have.empty()) {
-      FOVEA_TRY_SET(int plain, tensor(v, Layout::kPlain, steps));
-      have.push_back(plain);
+  // Between places values travel plain and in their own type; layouts and types change on either side.
+  Result<int> reformatted(const Value* v, const Format& format, std::vector<Step>& steps) {
+    const Format plain(Layout::kPlain, format.place);
+    int from = made_in(v, format.place);
+    if (from < 0) {
+      FOVEA_TRY_SET(from, tensor(v, Format(), steps));
     }
+    const Place source = plan_.tensors[idx(from)].format.place;
+    if (source != format.place) {
+      FOVEA_TRY_SET(from, dense(v, source, steps));
+      if (format != plain) {
+        FOVEA_TRY_SET(from, tensor(v, plain, steps));
+      }
+    }
+    const bool crosses = format == plain && source != format.place;
     const bool shape_phase = phases_.shape_only(*v);
-    Step s = make_step(Step::Kind::kReformat, v->producer, {have[0]}, {add_buffered(v, layout, shape_phase)});
+    if (crosses && source == Place::kDevice && !fixed(*v)) read_sizes(v->producer, steps);
+    Step s = make_step(crosses ? Step::Kind::kTransfer : Step::Kind::kReformat, v->producer, {from},
+                       {add_buffered(v, format, shape_phase)});
+    s.place = crosses ? Place::kDevice : format.place;
     int result = s.outputs[0];
-    if (!shape_phase) ++plan_.reformats;
+    if (!shape_phase) ++(crosses ? plan_.transfers : plan_.reformats);
     add_step(std::move(s), shape_phase ? plan_.shape_steps : steps);
     return result;
   }
 
+  // Before the host handles what depends on sizes that the device decides.
+  void read_sizes(const Node* reader, std::vector<Step>& steps) {
+    if (!unread_sizes_) return;
+    unread_sizes_ = false;
+    ++plan_.size_reads;
+    Step s = make_step(Step::Kind::kReadSizes, reader, {}, {});
+    s.place = Place::kDevice;
+    add_step(std::move(s), steps);
+  }
+
   Result<int> materialised(const Value* v, std::vector<Step>& steps) {
     const bool shape_phase = phases_.shape_only(*v);
-    Step s = make_step(Step::Kind::kMaterialise, v->producer, {}, {add_buffered(v, Layout::kPlain, shape_phase)});
+    Step s = make_step(Step::Kind::kMaterialise, v->producer, {}, {add_buffered(v, Format(), shape_phase)});
     for (const auto& e : *v->known) {
       s.elements.push_back(plan_.program.add(*e));
       s.dynamic |= e->data_dependent();
     }
+    if (s.dynamic) read_sizes(v->producer, steps);
     int result = s.outputs[0];
     add_step(std::move(s), shape_phase ? plan_.shape_steps : steps);
     return result;
   }
 
   // Plain and without gaps: what kernels that know no strides read.
-  Result<int> dense(const Value* v, std::vector<Step>& steps) {
-    FOVEA_TRY_SET(int t, tensor(v, Layout::kPlain, steps));
+  Result<int> dense(const Value* v, Place place, std::vector<Step>& steps) {
+    const Format plain(Layout::kPlain, place);
+    FOVEA_TRY_SET(int t, tensor(v, plain, steps));
     if (plan_.tensors[idx(t)].strides.empty()) return t;
-    if (auto it = dense_copies_.find(v); it != dense_copies_.end()) return it->second;
+    if (auto it = dense_copies_.find({v, plain}); it != dense_copies_.end()) return it->second;
     const bool shape_phase = phases_.shape_only(*v);
-    auto kept = by_value_[{v, Layout::kPlain}];
-    int copy = add_buffered(v, Layout::kPlain, shape_phase);
-    by_value_[{v, Layout::kPlain}] = kept;
-    dense_copies_[v] = copy;
+    auto kept = by_value_[{v, plain}];
+    int copy = add_buffered(v, plain, shape_phase);
+    by_value_[{v, plain}] = kept;
+    dense_copies_[{v, plain}] = copy;
     ++plan_.copies;
-    add_step(make_step(Step::Kind::kCopy, v->producer, {t}, {copy}), shape_phase ? plan_.shape_steps : steps);
+    Step s = make_step(Step::Kind::kCopy, v->producer, {t}, {copy});
+    s.place = place;
+    add_step(std::move(s), shape_phase ? plan_.shape_steps : steps);
     return copy;
   }
 
@@ -173,10 +207,10 @@ class Builder {
         s.inputs.push_back(-1);
         continue;
       }
-      FOVEA_TRY_SET(int t, tensor(v, Layout::kPlain, steps));
+      FOVEA_TRY_SET(int t, tensor(v, Format(), steps));
       s.inputs.push_back(t);
     }
-    for (const Value* v : n.outputs) s.outputs.push_back(v ? add_buffered(v, Layout::kPlain, true) : -1);
+    for (const Value* v : n.outputs) s.outputs.push_back(v ? add_buffered(v, Format(), true) : -1);
     add_step(std::move(s), steps);
     return {};
   }
@@ -185,7 +219,8 @@ class Builder {
     auto it = choice_of_.find(&n);
     if (it == choice_of_.end()) return internal_error("{} belongs to no group", n.label());
     const GroupChoice& choice = plan_.assignment.groups[idx(it->second)];
-    if (!choice.row && (strided_views(n, steps) || concat_in_place(n))) return {};
+    const bool copies = !choice.row || choice.row->copies_view;
+    if (copies && (strided_views(n, choice, steps) || concat_in_place(n, choice))) return {};
     Step s = make_step(Step::Kind::kGroup, &n, {}, {});
     s.choice = it->second;
     for (size_t i = 0; i < choice.group.inputs.size(); ++i) {
@@ -194,23 +229,37 @@ class Builder {
         s.inputs.push_back(-1);
         continue;
       }
-      const Layout layout = choice.layouts.inputs[i];
+      const Format& format = choice.formats.inputs[i];
       const bool strided = !choice.row || choice.row->strided_inputs;
-      auto t = layout == Layout::kPlain && !strided ? dense(v, steps) : tensor(v, layout, steps);
+      const bool plain = format == Format(Layout::kPlain, format.place);
+      auto t = plain && !strided ? dense(v, format.place, steps) : tensor(v, format, steps);
       if (!t.ok()) return t.status();
       s.inputs.push_back(*t);
     }
     for (size_t k = 0; k < choice.group.outputs.size(); ++k) {
       const Value* v = choice.group.outputs[k];
-      s.outputs.push_back(v ? add_buffered(v, choice.layouts.outputs[k], false) : -1);
+      s.outputs.push_back(v ? add_buffered(v, choice.formats.outputs[k], false) : -1);
     }
+    if (choice.row && choice.row->place == Place::kDevice) on_device(choice.group, s);
     add_step(std::move(s), steps);
     return {};
   }
 
+  // A step of the device, with words for the sizes that it decides.
+  void on_device(const Group& group, Step& s) {
+    s.place = Place::kDevice;
+    for (const Node* node : group.nodes)
+      for (const SizeDefinition& d : node->sizes) {
+        if (s.sizes < 0) s.sizes = static_cast<int>(plan_.device_sizes.size());
+        plan_.device_sizes.push_back(plan_.program.symbol_slot(d.symbol->name));
+        unread_sizes_ = true;
+      }
+  }
+
   Status reshape(const Node& n, std::vector<Step>& steps) {
-    FOVEA_TRY_SET(int from, dense(n.inputs[0], steps));
-    int to = add_tensor(n.outputs[0], Layout::kPlain);
+    const Place place = home(*n.inputs[0]);
+    FOVEA_TRY_SET(int from, dense(n.inputs[0], place, steps));
+    int to = add_tensor(n.outputs[0], {Layout::kPlain, place});
     const PlanTensor source = plan_.tensors[idx(from)];
     PlanTensor& t = plan_.tensors[idx(to)];
     t.home = source.home, t.input = source.input, t.buffer = source.buffer, t.offset = source.offset,
@@ -225,15 +274,16 @@ class Builder {
   }
 
   // A node whose outputs are looks at its input's memory: readers take strides or make a dense copy.
-  bool strided_views(const Node& n, std::vector<Step>& steps) {
+  bool strided_views(const Node& n, const GroupChoice& choice, std::vector<Step>& steps) {
     if (!is_strided_view(n) || !n.sizes.empty() || !fixed(*n.inputs[0])) return false;
     for (const Value* v : n.outputs)
       if (v && !(copies_runs(n) || readers_stride(*v))) return false;
-    auto made = tensor(n.inputs[0], Layout::kPlain, steps);
+    const Format plain(Layout::kPlain, choice.row ? choice.row->place : Place::kHost);
+    auto made = tensor(n.inputs[0], plain, steps);
     if (!made.ok()) return false;
     const PlanTensor source = plan_.tensors[idx(*made)];
     // A source that is a look at what data decides is checked by the step that reads it.
-    if (source.home == PlanTensor::Home::kConstant || source.dynamic || dtype_bits(source.value->dtype) < 8)
+    if (source.home == PlanTensor::Home::kConstant || source.dynamic || dtype_bits(source.dtype()) < 8)
       return false;
     std::vector<std::optional<Strides>> views;
     for (size_t i = 0; i < n.outputs.size(); ++i) {
@@ -242,7 +292,7 @@ class Builder {
     }
     for (size_t i = 0; i < n.outputs.size(); ++i) {
       if (!n.outputs[i]) continue;
-      const int to = add_tensor(n.outputs[i], Layout::kPlain);
+      const int to = add_tensor(n.outputs[i], plain);
       PlanTensor& t = plan_.tensors[idx(to)];
       t.home = source.home, t.buffer = source.buffer, t.input = source.input;
       t.offset = plan_.program.add(views[i]->offset);
@@ -254,20 +304,21 @@ class Builder {
   }
 
   // Concat of whole pieces of memory, one behind the other: whoever makes a piece writes it where it belongs.
-  bool concat_in_place(const Node& n) {
+  bool concat_in_place(const Node& n, const GroupChoice& choice) {
     if (!n.is("Concat") || !fixed(*n.output())) return false;
     const auto axis = static_cast<size_t>(n.as<AxisAttrs>().axis);
     if (!product(std::span(n.output()->shape).first(axis)).is_const(1) || dtype_bits(n.output()->dtype) < 8)
       return false;
+    const Format plain(Layout::kPlain, choice.row ? choice.row->place : Place::kHost);
     std::vector<int> buffers;
     for (const Value* v : n.inputs) {
-      auto it = by_value_.find({v, Layout::kPlain});
+      auto it = by_value_.find({v, plain});
       if (it == by_value_.end()) return false;
       const int buffer = plan_.tensors[idx(it->second)].buffer;
       if (!whole_buffer(it->second) || std::ranges::count(buffers, buffer) > 0) return false;
       buffers.push_back(buffer);
     }
-    const int to = add_buffered(n.output(), Layout::kPlain, false);
+    const int to = add_buffered(n.output(), plain, false);
     Dim offset = 0;
     for (size_t i = 0; i < buffers.size(); ++i) {
       for (size_t t = 0; t < plan_.tensors.size(); ++t) {
@@ -289,7 +340,7 @@ class Builder {
     if (own.home != PlanTensor::Home::kBuffer || plan_.buffers[idx(own.buffer)].shape_phase) return false;
     return std::ranges::all_of(plan_.tensors, [&](const PlanTensor& t) {
       return t.home != PlanTensor::Home::kBuffer || t.buffer != own.buffer ||
-             (t.layout == Layout::kPlain && t.strides.empty() && t.offset < 0 && !t.dynamic &&
+             (t.format == own.format && t.format.layout == Layout::kPlain && t.strides.empty() && t.offset < 0 && !t.dynamic &&
               product(t.shape) == product(own.shape));
     });
   }
@@ -314,15 +365,16 @@ class Builder {
   Status branch(const Node& n, std::vector<Step>& steps) {
     const auto own = idx(n.own_inputs);
     Step s = make_step(Step::Kind::kIf, &n, {}, {});
-    FOVEA_TRY_SET(int condition, tensor(n.inputs[0], Layout::kPlain, steps));
+    FOVEA_TRY_SET(int condition, tensor(n.inputs[0], Format(), steps));
     s.inputs.push_back(condition);
     // Captures are made before the branches, so that either finds them.
     std::vector<int> captured;
     for (size_t i = own; i < n.inputs.size(); ++i) {
-      FOVEA_TRY_SET(int t, tensor(n.inputs[i], Layout::kPlain, steps));
+      FOVEA_TRY_SET(int t, tensor(n.inputs[i], Format(), steps));
       captured.push_back(t);
     }
-    for (const Value* v : n.outputs) s.outputs.push_back(v ? add_buffered(v, Layout::kPlain, false) : -1);
+    read_sizes(&n, steps);
+    for (const Value* v : n.outputs) s.outputs.push_back(v ? add_buffered(v, Format(), false) : -1);
     s.position = plan_.positions++;
     s.index = plan_.steps++;
     s.dynamic = true;
@@ -332,7 +384,7 @@ class Builder {
       FOVEA_TRY(body(region, s.branches[b]));
       for (size_t k = 0; k < region.outputs.size(); ++k) {
         if (s.outputs[k] < 0) continue;
-        FOVEA_TRY_SET(int t, tensor(region.outputs[k], Layout::kPlain, s.branches[b]));
+        FOVEA_TRY_SET(int t, tensor(region.outputs[k], Format(), s.branches[b]));
         Step copy = make_step(Step::Kind::kCopy, &n, {t}, {s.outputs[k]});
         copy.dynamic = true;
         add_step(std::move(copy), s.branches[b]);
@@ -345,7 +397,7 @@ class Builder {
   // Value `v` (a region's input) is the tensor `source` of the graph outside.
   void alias(const Value* v, int source) {
     const PlanTensor from = plan_.tensors[idx(source)];
-    int to = add_tensor(v, Layout::kPlain);
+    int to = add_tensor(v, Format());
     PlanTensor& t = plan_.tensors[idx(to)];
     t.home = from.home, t.input = from.input, t.buffer = from.buffer, t.offset = from.offset, t.strides = from.strides;
     t.shape = from.shape, t.dims = from.dims, t.dynamic = from.dynamic, t.reshape_of = from.reshape_of;
@@ -409,8 +461,8 @@ class Builder {
     const PlanTensor &a = plan_.tensors[idx(from)], &b = plan_.tensors[idx(to)];
     if (a.home != PlanTensor::Home::kBuffer || b.home != PlanTensor::Home::kBuffer || a.buffer == b.buffer)
       return false;
-    if (!a.strides.empty() || a.offset >= 0 || b.offset >= 0 || a.layout != b.layout ||
-        a.value->dtype != b.value->dtype || a.shape != b.shape)
+    if (!a.strides.empty() || a.offset >= 0 || b.offset >= 0 || a.format != b.format ||
+        a.dtype() != b.dtype() || a.shape != b.shape)
       return false;
     PlanBuffer &x = plan_.buffers[idx(a.buffer)], &y = plan_.buffers[idx(b.buffer)];
     if (x.shape_phase || x.last != s.position || y.first != s.position) return false;
@@ -435,7 +487,8 @@ class Builder {
   Phases phases_;
   Plan plan_;
   std::map<Key, int> by_value_;
-  std::map<const Value*, int> dense_copies_;
+  std::map<Key, int> dense_copies_;
+  bool unread_sizes_ = false;  // has the device decided sizes that the host does not know?
   std::map<int, int> view_of_constant_;
   std::map<int, Strides> strides_;  // of tensors that have an offset or strides, as expressions
   std::unordered_map<const Node*, int> choice_of_, member_of_;
@@ -457,11 +510,11 @@ void print_steps(const Plan& plan, const std::vector<Step>& steps, int indent, s
     std::string where = p.home == PlanTensor::Home::kBuffer  ? "b" + std::to_string(p.buffer)
                         : p.home == PlanTensor::Home::kInput ? "in"
                                                              : "const";
-    return fmt::format("%{}:{}{}@{}{}", p.value->name, to_string(p.layout), to_string(p.shape), where,
+    return fmt::format("%{}:{}{}@{}{}", p.value->name, to_string(p.format), to_string(p.shape), where,
                        p.strides.empty() ? "" : "(view)");
   };
   for (const Step& s : steps) {
-    constexpr std::string_view kKinds[] = {"", "reformat", "copy", "materialise", "if"};
+    constexpr std::string_view kKinds[] = {"", "reformat", "copy", "materialise", "if", "transfer", "read_sizes"};
     std::string name(kKinds[static_cast<size_t>(s.kind)]);
     if (s.kind == Step::Kind::kGroup) {
       const GroupChoice* c = s.choice >= 0 ? &plan.assignment.groups[static_cast<size_t>(s.choice)] : nullptr;

@@ -10,10 +10,10 @@
 
 namespace fovea::core {
 
-// A value in one layout. Several tensors may lie in one buffer: views, and outputs that take over an input's memory.
+// A value in one format. Several tensors may lie in one buffer: views, and outputs that take over an input's memory.
 struct PlanTensor {
   const Value* value = nullptr;
-  Layout layout = Layout::kPlain;
+  Format format;
   enum class Home : uint8_t { kConstant, kInput, kBuffer } home = Home::kBuffer;
   int input = -1;   // kInput: which of the graph's
   int buffer = -1;  // kBuffer
@@ -23,6 +23,8 @@ struct PlanTensor {
   int offset = -1;           // slot, in elements from the buffer's start; -1: none
   bool dynamic = false;      // does the shape depend on data?
   int reshape_of = -1;       // the tensor whose elements these are, as many of them for sure only once sizes are known
+
+  DType dtype() const { return format.dtype(value->dtype); }
 };
 
 struct PlanBuffer {
@@ -32,14 +34,18 @@ struct PlanBuffer {
 };
 
 struct Step {
-  enum class Kind : uint8_t { kGroup, kReformat, kCopy, kMaterialise, kIf };
+  // kCopy: into dense memory. kTransfer: to the other place, as it is. kReadSizes: the host waits for sizes that the
+  // device has decided.
+  enum class Kind : uint8_t { kGroup, kReformat, kCopy, kMaterialise, kIf, kTransfer, kReadSizes };
   Kind kind = Kind::kGroup;
   int choice = -1;  // kGroup: index into Plan::assignment.groups; -1 in the shape phase: the reference kernel
   const Node* node = nullptr;        // whose outputs it makes; for labels, attributes, data-dependent sizes
   std::vector<int> inputs, outputs;  // tensors; -1 where absent
   bool copy_residual = false;        // the residual must be copied into the output first: others still need it
   bool dynamic = false;              // some tensor's shape depends on data
+  Place place = Place::kHost;        // kDevice: asked of the device's stream
   std::vector<int> elements;         // kMaterialise: slots of the elements
+  int sizes = -1;                    // on the device: its first word in the list of sizes that the device decides
   std::vector<Step> branches[2];     // kIf: then, else
   int position = 0;
   int index = 0;  // of all steps, shape phase first, depth first; prepared kernels are kept by it
@@ -53,8 +59,9 @@ struct Plan {
   std::vector<PlanBuffer> buffers;
   std::vector<Step> shape_steps, run_steps;
   std::vector<int> outputs;  // tensors of the graph's outputs, plain and dense
+  std::vector<int> device_sizes;  // slots of the sizes that the device decides, in the order of their words
   int positions = 0, steps = 0;
-  int reformats = 0, views = 0, copies = 0;  // for the report
+  int reformats = 0, views = 0, copies = 0, transfers = 0, size_reads = 0;  // for the report
 };
 
 // The graph must outlive the plan.

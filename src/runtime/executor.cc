@@ -25,6 +25,8 @@ std::string_view step_kernel(const Plan& plan, const Step& step) {
     case Step::Kind::kCopy: return "copy";
     case Step::Kind::kMaterialise: return "materialise";
     case Step::Kind::kIf: return "if";
+    case Step::Kind::kTransfer: return "transfer";
+    case Step::Kind::kReadSizes: return "read sizes";
     case Step::Kind::kGroup: break;
   }
   const KernelRow* row = step.choice >= 0 ? plan.assignment.groups[idx(step.choice)].row : nullptr;
@@ -51,6 +53,7 @@ Status Executor::bind(std::shared_ptr<const Specialisation> specialisation) {
       return system_error("out of memory: {} bytes for a context's arena", s.arena_bytes());
     }
   }
+  if (s.device()) FOVEA_TRY(bind_device(s));
   auto again = std::ranges::find(kept_, specialisation, &Bound::spec);
   if (again != kept_.end()) {
     kept_.splice(kept_.begin(), kept_, again);
@@ -65,9 +68,11 @@ Status Executor::bind(std::shared_ptr<const Specialisation> specialisation) {
     kept_.push_front(std::move(fresh));
     if (kept_.size() > kKept) kept_.pop_back();
   }
-  if (again == kept_.end() || bound().arena != arena_.get()) {
+  if (again == kept_.end() || bound().arena != arena_.get() || bound().device_arena != device_arena_.data()) {
     for (size_t i = 0; i < bound().refs.size(); ++i) bound().refs[i].data = address(static_cast<int>(i));
     bound().arena = arena_.get();
+    bound().device_arena = device_arena_.data();
+    bound().graphs.clear(), bound().runs = 0;  // they hold addresses
   }
   in_.clear(), out_.clear();
   in_.reserve(256), out_.reserve(64);
@@ -77,17 +82,20 @@ Status Executor::bind(std::shared_ptr<const Specialisation> specialisation) {
 void* Executor::address(int tensor) const {
   const PlanTensor& t = bound().spec->plan().tensors[idx(tensor)];
   const auto& place = bound().spec->place(tensor);
-  const int64_t shift = place.element_offset * std::max(1, dtype_bits(t.value->dtype) / 8);
+  const int64_t shift = place.element_offset * std::max(1, dtype_bits(t.dtype()) / 8);
   if (t.home == PlanTensor::Home::kInput)
     return idx(t.input) < user_inputs_.size() ? static_cast<std::byte*>(user_inputs_[idx(t.input)].data) + shift
                                               : nullptr;
-  if (place.arena >= 0) return arena_.get() + place.arena;
+  if (place.arena >= 0)
+    return (t.format.place == Place::kDevice ? device_arena_.data() : arena_.get()) + place.arena;
   if (place.pool) return bound().pools[idx(t.buffer)].data.get();
   return place.ref.data;
 }
 
 bool Executor::writes_to(const void* data, size_t bytes) const {
   if (overlap(data, bytes, arena_.get(), static_cast<size_t>(arena_size_))) return true;
+  for (const DeviceMemory* m : {&device_arena_, &host_outputs_})
+    if (overlap(data, bytes, m->data(), static_cast<size_t>(m->bytes()))) return true;
   for (const Bound& b : kept_)
     for (const Pool& p : b.pools)
       if (overlap(data, bytes, p.data.get(), static_cast<size_t>(p.size))) return true;
@@ -168,13 +176,20 @@ Status Executor::resize_output(void* owner, size_t index, TensorRef& output, std
 }
 
 Status Executor::run(std::span<const TensorRef> inputs, std::span<TensorRef> outputs) {
+  FOVEA_TRY(enqueue(inputs));
+  return finish(outputs);
+}
+
+Status Executor::enqueue(std::span<const TensorRef> inputs) {
   const Specialisation& s = *bound().spec;
   const Plan& plan = s.plan();
   user_inputs_ = inputs;
+  counts_ = {};
   std::copy(s.known().begin(), s.known().end(), bound().known.begin());
   for (size_t i = 0; i < bound().refs.size(); ++i)
     if (plan.tensors[i].home == PlanTensor::Home::kInput) bound().refs[i].data = address(static_cast<int>(i));
   ThreadCountScope threads(s.threads());
+  sizes_read_ = plan.device_sizes.empty();
   Status status;
   try {
     if (check_finite) status = check_inputs();
@@ -184,16 +199,246 @@ Status Executor::run(std::span<const TensorRef> inputs, std::span<TensorRef> out
     status =
         system_error("out of memory while running {}", current_ && current_->node ? current_->node->label() : "a step");
   }
-  if (!status.ok()) return status;
+  if (status.ok()) ++bound().runs;
+  else if (pending_) (void)wait();
+  return status;
+}
+
+Status Executor::finish(std::span<TensorRef> outputs) {
+  const Plan& plan = bound().spec->plan();
+  bool on_device = false;
   for (size_t i = 0; i < plan.outputs.size(); ++i) {
+    const PlanTensor& t = plan.tensors[idx(plan.outputs[i])];
+    on_device |= t.format.place == Place::kDevice && t.home == PlanTensor::Home::kBuffer;
+    if (t.dynamic && !sizes_read_) FOVEA_TRY(read_sizes());
     FOVEA_TRY(refresh(plan.outputs[i]));
     outputs[i] = bound().refs[idx(plan.outputs[i])];
+  }
+  if (on_device) FOVEA_TRY(copy_outputs_to_host(outputs));
+  return pending_ ? wait() : Status();
+}
+
+Status Executor::finish_on_device(std::span<TensorRef> outputs) {
+  const Plan& plan = bound().spec->plan();
+  for (size_t i = 0; i < plan.outputs.size(); ++i) outputs[i] = bound().refs[idx(plan.outputs[i])];
+  return {};
+}
+
+// ---- devices
+
+Status Executor::bind_device(const Specialisation& s) {
+  device_ = s.device();
+  if (!stream_) {
+    FOVEA_TRY_SET(stream_, device_->create_stream());
+  }
+  auto room = [&](DeviceMemory& memory, int64_t bytes, DeviceMemory::Kind kind) -> Status {
+    if (memory.bytes() >= bytes) return {};
+    if (pending_) FOVEA_TRY(wait());
+    memory.reset();
+    auto fresh = device_->allocate(bytes, kind);
+    if (!fresh.ok()) {
+      kept_.clear();
+      return fresh.status();
+    }
+    memory = *std::move(fresh);
+    return {};
+  };
+  const auto words = static_cast<int64_t>(s.plan().device_sizes.size()) * 8;
+  FOVEA_TRY(room(device_arena_, s.arena_bytes(Place::kDevice), DeviceMemory::Kind::kDevice));
+  const std::byte* old = device_sizes_.data();
+  FOVEA_TRY(room(device_sizes_, words, DeviceMemory::Kind::kDevice));
+  FOVEA_TRY(room(host_sizes_, words, DeviceMemory::Kind::kPinned));
+  if (device_sizes_.data() != old)
+    for (Bound& b : kept_) b.graphs.clear();
+  int64_t outputs = 0;
+  for (int t : s.plan().outputs) {
+    const PlanTensor& tensor = s.plan().tensors[idx(t)];
+    if (tensor.format.place == Place::kDevice)
+      outputs += (dtype_bytes(tensor.dtype(), s.place(t).ref.count()).value_or(0) + 63) / 64 * 64;
+  }
+  return room(host_outputs_, outputs, DeviceMemory::Kind::kPinned);
+}
+
+Status Executor::wait() {
+  pending_ = false;
+  ++counts_.synchronisations;
+  FOVEA_TRY(stream_->synchronize());
+  return observe_device_steps();
+}
+
+// The sizes that the device has decided become known to the shape program.
+Status Executor::read_sizes() {
+  const std::vector<int>& slots = bound().spec->plan().device_sizes;
+  FOVEA_TRY(stream_->copy(host_sizes_.data(), device_sizes_.data(), static_cast<int64_t>(slots.size()) * 8));
+  FOVEA_TRY(wait());
+  sizes_read_ = true;
+  const auto* words = reinterpret_cast<const int64_t*>(host_sizes_.data());
+  for (size_t i = 0; i < slots.size(); ++i)
+    if (slots[i] >= 0) bound().values[idx(slots[i])] = words[i], bound().known[idx(slots[i])] = 1;
+  return bound().spec->plan().program.run(bound().values, bound().known);
+}
+
+Status Executor::copy_outputs_to_host(std::span<TensorRef> outputs) {
+  const Plan& plan = bound().spec->plan();
+  int64_t at = 0;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const int t = plan.outputs[i];
+    if (plan.tensors[idx(t)].format.place != Place::kDevice) continue;
+    const int64_t capacity = dtype_bytes(outputs[i].dtype, bound().spec->place(t).ref.count()).value_or(0);
+    const int64_t bytes = dtype_bytes(outputs[i].dtype, outputs[i].count()).value_or(0);
+    if (bytes > capacity) return internal_error("an output of {} bytes does not fit into its bound {}", bytes, capacity);
+    std::byte* to = host_outputs_.data() + at;
+    if (bytes > 0) FOVEA_TRY(stream_->copy(to, outputs[i].data, bytes));
+    pending_ = true;
+    outputs[i].data = to;
+    at += (capacity + 63) / 64 * 64;
   }
   return {};
 }
 
+namespace {
+
+// Can it be recorded? What touches the caller's memory or the host's cannot.
+bool recordable(const Step& step) {
+  return step.place == Place::kDevice && step.kind != Step::Kind::kTransfer && step.kind != Step::Kind::kReadSizes;
+}
+
+}  // namespace
+
+Status Executor::run_device_steps(std::span<const Step> steps) {
+  for (size_t i = 0; i < steps.size();) {
+    size_t end = i;
+    while (end < steps.size() && recordable(steps[end])) ++end;
+    if (end == i) {
+      FOVEA_TRY(run_device_step(steps[i++]));
+    } else if (capture && !observer && !check_finite && bound().runs > 0) {
+      FOVEA_TRY(launch_segment(steps.subspan(i, end - i)));
+      i = end;
+    } else {
+      for (; i < end; ++i) FOVEA_TRY(run_device_step(steps[i]));
+    }
+  }
+  return {};
+}
+
+Status Executor::launch_segment(std::span<const Step> steps) {
+  std::unique_ptr<DeviceGraph>& graph = bound().graphs[steps[0].index];
+  if (!graph) {
+    FOVEA_TRY(stream_->begin_capture());
+    Status status;
+    for (const Step& step : steps)
+      if (status.ok()) status = run_device_step(step);
+    auto made = stream_->end_capture();
+    FOVEA_TRY(std::move(status));
+    FOVEA_TRY_SET(graph, std::move(made));
+  }
+  pending_ = true;
+  ++counts_.graphs;
+  return stream_->launch(*graph);
+}
+
+Status Executor::run_device_step(const Step& step) {
+  current_ = &step;
+  if (step.kind == Step::Kind::kReadSizes) return read_sizes();
+  const Plan& plan = bound().spec->plan();
+  Observed seen{&step, nullptr, nullptr};
+  if (observer) {
+    FOVEA_TRY_SET(seen.begin, device_->create_event());
+    FOVEA_TRY_SET(seen.end, device_->create_event());
+    FOVEA_TRY(stream_->record(*seen.begin));
+  }
+  if (step.kind == Step::Kind::kTransfer && step.dynamic) {
+    FOVEA_TRY(refresh(step.inputs[0]));
+    FOVEA_TRY(refresh(step.outputs[0]));
+  }
+  in_.clear(), out_.clear();
+  for (int t : step.inputs) in_.push_back(t < 0 ? TensorRef{} : bound().refs[idx(t)]);
+  for (int t : step.outputs) out_.push_back(t < 0 ? TensorRef{} : bound().refs[idx(t)]);
+  const std::string label = step.node ? step.node->label() : "input";
+  stream_->begin_range(label.c_str());
+  Status status;
+  if (step.kind == Step::Kind::kTransfer) {
+    status = stream_->copy(out_[0].data, in_[0].data, dtype_bytes(in_[0].dtype, in_[0].count()).value_or(0));
+  } else if (step.kind != Step::Kind::kGroup) {
+    status = device_->reformat(*stream_, in_[0], plan.tensors[idx(step.inputs[0])].format, out_[0],
+                               plan.tensors[idx(step.outputs[0])].format);
+  } else {
+    const GroupChoice& choice = plan.assignment.groups[idx(step.choice)];
+    KernelContext c;
+    c.inputs = in_, c.outputs = out_, c.threads = bound().spec->threads(), c.scratch = &scratch_;
+    c.attributes = choice.group.nodes[0]->attrs.get(), c.stream = stream_.get();
+    if (step.sizes >= 0) c.sizes = reinterpret_cast<int64_t*>(device_sizes_.data()) + step.sizes;
+    if (step.copy_residual) {
+      TensorRef& from = in_[idx(choice.group.residual)];
+      const int64_t elements = storage_elements(choice.formats.outputs[0].layout, from.shape());
+      FOVEA_TRY(stream_->copy(out_[0].data, from.data, dtype_bytes(from.dtype, elements).value_or(0)));
+      from.data = out_[0].data;
+    }
+    if (int64_t w = bound().spec->workspace(step); w >= 0) c.workspace = device_arena_.data() + w;
+    status = bound().spec->kernel(step)->run(c);
+  }
+  stream_->end_range();
+  ++counts_.launches;
+  pending_ = true;
+  if (!status.ok()) return status.in(label);
+  if (observer) {
+    FOVEA_TRY(stream_->record(*seen.end));
+    observed_.push_back(std::move(seen));
+  }
+  if (check_finite && step.kind != Step::Kind::kTransfer) return check_device_outputs(step);
+  return {};
+}
+
+// Device steps are heard of when they are over, by the device's own clock.
+Status Executor::observe_device_steps() {
+  const int64_t now = observed_.empty() ? 0 : now_ns();
+  for (const Observed& o : observed_) {
+    FOVEA_TRY_SET(const double behind, observed_.back().end->ms_since(*o.begin));
+    FOVEA_TRY_SET(const double took, o.end->ms_since(*o.begin));
+    StepEvent e;
+    e.index = o.step->index, e.kernel = step_kernel(bound().spec->plan(), *o.step), e.node = o.step->node;
+    if (o.step->choice >= 0) e.group = &bound().spec->plan().assignment.groups[idx(o.step->choice)].group;
+    e.begin_ns = now - static_cast<int64_t>(1e6 * behind), e.end_ns = e.begin_ns + static_cast<int64_t>(1e6 * took);
+    if (observer) observer(e);
+  }
+  observed_.clear();
+  return {};
+}
+
+Status Executor::check_device_outputs(const Step& step) {
+  std::vector<TensorRef> device(out_.begin(), out_.end());
+  std::vector<std::vector<std::byte>> copies(out_.size());
+  for (size_t k = 0; k < out_.size(); ++k) {
+    if (step.outputs[k] < 0) continue;
+    const PlanTensor& t = bound().spec->plan().tensors[idx(step.outputs[k])];
+    if (t.dynamic && step.sizes >= 0) {
+      FOVEA_TRY(read_sizes());
+      FOVEA_TRY(refresh(step.outputs[k]));
+    }
+    out_[k] = bound().refs[idx(step.outputs[k])];
+    const int64_t bytes = dtype_bytes(t.dtype(), storage_elements(t.format.layout, out_[k].shape())).value_or(0);
+    copies[k].resize(static_cast<size_t>(bytes));
+    FOVEA_TRY(stream_->copy(copies[k].data(), out_[k].data, bytes));
+    out_[k].data = copies[k].data();
+  }
+  FOVEA_TRY(wait());
+  Status s = check_outputs(step);
+  std::copy(device.begin(), device.end(), out_.begin());
+  return s;
+}
+
 Status Executor::run_steps(std::span<const Step> steps) {
-  for (const Step& step : steps) FOVEA_TRY(run_step(step));
+  for (size_t i = 0; i < steps.size();) {
+    size_t end = i;
+    while (end < steps.size() && steps[end].place == Place::kDevice) ++end;
+    if (end > i) {
+      FOVEA_TRY(run_device_steps(steps.subspan(i, end - i)));
+      i = end;
+      continue;
+    }
+    if (pending_) FOVEA_TRY(wait());  // the host reads what the device made, or writes where the device may still read
+    FOVEA_TRY(run_step(steps[i++]));
+  }
   return {};
 }
 
@@ -235,8 +480,8 @@ Status Executor::run_group(const Step& step) {
   Status status;
   switch (step.kind) {
     case Step::Kind::kReformat:
-      status = reformat(in_[0], bound().spec->plan().tensors[idx(step.inputs[0])].layout, out_[0],
-                        bound().spec->plan().tensors[idx(step.outputs[0])].layout, c.threads);
+      status = reformat(in_[0], bound().spec->plan().tensors[idx(step.inputs[0])].format.layout, out_[0],
+                        bound().spec->plan().tensors[idx(step.outputs[0])].format.layout, c.threads);
       break;
     case Step::Kind::kCopy:
       if (step.node && !step.node->regions.empty()) FOVEA_TRY(c.set_output_shape(0, in_[0].shape()));
@@ -254,9 +499,8 @@ Status Executor::run_group(const Step& step) {
       c.attributes = choice.group.nodes[0]->attrs.get();
       if (step.copy_residual) {
         const TensorRef& from = in_[idx(choice.group.residual)];
-        const TensorDesc storage{from.dtype, {}, choice.layouts.outputs[0], nullptr};
-        std::memcpy(out_[0].data, from.data,
-                    static_cast<size_t>(*dtype_bytes(from.dtype, storage_elements(storage.layout, from.shape()))));
+        const int64_t elements = storage_elements(choice.formats.outputs[0].layout, from.shape());
+        std::memcpy(out_[0].data, from.data, static_cast<size_t>(*dtype_bytes(from.dtype, elements)));
         in_[idx(choice.group.residual)].data = out_[0].data;
       }
       if (const PreparedKernel* kernel = bound().spec->kernel(step)) {
@@ -348,8 +592,8 @@ Status Executor::check_outputs(const Step& step) {
     if (step.outputs[k] < 0) continue;
     const PlanTensor& t = bound().spec->plan().tensors[idx(step.outputs[k])];
     TensorRef r = out_[k];
-    if (t.layout != Layout::kPlain) {
-      const int64_t elements = storage_elements(t.layout, r.shape());
+    if (t.format.layout != Layout::kPlain) {
+      const int64_t elements = storage_elements(t.format.layout, r.shape());
       r = TensorRef::dense_of(r.dtype, std::span(&elements, 1), r.data);
     }
     const auto bad = find_not_finite(r);

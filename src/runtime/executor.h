@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <new>
 #include <string_view>
@@ -41,8 +42,20 @@ class Executor {
   const Specialisation* specialisation() const { return kept_.empty() ? nullptr : bound().spec.get(); }
 
   // Runs; inputs are dense, in the graph's order, and read in place. Fills `outputs` with looks at this executor's
-  // memory (or the inputs', or constants), valid until the next run or bind.
+  // memory on the host (or the inputs', or constants), valid until the next run or bind.
   Status run(std::span<const TensorRef> inputs, std::span<TensorRef> outputs);
+  // The two halves of run(): what a device does need not be over when enqueue() returns. Inputs on the host may be
+  // changed after it; finish() waits. The processor alone does everything in enqueue().
+  Status enqueue(std::span<const TensorRef> inputs);
+  Status finish(std::span<TensorRef> outputs);
+  // finish() without a way to the host: outputs that the device made are looks at its memory, their shapes the most
+  // that can be, and the stream may still be at work on them.
+  Status finish_on_device(std::span<TensorRef> outputs);
+  DeviceStream* stream() const { return stream_.get(); }  // null: the processor alone
+  struct Counts {  // of the last run
+    int synchronisations = 0, launches = 0, graphs = 0;
+  };
+  const Counts& counts() const { return counts_; }
 
   // Does a run write there? Arena and pools, not constants and what else it only reads.
   bool writes_to(const void* data, size_t bytes) const;
@@ -50,6 +63,8 @@ class Executor {
   StepObserver observer;
   bool check_finite = false;  // inputs, weights, and what each kernel gives; the error names the ONNX nodes
   int64_t arena_bytes() const { return arena_size_; }
+  int64_t device_bytes() const { return device_arena_.bytes() + device_sizes_.bytes(); }
+  bool capture = true;  // a device's steps are recorded at the second run, and started as a whole from then on
 
  private:
   struct Free {
@@ -65,6 +80,9 @@ class Executor {
   struct Bound {
     std::shared_ptr<const Specialisation> spec;
     const std::byte* arena = nullptr;  // that refs point into
+    const std::byte* device_arena = nullptr;
+    int runs = 0;
+    std::map<int, std::unique_ptr<DeviceGraph>> graphs;  // by the index of the first step
     std::vector<Pool> pools;           // by buffer
     std::vector<TensorRef> refs;
     std::vector<int64_t> values;
@@ -74,6 +92,14 @@ class Executor {
   Bound& bound() { return kept_.front(); }
   const Bound& bound() const { return kept_.front(); }
   Status run_steps(std::span<const Step> steps);
+  Status bind_device(const Specialisation& s);
+  Status run_device_steps(std::span<const Step> steps);
+  Status run_device_step(const Step& step);
+  Status launch_segment(std::span<const Step> steps);
+  Status observe_device_steps();
+  Status wait();  // until the device has nothing of ours left to do
+  Status read_sizes();
+  Status copy_outputs_to_host(std::span<TensorRef> outputs);
   Status run_step(const Step& step);
   Status run_group(const Step& step);
   Status refresh(int tensor);  // a dynamic tensor's shape and address, now that sizes are known
@@ -88,6 +114,7 @@ class Executor {
   Status check_inputs();
   Status check_weights();
   Status check_outputs(const Step& step);
+  Status check_device_outputs(const Step& step);
   static Status resize_output(void* owner, size_t index, TensorRef& output, std::span<const int64_t> shape);
 
   std::list<Bound> kept_;  // most recent first, bound() at the front
@@ -97,6 +124,19 @@ class Executor {
   std::span<const TensorRef> user_inputs_;
   const Step* current_ = nullptr;
   Scratch scratch_;
+
+  Device* device_ = nullptr;
+  std::unique_ptr<DeviceStream> stream_;
+  DeviceMemory device_arena_;                // shared by them, as arena_ is
+  DeviceMemory device_sizes_, host_sizes_;   // words that the device writes, and where the host reads them
+  DeviceMemory host_outputs_;
+  bool pending_ = false, sizes_read_ = true;
+  Counts counts_;
+  struct Observed {
+    const Step* step;
+    std::unique_ptr<DeviceEvent> begin, end;
+  };
+  std::vector<Observed> observed_;
 };
 
 }  // namespace fovea::core

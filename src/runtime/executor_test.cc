@@ -456,8 +456,8 @@ TEST(Specialisation, AllRefusalsComeTogether) {
     GroupChoice choice;
     choice.group = single_node_group(*n);
     if (n->is("Conv")) choice.row = &refusing;
-    choice.layouts.inputs.assign(choice.group.inputs.size(), Layout::kPlain);
-    choice.layouts.outputs.assign(choice.group.outputs.size(), Layout::kPlain);
+    choice.formats.inputs.assign(choice.group.inputs.size(), Layout::kPlain);
+    choice.formats.outputs.assign(choice.group.outputs.size(), Layout::kPlain);
     assignment.groups.push_back(std::move(choice));
   }
   auto plan = build_plan(*graph, std::move(assignment));
@@ -760,7 +760,7 @@ TEST(Executor, AnObserverHearsOfEveryStep) {
 EngineData engine_data() {
   EngineData data;
   data.graph = parsed(kTrunk);
-  const CpuTarget here = cpu_target();
+  const Target here = cpu_target();
   TimingCache timings;
   Timer timer(timings, 1, false);
   PackedWeightsMap weights;
@@ -809,7 +809,7 @@ TEST(LoadedEngine, APlantedRecipeIsNotUsedAndSaidSo) {
        "kernel 'no_such_kernel' does not exist in this build"},
       {[](EngineTarget& t) { t.recipes[0].groups[0].revision += 1; }, "revision"},
       {[](EngineTarget& t) { t.recipes[0].groups[0].nodes = {100000}; }, "names a node that the graph does not have"},
-      {[](EngineTarget& t) { t.recipes[0].groups[0].layouts.inputs.clear(); }, "as the recipe has it"},
+      {[](EngineTarget& t) { t.recipes[0].groups[0].formats.inputs.clear(); }, "as the recipe has it"},
   };
   for (const Case& c : cases) {
     EngineData data = engine_data();

@@ -6,8 +6,9 @@ namespace fovea::core {
 namespace {
 
 // The recipes made for this machine, or none and why.
-std::vector<Recipe> fitting_recipes(const EngineData& data, const Graph& graph, std::string& why) {
-  const CpuTarget here = cpu_target();
+std::vector<Recipe> fitting_recipes(const EngineData& data, const Graph& graph, const Device* device,
+                                    std::string& why) {
+  const Target here = device ? device->target() : cpu_target();
   if (data.targets.empty()) why = "the engine holds no recipe";
   for (const EngineTarget& t : data.targets) {
     if (t.device != here.device || t.features != here.features)
@@ -19,7 +20,7 @@ std::vector<Recipe> fitting_recipes(const EngineData& data, const Graph& graph, 
       why = fmt::format("its recipe was made by fovea {}, this is {}", t.build, here.build);
     else {
       for (const Recipe& r : t.recipes)
-        if (auto a = from_recipe(graph, r); !a.ok()) {
+        if (auto a = from_recipe(graph, r, device); !a.ok()) {
           why = "its recipe does not fit: " + a.status().message();
           return {};
         }
@@ -50,16 +51,17 @@ Result<std::shared_ptr<LoadedEngine>> LoadedEngine::from(EngineData data, const 
   e->threads_ = options.threads > 0 ? options.threads : hardware_threads();
   TimingCache timings;
   if (!options.timing_cache.empty()) FOVEA_TRY(timings.load(options.timing_cache));
-  std::vector<Recipe> recipes = fitting_recipes(e->data_, *e->data_.graph, e->replanned_);
+  e->device_ = options.device;
+  std::vector<Recipe> recipes = fitting_recipes(e->data_, *e->data_.graph, e->device_.get(), e->replanned_);
   if (!e->replanned_.empty() && options.log)
     options.log(LogLevel::kWarning, fmt::format("planning anew for this machine: {}", e->replanned_));
   std::function<void()> release;
   if (e->data_.file) release = [file = e->data_.file] { file->release_pages(); };
   e->main_ = std::make_unique<PlannedGraph>(*e->data_.graph, std::move(recipes), timings, options.limits, options.log,
-                                            std::move(release));
+                                            std::move(release), e->device_);
   if (e->data_.preprocess)
     e->preprocess_ = std::make_unique<PlannedGraph>(*e->data_.preprocess, std::vector<Recipe>{}, std::move(timings),
-                                                    options.limits, options.log);
+                                                    options.limits, options.log, nullptr, e->device_);
   return e;
 }
 

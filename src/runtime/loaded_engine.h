@@ -8,7 +8,8 @@
 namespace fovea::core {
 
 struct LoadOptions {
-  int threads = 0;           // 0: as many as the process may use
+  std::shared_ptr<Device> device;  // null: the processor alone
+  int threads = 0;                 // 0: as many as the process may use
   std::string timing_cache;  // read for planning again, if given
   CacheLimits limits;
   LogSink log;
@@ -24,6 +25,7 @@ class LoadedEngine {
   PlannedGraph& main() { return *main_; }
   PlannedGraph* preprocess() { return preprocess_.get(); }
   int threads() const { return threads_; }
+  Device* device() const { return device_.get(); }
   const LogSink& log() const { return log_; }  // may be empty
   // Why the recipes in the file were not used, or empty.
   const std::string& replanned() const { return replanned_; }
@@ -32,6 +34,7 @@ class LoadedEngine {
   LoadedEngine() = default;
   EngineData data_;
   std::unique_ptr<PlannedGraph> main_, preprocess_;
+  std::shared_ptr<Device> device_;
   int threads_ = 1;
   LogSink log_;
   std::string replanned_;

@@ -5,13 +5,14 @@
 namespace fovea::core {
 
 PlannedGraph::PlannedGraph(const Graph& graph, std::vector<Recipe> recipes, TimingCache timings, CacheLimits limits,
-                           LogSink log, std::function<void()> release_masters)
+                           LogSink log, std::function<void()> release_masters, std::shared_ptr<Device> device)
     : graph_(graph),
       recipes_(std::move(recipes)),
       timings_(std::move(timings)),
       limits_(limits),
       log_(std::move(log)),
       release_masters_(release_masters),
+      device_(std::move(device)),
       weights_(std::move(release_masters)) {}
 
 Result<std::shared_ptr<const Specialisation>> PlannedGraph::specialise(std::span<const std::vector<int64_t>> shapes,
@@ -34,7 +35,7 @@ Result<std::shared_ptr<const Specialisation>> PlannedGraph::specialise(const Sym
   while (true) {
     FOVEA_TRY_SET(std::shared_ptr<const Plan> plan, plan_for({recipe, banned}, symbols, threads));
     std::vector<Specialisation::Refusal> refusals;
-    auto made = Specialisation::make(std::move(plan), symbols, threads, weights_, refusals);
+    auto made = Specialisation::make(std::move(plan), symbols, threads, weights_, refusals, device_.get());
     if (made.ok()) {
       remember(key, *made);
       if (release_masters_) release_masters_();
@@ -80,11 +81,12 @@ Result<std::shared_ptr<const Plan>> PlannedGraph::plan_for(const PlanKey& key, c
   const auto& [recipe, banned] = key;
   Assignment assignment;
   if (recipe && banned.empty()) {
-    FOVEA_TRY_SET(assignment, from_recipe(graph_, *recipe));
+    FOVEA_TRY_SET(assignment, from_recipe(graph_, *recipe, device_.get()));
   } else {
     Timer timer(timings_, threads, /*enabled=*/false);
     ChooseOptions options;
     options.threads = threads, options.banned = banned, options.prefer = recipe;
+    options.device = device_.get();
     FOVEA_TRY_SET(assignment, choose(graph_, symbols, timer, weights_, options));
   }
   FOVEA_TRY_SET(Plan plan, build_plan(graph_, std::move(assignment)));

@@ -18,7 +18,7 @@ class PlannedGraph {
  public:
   // `recipes` fit this machine, or are empty: then kernels are chosen by estimates and by `timings`.
   PlannedGraph(const Graph& graph, std::vector<Recipe> recipes, TimingCache timings, CacheLimits limits, LogSink log,
-               std::function<void()> release_masters = nullptr);
+               std::function<void()> release_masters = nullptr, std::shared_ptr<Device> device = nullptr);
 
   const Graph& graph() const { return graph_; }
   // One shape an input. Made on first use, then kept; equal requests share the result. Thread-safe.
@@ -43,6 +43,7 @@ class PlannedGraph {
   CacheLimits limits_;
   LogSink log_;
   std::function<void()> release_masters_;
+  std::shared_ptr<Device> device_;
   std::mutex mutex_;          // of entries_; never held for long
   std::list<Entry> entries_;  // most recent first
   std::mutex making_;         // of what follows; taken before mutex_. What is ready can be had while another is made

@@ -48,10 +48,11 @@ class Specialiser {
     s_.kernels_.resize(static_cast<size_t>(plan_.steps));
     s_.workspaces_.assign(static_cast<size_t>(plan_.steps), -1);
     for (const Step& step : plan_.shape_steps) FOVEA_TRY(shape_step(step).in(label(step)));
+    if (stream_) FOVEA_TRY(stream_->synchronize());
     scratch_.reset();
     FOVEA_TRY(prepare(plan_.run_steps));
     FOVEA_TRY(std::move(refused_));
-    FOVEA_TRY(layout_arena());
+    FOVEA_TRY(layout_arenas());
     drop_unused_shape_tensors();
     return {};
   }
@@ -93,13 +94,13 @@ class Specialiser {
                                   to_string(t.shape));
       auto count = element_count(dims);
       auto bytes =
-          count ? dtype_bytes(t.value->dtype, t.layout == Layout::kPlain ? *count : storage_elements(t.layout, dims))
+          count ? dtype_bytes(t.dtype(), storage_elements(t.format.layout, dims))
                 : std::nullopt;
       p.pool = t.dynamic && (!bytes || *bytes > kPoolAbove);
       if (!p.pool && !bytes)
         return invalid_argument("'{}' of shape {} is too large", t.value->name, to_string(t.shape));
       if (p.pool) std::fill(dims.begin(), dims.end(), 0);
-      p.ref = TensorRef::dense_of(t.value->dtype, dims, nullptr);
+      p.ref = TensorRef::dense_of(t.dtype(), dims, nullptr);
       for (size_t d = 0; d < t.strides.size(); ++d) p.ref.strides[d] = s_.values_[idx(t.strides[d])];
       if (t.offset >= 0) p.element_offset = s_.values_[idx(t.offset)];
       if (t.home == PlanTensor::Home::kConstant) {
@@ -115,15 +116,27 @@ class Specialiser {
     const PlanTensor& t = plan_.tensors[idx(tensor)];
     auto& p = s_.places_[idx(tensor)];
     if (t.home != PlanTensor::Home::kBuffer) return p.ref;
+    const PlanTensor& root = plan_.tensors[idx(plan_.buffers[idx(t.buffer)].tensor)];
+    const int64_t elements = storage_elements(root.format.layout, s_.sizes_->upper(root.shape));
+    const int64_t shift = p.element_offset * std::max(1, dtype_bits(t.dtype()) / 8);
+    if (t.format.place == Place::kDevice) {
+      s_.device_shape_tensors_.resize(plan_.buffers.size());
+      DeviceMemory& memory = s_.device_shape_tensors_[idx(t.buffer)];
+      if (!memory.data()) {
+        const int64_t bytes = std::max<int64_t>(dtype_bytes(root.dtype(), elements).value_or(0), 1);
+        FOVEA_TRY_SET(memory, s_.device_->allocate(bytes, DeviceMemory::Kind::kDevice));
+        s_.own_bytes_ += bytes;
+      }
+      p.ref.data = memory.data() + shift;
+      return p.ref;
+    }
     s_.shape_tensors_.resize(plan_.buffers.size());
     auto& memory = s_.shape_tensors_[idx(t.buffer)];
     if (!memory) {
-      const PlanTensor& root = plan_.tensors[idx(plan_.buffers[idx(t.buffer)].tensor)];
-      std::vector<int64_t> dims = s_.sizes_->upper(root.shape);
-      FOVEA_TRY_SET(memory, Tensor::allocate(root.value->dtype, {storage_elements(root.layout, dims)}));
+      FOVEA_TRY_SET(memory, Tensor::allocate(root.dtype(), {elements}));
       s_.own_bytes_ += static_cast<int64_t>(memory->bytes().size());
     }
-    p.ref.data = memory->mutable_data() + p.element_offset * std::max(1, dtype_bits(t.value->dtype) / 8);
+    p.ref.data = memory->mutable_data() + shift;
     return p.ref;
   }
 
@@ -151,16 +164,27 @@ class Specialiser {
   }
 
   Status execute(const Step& step, KernelContext& c) {
+    if (step.place == Place::kDevice) return execute_on_device(step, c);
     switch (step.kind) {
       case Step::Kind::kGroup: return find_reference(step.node->op->name)(c);
       case Step::Kind::kReformat:
-        return reformat(c.in(0), plan_.tensors[idx(step.inputs[0])].layout, c.out(),
-                        plan_.tensors[idx(step.outputs[0])].layout, s_.threads_);
+        return reformat(c.in(0), plan_.tensors[idx(step.inputs[0])].format.layout, c.out(),
+                        plan_.tensors[idx(step.outputs[0])].format.layout, s_.threads_);
       case Step::Kind::kCopy: finish_elements(c, c.out(), load_elements(c, c.in(0))); return {};
       case Step::Kind::kMaterialise: return materialise(step, c.out());
-      case Step::Kind::kIf: break;
+      default: return internal_error("a branch in the shape phase");
     }
-    return internal_error("a branch in the shape phase");
+  }
+
+  Status execute_on_device(const Step& step, const KernelContext& c) {
+    if (!stream_) {
+      FOVEA_TRY_SET(stream_, s_.device_->create_stream());
+    }
+    if (step.kind == Step::Kind::kTransfer)
+      return stream_->copy(c.out().data, c.in(0).data,
+                           dtype_bytes(c.out().dtype, c.out().count()).value_or(0));
+    return s_.device_->reformat(*stream_, c.in(0), plan_.tensors[idx(step.inputs[0])].format, c.out(),
+                                plan_.tensors[idx(step.outputs[0])].format);
   }
 
   Status materialise(const Step& step, const TensorRef& out) {
@@ -186,9 +210,8 @@ class Specialiser {
       if (step.kind != Step::Kind::kGroup || step.choice < 0) continue;
       const GroupChoice& choice = plan_.assignment.groups[idx(step.choice)];
       if (!choice.row) continue;
-      PrepareContext context = describe_group(choice.group, *s_.sizes_, s_.threads_, weights_);
-      for (size_t i = 0; i < context.inputs.size(); ++i) context.inputs[i].layout = choice.layouts.inputs[i];
-      for (size_t i = 0; i < context.outputs.size(); ++i) context.outputs[i].layout = choice.layouts.outputs[i];
+      const PrepareContext context =
+          describe_group(choice.group, choice.formats, *s_.sizes_, s_.threads_, weights_, s_.device_);
       auto kernel = choice.row->prepare(context);
       if (!kernel.ok()) {
         Status s = kernel.status().in(fmt::format("{} with {}", label(step), choice.row->name));
@@ -204,55 +227,67 @@ class Specialiser {
     return {};
   }
 
-  void collect_workspaces(std::span<const Step> steps, std::vector<Interval>& intervals,
+  void collect_workspaces(std::span<const Step> steps, Place place, std::vector<Interval>& intervals,
                           std::vector<std::pair<bool, int>>& owner) {
     for (const Step& step : steps) {
-      for (const auto& b : step.branches) collect_workspaces(b, intervals, owner);
+      for (const auto& b : step.branches) collect_workspaces(b, place, intervals, owner);
       const auto& kernel = s_.kernels_[idx(step.index)];
-      if (!kernel || kernel->workspace_bytes() <= 0) continue;
+      if (!kernel || kernel->workspace_bytes() <= 0 || step.place != place) continue;
       intervals.push_back({step.position, step.position, kernel->workspace_bytes()});
       owner.emplace_back(false, step.index);
     }
   }
 
-  Status layout_arena() {
-    std::vector<Interval> intervals;
-    std::vector<std::pair<bool, int>> owner;  // (is a buffer, index)
-    for (size_t b = 0; b < plan_.buffers.size(); ++b) {
-      const PlanBuffer& buffer = plan_.buffers[b];
-      if (buffer.last < 0 || buffer.shape_phase) continue;
-      const PlanTensor& root = plan_.tensors[idx(buffer.tensor)];
-      if (s_.places_[idx(buffer.tensor)].pool) continue;
-      const int64_t elements = storage_elements(root.layout, s_.sizes_->upper(root.shape));
-      intervals.push_back({buffer.first, buffer.last, dtype_bytes(root.value->dtype, elements).value_or(0)});
-      owner.emplace_back(true, static_cast<int>(b));
-    }
-    collect_workspaces(plan_.run_steps, intervals, owner);
-    for (size_t i = 0; i < intervals.size(); ++i)
-      if (intervals[i].bytes > kArenaLimit)
-        return invalid_argument(
-            "these sizes need {} bytes for {} alone", intervals[i].bytes,
-            owner[i].first ? "'" + plan_.tensors[idx(plan_.buffers[idx(owner[i].second)].tensor)].value->name + "'"
-                           : "a kernel's workspace");
-    s_.arena_bytes_ = ::fovea::core::place(intervals);
+  Status layout_arenas() {
     std::vector<int64_t> offset(plan_.buffers.size(), -1);
-    for (size_t i = 0; i < intervals.size(); ++i) {
-      if (owner[i].first) offset[idx(owner[i].second)] = intervals[i].offset;
-      else s_.workspaces_[idx(owner[i].second)] = intervals[i].offset;
-    }
+    FOVEA_TRY(layout_arena(Place::kHost, offset));
+    if (s_.device_) FOVEA_TRY(layout_arena(Place::kDevice, offset));
     for (size_t i = 0; i < plan_.tensors.size(); ++i) {
       const PlanTensor& t = plan_.tensors[i];
       auto& p = s_.places_[i];
       if (t.home != PlanTensor::Home::kBuffer) continue;
       const PlanBuffer& buffer = plan_.buffers[idx(t.buffer)];
       p.pool = s_.places_[idx(buffer.tensor)].pool;
-      const int64_t shift = p.element_offset * std::max(1, dtype_bits(t.value->dtype) / 8);
+      if (p.pool && t.format.place == Place::kDevice)
+        return unsupported("'{}' has no bound on the device: {}", t.value->name, to_string(t.shape));
+      const int64_t shift = p.element_offset * std::max(1, dtype_bits(t.dtype()) / 8);
       if (buffer.shape_phase) {
-        if (const auto& memory = s_.shape_tensors_.empty() ? nullptr : s_.shape_tensors_[idx(t.buffer)])
+        if (t.format.place == Place::kDevice) {
+          if (!s_.device_shape_tensors_.empty() && s_.device_shape_tensors_[idx(t.buffer)].data())
+            p.ref.data = s_.device_shape_tensors_[idx(t.buffer)].data() + shift;
+        } else if (const auto& memory = s_.shape_tensors_.empty() ? nullptr : s_.shape_tensors_[idx(t.buffer)]) {
           p.ref.data = memory->mutable_data() + shift;
+        }
       } else if (!p.pool) {
         p.arena = offset[idx(t.buffer)] + shift;
       }
+    }
+    return {};
+  }
+
+  Status layout_arena(Place place, std::vector<int64_t>& offset) {
+    std::vector<Interval> intervals;
+    std::vector<std::pair<bool, int>> owner;  // (is a buffer, index)
+    for (size_t b = 0; b < plan_.buffers.size(); ++b) {
+      const PlanBuffer& buffer = plan_.buffers[b];
+      if (buffer.last < 0 || buffer.shape_phase) continue;
+      const PlanTensor& root = plan_.tensors[idx(buffer.tensor)];
+      if (s_.places_[idx(buffer.tensor)].pool || root.format.place != place) continue;
+      const int64_t elements = storage_elements(root.format.layout, s_.sizes_->upper(root.shape));
+      intervals.push_back({buffer.first, buffer.last, dtype_bytes(root.dtype(), elements).value_or(0)});
+      owner.emplace_back(true, static_cast<int>(b));
+    }
+    collect_workspaces(plan_.run_steps, place, intervals, owner);
+    for (size_t i = 0; i < intervals.size(); ++i)
+      if (intervals[i].bytes > kArenaLimit)
+        return invalid_argument(
+            "these sizes need {} bytes for {} alone", intervals[i].bytes,
+            owner[i].first ? "'" + plan_.tensors[idx(plan_.buffers[idx(owner[i].second)].tensor)].value->name + "'"
+                           : "a kernel's workspace");
+    s_.arena_bytes_[static_cast<size_t>(place)] = ::fovea::core::place(intervals);
+    for (size_t i = 0; i < intervals.size(); ++i) {
+      if (owner[i].first) offset[idx(owner[i].second)] = intervals[i].offset;
+      else s_.workspaces_[idx(owner[i].second)] = intervals[i].offset;
     }
     return {};
   }
@@ -271,10 +306,16 @@ class Specialiser {
     used_by(plan_.run_steps, used);
     for (int t : plan_.outputs)
       if (plan_.tensors[idx(t)].home == PlanTensor::Home::kBuffer) used[idx(plan_.tensors[idx(t)].buffer)] = 1;
-    for (size_t b = 0; b < s_.shape_tensors_.size(); ++b) {
-      if (!s_.shape_tensors_[b] || used[b]) continue;
-      s_.own_bytes_ -= static_cast<int64_t>(s_.shape_tensors_[b]->bytes().size());
-      s_.shape_tensors_[b].reset();
+    for (size_t b = 0; b < plan_.buffers.size(); ++b) {
+      if (used[b]) continue;
+      if (b < s_.shape_tensors_.size() && s_.shape_tensors_[b]) {
+        s_.own_bytes_ -= static_cast<int64_t>(s_.shape_tensors_[b]->bytes().size());
+        s_.shape_tensors_[b].reset();
+      }
+      if (b < s_.device_shape_tensors_.size()) {
+        s_.own_bytes_ -= s_.device_shape_tensors_[b].bytes();
+        s_.device_shape_tensors_[b].reset();
+      }
     }
   }
 
@@ -283,15 +324,16 @@ class Specialiser {
   CountedWeights weights_;
   std::vector<Specialisation::Refusal>& refusals_;
   Status refused_;  // the first of them
+  std::unique_ptr<DeviceStream> stream_;  // of the shape phase
   Scratch scratch_;
 };
 
 Result<std::shared_ptr<const Specialisation>> Specialisation::make(std::shared_ptr<const Plan> plan,
                                                                    const SymbolValues& symbols, int threads,
                                                                    PackedWeights& weights,
-                                                                   std::vector<Refusal>& refusals) {
+                                                                   std::vector<Refusal>& refusals, Device* device) {
   std::shared_ptr<Specialisation> s(new Specialisation);
-  s->plan_ = std::move(plan), s->threads_ = threads;
+  s->plan_ = std::move(plan), s->threads_ = threads, s->device_ = device;
   ThreadCountScope scope(threads);
   FOVEA_TRY(Specialiser(*s, weights, refusals).run(symbols));
   return std::shared_ptr<const Specialisation>(std::move(s));

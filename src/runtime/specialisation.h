@@ -17,11 +17,13 @@ class Specialisation {
   // them.
   static Result<std::shared_ptr<const Specialisation>> make(std::shared_ptr<const Plan> plan,
                                                             const SymbolValues& symbols, int threads,
-                                                            PackedWeights& weights, std::vector<Refusal>& refusals);
+                                                            PackedWeights& weights, std::vector<Refusal>& refusals,
+                                                            Device* device = nullptr);
 
   const Plan& plan() const { return *plan_; }
   int threads() const { return threads_; }
-  int64_t arena_bytes() const { return arena_bytes_; }
+  Device* device() const { return device_; }  // null: the processor alone
+  int64_t arena_bytes(Place place = Place::kHost) const { return arena_bytes_[static_cast<size_t>(place)]; }
   // What it keeps alive: shape-phase tensors, and the weights that were packed for it. Weights that it shares are
   // counted with the specialisation that was first.
   int64_t bytes() const { return own_bytes_; }
@@ -50,13 +52,15 @@ class Specialisation {
   std::shared_ptr<const Plan> plan_;
   std::shared_ptr<const Sizes> sizes_;
   int threads_ = 1;
-  int64_t arena_bytes_ = 0, own_bytes_ = 0;
+  Device* device_ = nullptr;
+  int64_t arena_bytes_[2] = {0, 0}, own_bytes_ = 0;
   std::vector<int64_t> values_;
   std::vector<uint8_t> known_;
   std::vector<TensorPlace> places_;
   std::vector<std::unique_ptr<PreparedKernel>> kernels_;
   std::vector<int64_t> workspaces_;
-  std::vector<std::shared_ptr<Tensor>> shape_tensors_;  // by buffer
+  std::vector<std::shared_ptr<Tensor>> shape_tensors_;  // by buffer, on the host
+  std::vector<DeviceMemory> device_shape_tensors_;      // by buffer, on the device
 };
 
 }  // namespace fovea::core

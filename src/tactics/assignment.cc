@@ -21,14 +21,8 @@ void collect(const Graph& graph, std::vector<std::pair<const Graph*, const Node*
   }
 }
 
-bool offers(const KernelRow& row, const Group& group, const LayoutChoice& layouts) {
-  auto plain = [](Layout l) { return l == Layout::kPlain; };
-  if (!row.layouts)
-    return std::all_of(layouts.inputs.begin(), layouts.inputs.end(), plain) &&
-           std::all_of(layouts.outputs.begin(), layouts.outputs.end(), plain);
-  const auto choices = row.layouts(group);
-  return std::any_of(choices.begin(), choices.end(),
-                     [&](const LayoutChoice& c) { return c.inputs == layouts.inputs && c.outputs == layouts.outputs; });
+bool offers(const KernelRow& row, const Group& group, const FormatChoice& formats) {
+  return std::ranges::count(formats_of(row, group), formats) > 0;
 }
 
 }  // namespace
@@ -48,27 +42,33 @@ std::unordered_map<const Node*, int> node_positions(const Graph& graph) {
   return positions;
 }
 
-PrepareContext describe_group(const Group& group, const Sizes& sizes, int threads, PackedWeights& weights) {
-  PrepareContext context{group, {}, {}, threads, &weights};
-  auto describe = [&](const Value* v) {
+PrepareContext describe_group(const Group& group, const FormatChoice& formats, const Sizes& sizes, int threads,
+                              PackedWeights& weights, Device* device) {
+  PrepareContext context{group, {}, {}, threads, &weights, device};
+  auto describe = [&](const Value* v, const Format& format) {
     TensorDesc d;
     if (!v) return d;
-    d.dtype = v->dtype, d.shape = sizes.upper(v->shape), d.constant = v->constant;
+    d.dtype = format.dtype(v->dtype), d.shape = sizes.upper(v->shape), d.layout = format.layout,
+    d.constant = v->constant;
     return d;
   };
-  for (const Value* v : group.inputs) context.inputs.push_back(describe(v));
-  for (const Value* v : group.outputs) context.outputs.push_back(describe(v));
+  for (size_t i = 0; i < group.inputs.size(); ++i)
+    context.inputs.push_back(describe(group.inputs[i], formats.inputs[i]));
+  for (size_t i = 0; i < group.outputs.size(); ++i)
+    context.outputs.push_back(describe(group.outputs[i], formats.outputs[i]));
   return context;
 }
 
 double rough_ms(const PrepareContext& context) {
   double bytes = 0, multiplications = 0, outputs = 0;
   auto count = [](const TensorDesc& d) { return static_cast<double>(element_count(d.shape).value_or(0)); };
-  for (const TensorDesc& d : context.inputs) bytes += 4 * count(d);
-  for (const TensorDesc& d : context.outputs) bytes += 4 * count(d), outputs += count(d);
+  auto size = [&](const TensorDesc& d) { return count(d) * dtype_bits(d.dtype) / 8; };
+  for (const TensorDesc& d : context.inputs) bytes += size(d);
+  for (const TensorDesc& d : context.outputs) bytes += size(d), outputs += count(d);
   for (const TensorDesc& d : context.inputs)  // weights: each output element meets one filter
     if (d.constant && d.shape.size() >= 2 && d.shape[0] > 0)
       multiplications += outputs * count(d) / static_cast<double>(d.shape[0]);
+  if (context.device) return 0.004 + bytes / 2e9 + multiplications / 20e9;  // any GPU of today, within a few times
   return 0.001 + bytes / 12e6 + multiplications / 60e6;
 }
 
@@ -79,13 +79,13 @@ Recipe to_recipe(const Graph& graph, const SymbolValues& profile, const Assignme
     if (!g.row) continue;
     RecipeGroup r;
     for (const Node* n : g.group.nodes) r.nodes.push_back(positions.at(n));
-    r.kernel = g.row->name, r.revision = g.row->revision, r.layouts = g.layouts, r.ms = g.ms;
+    r.kernel = g.row->name, r.revision = g.row->revision, r.formats = g.formats, r.ms = g.ms;
     recipe.groups.push_back(std::move(r));
   }
   return recipe;
 }
 
-Result<Assignment> from_recipe(const Graph& graph, const Recipe& recipe) {
+Result<Assignment> from_recipe(const Graph& graph, const Recipe& recipe, const Device* device) {
   std::vector<std::pair<const Graph*, const Node*>> nodes;
   collect(graph, nodes);
   const Phases phases = find_phases(graph);
@@ -103,20 +103,20 @@ Result<Assignment> from_recipe(const Graph& graph, const Recipe& recipe) {
   for (size_t i = 0; i < nodes.size(); ++i) {
     const RecipeGroup* r = by_anchor[i];
     if (!r) continue;
-    const KernelRow* row = find_kernel(r->kernel);
+    const KernelRow* row = find_kernel(r->kernel, device);
     if (!row) return unsupported("kernel '{}' does not exist in this build", r->kernel);
     if (row->revision != r->revision)
       return unsupported("kernel '{}' is at revision {}, the recipe has {}", r->kernel, row->revision, r->revision);
-    if ((row->features & cpu_features()) != row->features)
+    if (row->place == Place::kHost && (row->features & cpu_features()) != row->features)
       return unsupported("kernel '{}' needs {}", r->kernel, cpu_features_string(row->features));
     std::optional<Group> group;
     if (nodes[i].second->is(row->op))
       for (Group& offered : row->match(*nodes[i].first, *nodes[i].second)) {
-        bool same = offered.nodes.size() == r->nodes.size() && r->layouts.inputs.size() == offered.inputs.size() &&
-                    r->layouts.outputs.size() == offered.outputs.size();
+        bool same = offered.nodes.size() == r->nodes.size() && r->formats.inputs.size() == offered.inputs.size() &&
+                    r->formats.outputs.size() == offered.outputs.size();
         for (size_t k = 0; same && k < r->nodes.size(); ++k) same = positions.at(offered.nodes[k]) == r->nodes[k];
         if (same && (!sizes_refusal(*row, offered).empty() || (row->refuse && !row->refuse(offered).empty()) ||
-                     !offers(*row, offered, r->layouts)))
+                     !offers(*row, offered, r->formats)))
           continue;
         if (same) group = std::move(offered);
       }
@@ -125,15 +125,14 @@ Result<Assignment> from_recipe(const Graph& graph, const Recipe& recipe) {
     for (const Node* n : group->nodes)
       if (phases.of(*n) != Phase::kRun || !covered.insert(n).second)
         return unsupported("the recipe has {} twice, or where nothing runs", n->label());
-    choices.emplace_back(r->nodes.back(), GroupChoice{*group, row, r->layouts, r->ms, {}});
+    choices.emplace_back(r->nodes.back(), GroupChoice{*group, row, r->formats, r->ms, {}});
   }
   for (size_t i = 0; i < nodes.size(); ++i) {
     const Node& n = *nodes[i].second;
     if (covered.contains(&n) || phases.of(n) != Phase::kRun || is_reshape(n) || !n.regions.empty()) continue;
     GroupChoice reference;
     reference.group = single_node_group(n);
-    reference.layouts = {std::vector<Layout>(reference.group.inputs.size()),
-                         std::vector<Layout>(reference.group.outputs.size())};
+    reference.formats = all_plain(reference.group);
     choices.emplace_back(static_cast<int>(i), std::move(reference));
   }
   std::stable_sort(choices.begin(), choices.end(), [](const auto& a, const auto& b) { return a.first < b.first; });

@@ -1,4 +1,4 @@
-// Which kernel runs which nodes, in which layouts.
+// Which kernel runs which nodes, in which formats.
 #pragma once
 
 #include <map>
@@ -11,7 +11,7 @@
 namespace fovea::core {
 
 struct CandidateNote {
-  std::string kernel, layouts;  // layouts: "c16,plain -> c16"
+  std::string kernel, formats;  // formats: "c16,plain -> c16"
   double ms = -1;               // measured, or -1
   std::string refusal;          // why not, or empty
 };
@@ -19,7 +19,7 @@ struct CandidateNote {
 struct GroupChoice {
   Group group;
   const KernelRow* row = nullptr;  // null: the reference kernel, on one node
-  LayoutChoice layouts;
+  FormatChoice formats;
   double ms = -1;  // what it was measured to take in the profile; -1 unknown
   std::vector<CandidateNote> candidates;
 };
@@ -36,7 +36,7 @@ struct RecipeGroup {
   std::vector<int> nodes;
   std::string kernel;
   int revision = 0;
-  LayoutChoice layouts;
+  FormatChoice formats;
   double ms = -1;
 };
 struct Recipe {
@@ -49,6 +49,7 @@ using Banned = std::map<std::pair<int, std::string>, std::string>;
 
 struct ChooseOptions {
   int threads = 1;
+  Device* device = nullptr;      // null: the processor alone
   bool keep_candidates = false;  // for the report
   Banned banned;
   const Recipe* prefer = nullptr;  // its choices are taken where they still can be
@@ -62,7 +63,7 @@ Result<Assignment> choose(const Graph& graph, const SymbolValues& profile, Timer
 Recipe to_recipe(const Graph& graph, const SymbolValues& profile, const Assignment& assignment);
 // The assignment a recipe tells of, or kUnsupported with what does not fit (kernel gone, another revision, other
 // nodes).
-Result<Assignment> from_recipe(const Graph& graph, const Recipe& recipe);
+Result<Assignment> from_recipe(const Graph& graph, const Recipe& recipe, const Device* device = nullptr);
 
 // Position of every node, depth first, regions after their node.
 std::unordered_map<const Node*, int> node_positions(const Graph& graph);
@@ -70,6 +71,7 @@ std::unordered_map<const Node*, int> node_positions(const Graph& graph);
 std::string sizes_refusal(const KernelRow& row, const Group& group);
 // Milliseconds by bytes and multiplications alone, for choosing without timing.
 double rough_ms(const PrepareContext& context);
-PrepareContext describe_group(const Group& group, const Sizes& sizes, int threads, PackedWeights& weights);
+PrepareContext describe_group(const Group& group, const FormatChoice& formats, const Sizes& sizes, int threads,
+                              PackedWeights& weights, Device* device);
 
 }  // namespace fovea::core

@@ -1,4 +1,4 @@
-// Kernels and layouts chosen together. A group's state is its candidate (kernel and layouts); an edge costs a reformat
+// Kernels and formats chosen together. A group's state is its candidate (kernel and formats); an edge costs a reformat
 // where producer and consumer disagree. First a pass forwards that is exact on chains (each state keeps the best way to
 // reach it), then sweeps that change one group at a time while the total falls.
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace {
 
 struct Candidate {
   const KernelRow* row = nullptr;
-  LayoutChoice layouts;
+  FormatChoice formats;
   double ms = 0;
 };
 
@@ -25,16 +25,11 @@ struct Site {  // a group that is certain, with the ways to run it
   int position = 0;
 };
 
-LayoutChoice all_plain(const Group& group) {
-  return {std::vector<Layout>(group.inputs.size(), Layout::kPlain),
-          std::vector<Layout>(group.outputs.size(), Layout::kPlain)};
-}
-
-std::string layouts_text(const LayoutChoice& choice) {
+std::string formats_text(const FormatChoice& choice) {
   std::string s;
-  for (Layout l : choice.inputs) s += (s.empty() ? "" : ",") + std::string(to_string(l));
+  for (const Format& f : choice.inputs) s += (s.empty() ? "" : ",") + to_string(f);
   s += " ->";
-  for (Layout l : choice.outputs) s += " " + std::string(to_string(l));
+  for (const Format& f : choice.outputs) s += " " + to_string(f);
   return s;
 }
 
@@ -45,6 +40,9 @@ class Chooser {
       : sizes_(sizes), phases_(phases), timer_(timer), weights_(weights), options_(options), positions_(positions) {}
 
   Status run(const Graph& graph, Assignment& out) {
+    // Branches are taken by the host, and stay there.
+    device_ = graph.parent() ? nullptr : options_.device;
+    home_ = Format(Layout::kPlain, device_ ? Place::kDevice : Place::kHost);
     sites_.clear(), producer_.clear(), covered_.clear();
     FOVEA_TRY(cover(graph));
     link();
@@ -54,7 +52,7 @@ class Chooser {
     for (Site& s : sites_) {
       const Candidate& c = s.candidates[static_cast<size_t>(s.chosen)];
       out.groups.push_back(
-          {std::move(s.group), c.row, c.layouts, c.row && timer_.enabled() ? c.ms : -1, std::move(s.notes)});
+          {std::move(s.group), c.row, c.formats, c.row && timer_.enabled() ? c.ms : -1, std::move(s.notes)});
     }
     for (const auto& node : graph.nodes())
       if (phases_.of(*node) == Phase::kRun)
@@ -84,29 +82,35 @@ class Chooser {
       const KernelRow* row;
       Group group;
     };
-    std::vector<Offer> offers;
     std::vector<CandidateNote> notes;
-    for (const KernelRow* row : cpu_kernels()) {
-      if (row->op != anchor.op->name) continue;
-      if ((row->features & cpu_features()) != row->features) {
-        notes.push_back({std::string(row->name), "", -1, "needs " + cpu_features_string(row->features)});
-        continue;
-      }
-      for (Group& group : row->match(graph, anchor)) {
-        std::string refusal = refuse(*row, group);
-        if (refusal.empty()) offers.push_back({row, std::move(group)});
-        else notes.push_back({std::string(row->name), "", -1, std::move(refusal)});
-      }
-    }
-    std::stable_sort(offers.begin(), offers.end(),
-                     [](const Offer& a, const Offer& b) { return a.group.nodes.size() > b.group.nodes.size(); });
     Site site;
-    for (size_t i = 0; i < offers.size() && site.candidates.empty();) {
-      size_t end = i;  // offers of one extent compete
-      while (end < offers.size() && offers[end].group.nodes == offers[i].group.nodes) ++end;
-      site.group = offers[i].group;
-      for (; i < end; ++i) FOVEA_TRY(time(*offers[i].row, offers[i].group, site, notes));
-    }
+    auto ask = [&](std::span<const KernelRow* const> rows) -> Status {
+      std::vector<Offer> offers;
+      for (const KernelRow* row : rows) {
+        if (row->op != anchor.op->name) continue;
+        if (row->place == Place::kHost && (row->features & cpu_features()) != row->features) {
+          notes.push_back({std::string(row->name), "", -1, "needs " + cpu_features_string(row->features)});
+          continue;
+        }
+        for (Group& group : row->match(graph, anchor)) {
+          std::string refusal = refuse(*row, group);
+          if (refusal.empty()) offers.push_back({row, std::move(group)});
+          else notes.push_back({std::string(row->name), "", -1, std::move(refusal)});
+        }
+      }
+      std::stable_sort(offers.begin(), offers.end(),
+                       [](const Offer& a, const Offer& b) { return a.group.nodes.size() > b.group.nodes.size(); });
+      for (size_t i = 0; i < offers.size() && site.candidates.empty();) {
+        size_t end = i;  // offers of one extent compete
+        while (end < offers.size() && offers[end].group.nodes == offers[i].group.nodes) ++end;
+        site.group = offers[i].group;
+        for (; i < end; ++i) FOVEA_TRY(time(*offers[i].row, offers[i].group, site, notes));
+      }
+      return {};
+    };
+    // What the device can do it does: the way to the host and back costs more than any kernel saves.
+    if (device_) FOVEA_TRY(ask(device_->kernels()));
+    if (site.candidates.empty()) FOVEA_TRY(ask(cpu_kernels()));
     if (site.candidates.empty()) {
       site.group = single_node_group(anchor);
       site.candidates.push_back({nullptr, all_plain(site.group), 0});
@@ -131,32 +135,30 @@ class Chooser {
   }
 
   Status time(const KernelRow& row, const Group& group, Site& site, std::vector<CandidateNote>& notes) {
-    std::vector<LayoutChoice> choices = row.layouts ? row.layouts(group) : std::vector<LayoutChoice>{all_plain(group)};
-    for (LayoutChoice& layouts : choices) {
-      PrepareContext context = describe_group(group, sizes_, options_.threads, weights_);
-      auto ms = preferred(row, group, layouts) ? Result<double>(0.0)
+    for (FormatChoice& formats : formats_of(row, group)) {
+      PrepareContext context = describe_group(group, formats, sizes_, options_.threads, weights_, device_);
+      auto ms = preferred(row, group, formats) ? Result<double>(0.0)
                 : row.dynamic_shapes           ? Result<double>(rough_ms(context) / row.preference)
-                                               : timer_.kernel(row, context, layouts);
+                                               : timer_.kernel(row, context);
       if (!ms.ok() && ms.status().kind() != ErrorKind::kUnsupported)
         return ms.status().in(fmt::format("{} on {}", row.name, group.nodes[0]->label()));
       notes.push_back(
-          {std::string(row.name), layouts_text(layouts), ms.ok() ? *ms : -1, ms.ok() ? "" : ms.status().message()});
-      if (ms.ok()) site.candidates.push_back({&row, std::move(layouts), *ms});
+          {std::string(row.name), formats_text(formats), ms.ok() ? *ms : -1, ms.ok() ? "" : ms.status().message()});
+      if (ms.ok()) site.candidates.push_back({&row, std::move(formats), *ms});
     }
     return {};
   }
 
-  bool preferred(const KernelRow& row, const Group& group, const LayoutChoice& layouts) const {
+  bool preferred(const KernelRow& row, const Group& group, const FormatChoice& formats) const {
     if (!options_.prefer) return false;
     for (const RecipeGroup& r : options_.prefer->groups) {
       if (r.nodes.size() != group.nodes.size() || r.nodes.back() != positions_.at(group.nodes.back())) continue;
-      return r.kernel == row.name && r.revision == row.revision && r.layouts.inputs == layouts.inputs &&
-             r.layouts.outputs == layouts.outputs;
+      return r.kernel == row.name && r.revision == row.revision && r.formats == formats;
     }
     return false;
   }
 
-  // ---- layouts
+  // ---- formats
   void link() {
     for (size_t s = 0; s < sites_.size(); ++s)
       for (size_t k = 0; k < sites_[s].group.outputs.size(); ++k)
@@ -171,19 +173,17 @@ class Chooser {
       }
   }
 
-  double reformat(const Value& v, Layout from, Layout to) {
-    if (from == to || v.is_constant()) return 0;
+  double reformat(const Value& v, const Format& from, const Format& to) {
+    if (from == to || v.is_constant() || phases_.shape_only(v)) return 0;
     auto key = std::make_tuple(&v, from, to);
     auto [it, fresh] = reformats_.try_emplace(key, 0.0);
-    if (fresh) it->second = timer_.reformat(v.dtype, sizes_.upper(v.shape), from, to);
+    if (fresh) it->second = timer_.reformat(v.dtype, sizes_.upper(v.shape), from, to, device_);
     return it->second;
   }
 
-  static Layout at(const std::vector<Layout>& layouts, size_t i) {
-    return i < layouts.size() ? layouts[i] : Layout::kPlain;
-  }
+  static Format at(const std::vector<Format>& formats, size_t i) { return i < formats.size() ? formats[i] : Format(); }
 
-  // Does somebody who is no site (graph output, view, region, branch) want the value plain?
+  // Does somebody who is no site (graph output, view, region, branch) want the value plain, at home?
   bool wanted_plain(const Graph& graph, const Value& v) const {
     if (graph.is_output(&v)) return true;
     return std::any_of(v.uses.begin(), v.uses.end(),
@@ -195,7 +195,7 @@ class Chooser {
     for (size_t s = 0; s < sites_.size(); ++s) {
       for (const Candidate& c : sites_[s].candidates) {
         double total = c.ms;
-        for (size_t i = 0; i < sites_[s].group.inputs.size(); ++i) total += arrive(s, i, at(c.layouts.inputs, i), cost);
+        for (size_t i = 0; i < sites_[s].group.inputs.size(); ++i) total += arrive(s, i, at(c.formats.inputs, i), cost);
         cost[s].push_back(total);
       }
     }
@@ -208,20 +208,20 @@ class Chooser {
     }
   }
 
-  // What it costs to have input i in `layout`: the regret of the producer's states plus the reformat.
-  double arrive(size_t s, size_t i, Layout layout, const std::vector<std::vector<double>>& cost) {
+  // What it costs to have input i in `format`: the regret of the producer's states plus the reformat.
+  double arrive(size_t s, size_t i, const Format& format, const std::vector<std::vector<double>>& cost) {
     const Value* v = sites_[s].group.inputs[i];
     if (!v || v->is_constant()) return 0;
     auto it = producer_.find(v);
-    if (it == producer_.end()) return reformat(*v, Layout::kPlain, layout);
+    if (it == producer_.end()) return reformat(*v, home_, format);
     const auto [p, output] = it->second;
     const auto& costs = cost[static_cast<size_t>(p)];
     if (costs.empty()) return 0;
     const double least = *std::min_element(costs.begin(), costs.end());
     double best = 1e30;
     for (size_t c = 0; c < costs.size(); ++c) {
-      Layout from = at(sites_[static_cast<size_t>(p)].candidates[c].layouts.outputs, static_cast<size_t>(output));
-      best = std::min(best, costs[c] - least + reformat(*v, from, layout));
+      const Format from = at(sites_[static_cast<size_t>(p)].candidates[c].formats.outputs, static_cast<size_t>(output));
+      best = std::min(best, costs[c] - least + reformat(*v, from, format));
     }
     return best;
   }
@@ -233,16 +233,16 @@ class Chooser {
     for (size_t k = 0; k < site.group.outputs.size(); ++k) {
       const Value* v = site.group.outputs[k];
       if (!v) continue;
-      const Layout from = at(site.candidates[c].layouts.outputs, k);
-      std::set<Layout> wanted;
+      const Format from = at(site.candidates[c].formats.outputs, k);
+      std::set<Format> wanted;
       for (auto [consumer, input] : consumers_[s]) {
         const Site& other = sites_[static_cast<size_t>(consumer)];
         if (other.group.inputs[static_cast<size_t>(input)] == v)
           wanted.insert(
-              at(other.candidates[static_cast<size_t>(other.chosen)].layouts.inputs, static_cast<size_t>(input)));
+              at(other.candidates[static_cast<size_t>(other.chosen)].formats.inputs, static_cast<size_t>(input)));
       }
-      if (wanted_plain(graph, *v)) wanted.insert(Layout::kPlain);
-      for (Layout to : wanted) total += reformat(*v, from, to);
+      if (wanted_plain(graph, *v)) wanted.insert(home_);
+      for (const Format& to : wanted) total += reformat(*v, from, to);
     }
     return total;
   }
@@ -254,22 +254,22 @@ class Chooser {
     for (size_t i = 0; i < site.group.inputs.size(); ++i) {
       const Value* v = site.group.inputs[i];
       if (!v || v->is_constant()) continue;
-      const Layout to = at(site.candidates[c].layouts.inputs, i);
+      const Format to = at(site.candidates[c].formats.inputs, i);
       auto it = producer_.find(v);
       if (it == producer_.end()) {
-        total += reformat(*v, Layout::kPlain, to);
+        total += reformat(*v, home_, to);
         continue;
       }
       const auto [p, output] = it->second;
       const Site& from_site = sites_[static_cast<size_t>(p)];
-      const Layout from =
-          at(from_site.candidates[static_cast<size_t>(from_site.chosen)].layouts.outputs, static_cast<size_t>(output));
-      bool shared = to == Layout::kPlain && wanted_plain(graph, *v);
+      const Format from =
+          at(from_site.candidates[static_cast<size_t>(from_site.chosen)].formats.outputs, static_cast<size_t>(output));
+      bool shared = to == home_ && wanted_plain(graph, *v);
       for (auto [consumer, input] : consumers_[static_cast<size_t>(p)]) {
         const Site& other = sites_[static_cast<size_t>(consumer)];
         if (consumer == static_cast<int>(s) || other.group.inputs[static_cast<size_t>(input)] != v) continue;
         shared |=
-            at(other.candidates[static_cast<size_t>(other.chosen)].layouts.inputs, static_cast<size_t>(input)) == to;
+            at(other.candidates[static_cast<size_t>(other.chosen)].formats.inputs, static_cast<size_t>(input)) == to;
       }
       if (!shared) total += reformat(*v, from, to);
     }
@@ -304,7 +304,9 @@ class Chooser {
   std::unordered_map<const Value*, std::pair<int, int>> producer_;
   std::vector<std::vector<std::pair<int, int>>> consumers_;
   std::unordered_set<const Node*> covered_;
-  std::map<std::tuple<const Value*, Layout, Layout>, double> reformats_;
+  std::map<std::tuple<const Value*, Format, Format>, double> reformats_;
+  Device* device_ = nullptr;
+  Format home_;  // where views and outputs are at home
 };
 
 }  // namespace

@@ -205,8 +205,8 @@ TEST(Choose, GroupsAndTheReferenceLast) {
     EXPECT_GT(positions.at(g.group.nodes.back()), last);
     last = positions.at(g.group.nodes.back());
     for (const Node* n : g.group.nodes) EXPECT_TRUE(seen.insert(n).second);
-    EXPECT_EQ(g.layouts.inputs.size(), g.group.inputs.size());
-    EXPECT_EQ(g.layouts.outputs.size(), g.group.outputs.size());
+    EXPECT_EQ(g.formats.inputs.size(), g.group.inputs.size());
+    EXPECT_EQ(g.formats.outputs.size(), g.group.outputs.size());
   }
   EXPECT_FALSE(seen.contains(&node_of(*c.graph, "e")));
   EXPECT_FALSE(seen.contains(&node_of(*c.graph, "unused")));
@@ -241,7 +241,7 @@ TEST(Choose, TheSameTwice) {
   ASSERT_EQ(a.assignment.groups.size(), b.assignment.groups.size());
   for (size_t i = 0; i < a.assignment.groups.size(); ++i) {
     EXPECT_EQ(a.assignment.groups[i].row, b.assignment.groups[i].row);
-    EXPECT_EQ(a.assignment.groups[i].layouts.inputs, b.assignment.groups[i].layouts.inputs);
+    EXPECT_EQ(a.assignment.groups[i].formats.inputs, b.assignment.groups[i].formats.inputs);
   }
 }
 
@@ -265,8 +265,8 @@ TEST(Recipe, ComesBackAsTheSameChoice) {
     const GroupChoice &a = back->groups[i], &b = c.assignment.groups[i];
     EXPECT_EQ(a.group.nodes, b.group.nodes);
     EXPECT_EQ(a.row, b.row);
-    EXPECT_EQ(a.layouts.inputs, b.layouts.inputs);
-    EXPECT_EQ(a.layouts.outputs, b.layouts.outputs);
+    EXPECT_EQ(a.formats.inputs, b.formats.inputs);
+    EXPECT_EQ(a.formats.outputs, b.formats.outputs);
   }
 }
 
@@ -288,11 +288,11 @@ TEST(Recipe, WhatDoesNotFitIsRefused) {
   error([](Recipe& r) { r.groups[0].nodes[0] = -1; }, "names a node that the graph does not have");
   error([](Recipe& r) { r.groups[0].nodes[0] = 1 << 20; }, "names a node that the graph does not have");
   error([](Recipe& r) { r.groups[0].nodes.push_back(3); }, "does not cover Conv 'conv' as the recipe has it");
-  error([](Recipe& r) { r.groups[0].layouts.outputs.clear(); }, "does not cover");
+  error([](Recipe& r) { r.groups[0].formats.outputs.clear(); }, "does not cover");
   // A layout that the kernel does not offer.
   error(
       [](Recipe& r) {
-        r.groups[0].layouts.outputs[0] = r.groups[0].layouts.outputs[0] == Layout::kNhwc ? Layout::kC8 : Layout::kNhwc;
+        r.groups[0].formats.outputs[0] = r.groups[0].formats.outputs[0] == Layout::kNhwc ? Layout::kC8 : Layout::kNhwc;
       },
       "does not cover");
   // The convolution's kernel for the pool.

@@ -55,6 +55,11 @@ TensorRef make_ref(const TensorDesc& d, Memory& memory, bool random) {
   return TensorRef::dense_of(d.dtype, d.shape, memory.take(bytes, random && d.dtype == DType::kFloat32));
 }
 
+double median_of(std::vector<double> times) {
+  std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
+  return times[times.size() / 2];
+}
+
 // The median of a few runs: at least 3, more while they are short.
 template <typename F>
 Result<double> median_ms(F&& run) {
@@ -67,19 +72,77 @@ Result<double> median_ms(F&& run) {
     times.push_back(now_ms() - begin);
     if (times.size() >= 2 && now_ms() - start > 400) break;
   }
-  std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
-  return times[times.size() / 2];
+  return median_of(std::move(times));
+}
+
+// On a device: runs are captured a few at a time, so that starting them does not count.
+template <typename F>
+Result<double> median_ms_on(Device& device, DeviceStream& stream, F&& run) {
+  constexpr int kRuns = 8, kRepeats = 7;
+  FOVEA_TRY(run());
+  FOVEA_TRY(stream.synchronize());
+  FOVEA_TRY(stream.begin_capture());
+  for (int i = 0; i < kRuns; ++i)
+    if (Status s = run(); !s.ok()) {
+      (void)stream.end_capture();
+      return s;
+    }
+  FOVEA_TRY_SET(auto graph, stream.end_capture());
+  FOVEA_TRY_SET(auto begin, device.create_event());
+  FOVEA_TRY_SET(auto end, device.create_event());
+  FOVEA_TRY(stream.launch(*graph));
+  std::vector<double> times;
+  for (int i = 0; i < kRepeats; ++i) {
+    FOVEA_TRY(stream.record(*begin));
+    FOVEA_TRY(stream.launch(*graph));
+    FOVEA_TRY(stream.record(*end));
+    FOVEA_TRY(stream.synchronize());
+    FOVEA_TRY_SET(const double ms, end->ms_since(*begin));
+    times.push_back(ms / kRuns);
+  }
+  return median_of(std::move(times));
+}
+
+// Three digits: what a later run would not measure the same is not written down.
+double rounded(double ms) { return std::strtod(fmt::format("{:.4g}", ms).c_str(), nullptr); }
+
+// A tensor in the device's memory, filled as make_ref() fills it.
+Result<TensorRef> make_device_ref(const TensorDesc& d, Device& device, DeviceStream& stream, Memory& memory,
+                                  std::vector<DeviceMemory>& blocks, bool random) {
+  if (d.dtype == DType::kUndefined) return TensorRef();
+  const int64_t elements = storage_elements(d.layout, d.shape);
+  const int64_t bytes = dtype_bytes(d.dtype, elements).value_or(0);
+  const int64_t float_bytes = dtype_bytes(DType::kFloat32, elements).value_or(0);
+  FOVEA_TRY_SET(blocks.emplace_back(), device.allocate(std::max<int64_t>(bytes, 1), DeviceMemory::Kind::kDevice));
+  const TensorRef ref = TensorRef::dense_of(d.dtype, d.shape, blocks.back().data());
+  if (d.constant && d.layout == Layout::kPlain && d.dtype == d.constant->dtype()) {
+    FOVEA_TRY(stream.copy(ref.data, d.constant->bytes().data(), bytes));
+  } else if (random && (d.dtype == DType::kFloat32 || d.dtype == DType::kFloat16 || d.dtype == DType::kBFloat16)) {
+    // Padding gets numbers as well, and kernels take them for zeros: their time is the same.
+    std::byte* host = memory.take(float_bytes, true);
+    if (d.dtype != DType::kFloat32) {
+      auto* narrow = reinterpret_cast<uint16_t*>(host);
+      const auto* wide = reinterpret_cast<const float*>(host);
+      for (int64_t i = 0; i < elements; ++i)
+        narrow[i] = d.dtype == DType::kFloat16 ? Half(wide[i]).bits
+                                               : BFloat16(wide[i]).bits;
+    }
+    FOVEA_TRY(stream.copy(ref.data, host, bytes));
+  } else {
+    FOVEA_TRY(stream.zero(ref.data, bytes));
+  }
+  return ref;
 }
 
 }  // namespace
 
-std::string machine_key() {
-  const CpuTarget t = cpu_target();
+std::string machine_key(const Device* device) {
+  const Target t = device ? device->target() : cpu_target();
   return fmt::format("{};{};{}", t.device, t.features, t.libraries);
 }
 
-std::string timing_key(const KernelRow& row, const PrepareContext& context, const LayoutChoice& layouts) {
-  std::string key = fmt::format("{}@{} t{}", row.name, row.revision, context.threads);
+std::string timing_key(const KernelRow& row, const PrepareContext& context) {
+  std::string key = fmt::format("{}|{}@{} t{}", machine_key(context.device), row.name, row.revision, context.threads);
   for (const Node* n : context.group.nodes) {
     key += fmt::format(" {}", n->op->name);
     if (!n->op->attrs.to_map) continue;
@@ -92,14 +155,12 @@ std::string timing_key(const KernelRow& row, const PrepareContext& context, cons
       else if (auto* f = std::get_if<double>(&value)) key += fmt::format("{}", *f);
     }
   }
-  auto describe = [&](const TensorDesc& d, Layout layout) {
-    key += fmt::format(" {}{}{}{}", to_string(d.dtype), shape_key(d.shape), to_string(layout), d.constant ? "c" : "");
+  auto describe = [&](const TensorDesc& d) {
+    key += fmt::format(" {}{}{}{}", to_string(d.dtype), shape_key(d.shape), to_string(d.layout), d.constant ? "c" : "");
   };
-  for (size_t i = 0; i < context.inputs.size(); ++i)
-    describe(context.inputs[i], i < layouts.inputs.size() ? layouts.inputs[i] : Layout::kPlain);
+  for (const TensorDesc& d : context.inputs) describe(d);
   key += " ->";
-  for (size_t i = 0; i < context.outputs.size(); ++i)
-    describe(context.outputs[i], i < layouts.outputs.size() ? layouts.outputs[i] : Layout::kPlain);
+  for (const TensorDesc& d : context.outputs) describe(d);
   return key;
 }
 
@@ -140,72 +201,111 @@ Status TimingCache::save(const std::string& path) const {
 }
 
 const TimingCache::Entry* TimingCache::find(const std::string& key) const {
-  auto it = entries_.find(machine_key() + "|" + key);
+  auto it = entries_.find(key);
   return it == entries_.end() ? nullptr : &it->second;
 }
 
 void TimingCache::put(const std::string& key, Entry entry) {
   // One line an entry.
   std::replace(entry.refusal.begin(), entry.refusal.end(), '\n', ' ');
-  entries_[machine_key() + "|" + key] = std::move(entry);
+  entries_[key] = std::move(entry);
 }
 
-Result<double> Timer::kernel(const KernelRow& row, const PrepareContext& context, const LayoutChoice& layouts) {
-  const std::string key = timing_key(row, context, layouts);
+Result<double> Timer::kernel(const KernelRow& row, const PrepareContext& context) {
+  const std::string key = timing_key(row, context);
   if (const TimingCache::Entry* known = cache_.find(key)) {
     if (!known->refusal.empty()) return unsupported("{}", known->refusal);
     return known->ms;
   }
-  PrepareContext prepared_for = context;
-  for (size_t i = 0; i < prepared_for.inputs.size(); ++i) prepared_for.inputs[i].layout = layouts.inputs[i];
-  for (size_t i = 0; i < prepared_for.outputs.size(); ++i) prepared_for.outputs[i].layout = layouts.outputs[i];
-  auto prepared = row.prepare(prepared_for);
+  auto prepared = row.prepare(context);
   if (!prepared.ok()) {
     if (prepared.status().kind() == ErrorKind::kUnsupported) cache_.put(key, {-1, prepared.status().message()});
     return prepared.status();
   }
-  if (!enabled_) return rough_ms(prepared_for) / row.preference;
+  if (!enabled_) return rough_ms(context) / row.preference;
+  ++measured_;
+  auto ms = row.place == Place::kDevice ? on_device(**prepared, context) : on_host(**prepared, context);
+  if (!ms.ok()) return ms.status();
+  cache_.put(key, {rounded(*ms), ""});
+  return rounded(*ms);
+}
+
+Result<double> Timer::on_host(const PreparedKernel& kernel, const PrepareContext& context) {
   Memory memory;
   std::vector<TensorRef> inputs, outputs;
-  for (const TensorDesc& d : prepared_for.inputs) inputs.push_back(make_ref(d, memory, true));
-  for (const TensorDesc& d : prepared_for.outputs) outputs.push_back(make_ref(d, memory, false));
+  for (const TensorDesc& d : context.inputs) inputs.push_back(make_ref(d, memory, true));
+  for (const TensorDesc& d : context.outputs) outputs.push_back(make_ref(d, memory, false));
   if (context.group.residual >= 0) inputs[static_cast<size_t>(context.group.residual)].data = outputs[0].data;
   Scratch scratch;
-  const int64_t workspace_bytes = (*prepared)->workspace_bytes();
-  std::byte* workspace = memory.take(workspace_bytes, false);
-  ++measured_;
-  auto ms = median_ms([&]() -> Status {
-    KernelContext run;
-    run.inputs = inputs, run.outputs = outputs, run.threads = threads_, run.scratch = &scratch,
-    run.workspace = workspace;
-    run.attributes = context.group.nodes[0]->attrs.get();
-    Status s = (*prepared)->run(run);
+  KernelContext run;
+  run.inputs = inputs, run.outputs = outputs, run.threads = threads_, run.scratch = &scratch;
+  run.workspace = memory.take(kernel.workspace_bytes(), false);
+  run.attributes = context.group.nodes[0]->attrs.get();
+  return median_ms([&]() -> Status {
+    Status s = kernel.run(run);
     scratch.reset();
     return s;
   });
-  if (!ms.ok()) return ms.status();
-  // Three digits: what a later run would not measure the same is not written down.
-  const double rounded = std::strtod(fmt::format("{:.4g}", *ms).c_str(), nullptr);
-  cache_.put(key, {rounded, ""});
-  return rounded;
 }
 
-double Timer::reformat(DType dtype, const std::vector<int64_t>& shape, Layout from, Layout to) {
-  const int64_t bytes =
-      dtype_bytes(dtype, storage_elements(from, shape) + storage_elements(to, shape)).value_or(kUnbounded);
-  const double estimate = 0.002 + static_cast<double>(bytes) / 12e6;  // 12 GB/s, in milliseconds
-  if (!enabled_ || shape.size() != 4) return estimate;
-  const std::string key = fmt::format("reformat t{} {}{} {} {}", threads_, to_string(dtype), shape_key(shape),
-                                      to_string(from), to_string(to));
-  if (const TimingCache::Entry* known = cache_.find(key)) return known->ms;
+Result<double> Timer::on_device(const PreparedKernel& kernel, const PrepareContext& context) {
+  Device& device = *context.device;
+  FOVEA_TRY_SET(auto stream, device.create_stream());
   Memory memory;
-  TensorRef a = make_ref({dtype, shape, from, nullptr}, memory, true),
-            b = make_ref({dtype, shape, to, nullptr}, memory, false);
+  std::vector<DeviceMemory> blocks;
+  std::vector<TensorRef> inputs, outputs;
+  for (const TensorDesc& d : context.inputs) {
+    FOVEA_TRY_SET(inputs.emplace_back(), make_device_ref(d, device, *stream, memory, blocks, true));
+  }
+  for (const TensorDesc& d : context.outputs) {
+    FOVEA_TRY_SET(outputs.emplace_back(), make_device_ref(d, device, *stream, memory, blocks, false));
+  }
+  if (context.group.residual >= 0) inputs[static_cast<size_t>(context.group.residual)].data = outputs[0].data;
+  constexpr int64_t kSizes = 64;  // more than any group defines
+  KernelContext run;
+  run.inputs = inputs, run.outputs = outputs, run.threads = threads_, run.stream = stream.get();
+  FOVEA_TRY_SET(blocks.emplace_back(),
+                device.allocate(kernel.workspace_bytes() + kSizes * 8, DeviceMemory::Kind::kDevice));
+  run.sizes = reinterpret_cast<int64_t*>(blocks.back().data());
+  run.workspace = blocks.back().data() + kSizes * 8;
+  FOVEA_TRY(stream->zero(blocks.back().data(), blocks.back().bytes()));
+  run.attributes = context.group.nodes[0]->attrs.get();
+  return median_ms_on(device, *stream, [&] { return kernel.run(run); });
+}
+
+double Timer::reformat(DType own, const std::vector<int64_t>& shape, const Format& from, const Format& to,
+                       Device* device) {
+  const double bytes = static_cast<double>(dtype_bytes(from.dtype(own), storage_elements(from.layout, shape)).value_or(kUnbounded)) +
+                       static_cast<double>(dtype_bytes(to.dtype(own), storage_elements(to.layout, shape)).value_or(kUnbounded));
+  if (from.place != to.place) return 0.02 + bytes / 2 / 20e6;  // 20 GB/s, and a wait
+  const bool on_device = from.place == Place::kDevice;
+  // 12 GB/s on the host, in milliseconds; on the device what any of today's has.
+  const double estimate = on_device ? 0.003 + bytes / 1e9 : 0.002 + bytes / 12e6;
+  if (!enabled_ || shape.size() != 4) return estimate;
+  const std::string key =
+      fmt::format("{}|reformat t{} {}{} {} {}", machine_key(on_device ? device : nullptr), threads_, to_string(own),
+                  shape_key(shape), to_string(from), to_string(to));
+  if (const TimingCache::Entry* known = cache_.find(key)) return known->ms;
   ++measured_;
-  auto ms = median_ms([&] { return fovea::core::reformat(a, from, b, to, threads_); });
-  const double result = ms.ok() ? std::strtod(fmt::format("{:.4g}", *ms).c_str(), nullptr) : 1e6;
+  auto ms = measure_reformat(own, shape, from, to, on_device ? device : nullptr);
+  const double result = ms.ok() ? rounded(*ms) : 1e6;
   cache_.put(key, {result, ""});
   return result;
+}
+
+Result<double> Timer::measure_reformat(DType own, const std::vector<int64_t>& shape, const Format& from,
+                                       const Format& to, Device* device) {
+  Memory memory;
+  const TensorDesc source{from.dtype(own), shape, from.layout, nullptr}, target{to.dtype(own), shape, to.layout, nullptr};
+  if (!device) {
+    const TensorRef a = make_ref(source, memory, true), b = make_ref(target, memory, false);
+    return median_ms([&] { return fovea::core::reformat(a, from.layout, b, to.layout, threads_); });
+  }
+  FOVEA_TRY_SET(auto stream, device->create_stream());
+  std::vector<DeviceMemory> blocks;
+  FOVEA_TRY_SET(const TensorRef a, make_device_ref(source, *device, *stream, memory, blocks, true));
+  FOVEA_TRY_SET(const TensorRef b, make_device_ref(target, *device, *stream, memory, blocks, false));
+  return median_ms_on(*device, *stream, [&] { return device->reformat(*stream, a, from, b, to); });
 }
 
 std::shared_ptr<void> PackedWeightsMap::find(const std::string& key) {

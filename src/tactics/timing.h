@@ -21,6 +21,7 @@ class TimingCache {
     double ms = -1;
     std::string refusal;
   };
+  // Keys with the machine's in front.
   const Entry* find(const std::string& key) const;
   void put(const std::string& key, Entry entry);
   size_t size() const { return entries_.size(); }
@@ -29,21 +30,26 @@ class TimingCache {
   std::map<std::string, Entry> entries_;  // full key, this machine's prefix included
 };
 
-// What a timing depends on besides the kernel: processor, library.
-std::string machine_key();
-// One kernel on one set of shapes and layouts: operator, attributes, types, constants' shapes, threads.
-std::string timing_key(const KernelRow& row, const PrepareContext& context, const LayoutChoice& layouts);
+// What a timing depends on besides the kernel: processor or device, libraries.
+std::string machine_key(const Device* device = nullptr);
+// One kernel on one set of shapes and formats: operator, attributes, types, constants' shapes, threads.
+std::string timing_key(const KernelRow& row, const PrepareContext& context);
 
 class Timer {
  public:
   Timer(TimingCache& cache, int threads, bool enabled) : cache_(cache), threads_(threads), enabled_(enabled) {}
   // Median milliseconds of the kernel on random inputs, from the cache or measured; kUnsupported where it refuses.
-  Result<double> kernel(const KernelRow& row, const PrepareContext& context, const LayoutChoice& layouts);
-  double reformat(DType dtype, const std::vector<int64_t>& shape, Layout from, Layout to);
+  Result<double> kernel(const KernelRow& row, const PrepareContext& context);
+  // Between places the time is estimated.
+  double reformat(DType own, const std::vector<int64_t>& shape, const Format& from, const Format& to, Device* device);
   bool enabled() const { return enabled_; }
   int measured() const { return measured_; }
 
  private:
+  Result<double> on_host(const PreparedKernel& kernel, const PrepareContext& context);
+  Result<double> on_device(const PreparedKernel& kernel, const PrepareContext& context);
+  Result<double> measure_reformat(DType own, const std::vector<int64_t>& shape, const Format& from, const Format& to,
+                                  Device* device);
   TimingCache& cache_;
   int threads_;
   bool enabled_;

@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
 
   CLI::App app("fovea: an exported object detector becomes one engine file, and finds objects in pictures", "fovea");
-  const fovea::core::CpuTarget target = fovea::core::cpu_target();
+  const fovea::core::Target target = fovea::core::cpu_target();
   app.set_version_flag("--version", fmt::format("fovea {}\n{}\n{} ({})", target.build, target.libraries, target.device,
                                                 target.features));
   app.require_subcommand(0, 1);  // one is required, but a wrong one shall be named: see below

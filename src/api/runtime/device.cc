@@ -18,7 +18,7 @@ std::string Device::name() const { return "cpu"; }
 
 std::string Device::description() const {
   return edge([] {
-    const core::CpuTarget t = core::cpu_target();
+    const core::Target t = core::cpu_target();
     return t.device + " (" + t.features + ")";
   });
 }

@@ -13,7 +13,7 @@ namespace fovea::core {
 std::string version_string() { return FOVEA_VERSION_STRING; }
 std::string git_hash() { return FOVEA_GIT_HASH; }
 
-CpuTarget cpu_target() {
+Target cpu_target() {
   const dnnl_version_t* v = dnnl_version();
   return {fmt::format("{} ({})", version_string(), git_hash()),
           fmt::format("oneDNN {}.{}.{}", v->major, v->minor, v->patch), cpu_name(),

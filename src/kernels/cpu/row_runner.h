@@ -47,24 +47,18 @@ class Fenced {
   std::vector<std::byte> memory_;
 };
 
-inline PrepareContext describe(const Group& group, const LayoutChoice& choice, int threads, PackedWeights& weights) {
-  auto desc = [](const Value* v, Layout layout) {
+inline PrepareContext describe(const Group& group, const FormatChoice& choice, int threads, PackedWeights& weights) {
+  auto desc = [](const Value* v, const Format& format) {
     TensorDesc d;
-    if (v) d.dtype = v->dtype, d.shape = *constant_shape(v->shape), d.layout = layout, d.constant = v->constant;
+    if (v)
+      d.dtype = format.dtype(v->dtype), d.shape = *constant_shape(v->shape), d.layout = format.layout,
+      d.constant = v->constant;
     return d;
   };
   PrepareContext c{group, {}, {}, threads, &weights};
   for (size_t i = 0; i < group.inputs.size(); ++i) c.inputs.push_back(desc(group.inputs[i], choice.inputs[i]));
   for (size_t i = 0; i < group.outputs.size(); ++i) c.outputs.push_back(desc(group.outputs[i], choice.outputs[i]));
   return c;
-}
-
-inline LayoutChoice plain_layouts(const Group& group) {
-  return {std::vector<Layout>(group.inputs.size(), Layout::kPlain),
-          std::vector<Layout>(group.outputs.size(), Layout::kPlain)};
-}
-inline std::vector<LayoutChoice> layouts_of(const KernelRow& row, const Group& group) {
-  return row.layouts ? row.layouts(group) : std::vector<LayoutChoice>{plain_layouts(group)};
 }
 
 // Owns the memory of one kernel's arguments. Inputs are given plain and lie in the kernel's layouts.

@@ -87,7 +87,7 @@ void measure(benchmark::State& state, Entry& e, double peak) {
       benchmark::Counter(e.flop / peak * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
 }
 
-std::string layouts_text(const LayoutChoice& choice) {
+std::string formats_text(const FormatChoice& choice) {
   return fmt::format("{}>{}", to_string(choice.inputs[0]), to_string(choice.outputs[0]));
 }
 
@@ -108,8 +108,8 @@ class Registry {
       const std::vector<Group> groups = row->match(*probe.graph, *probe.anchor);
       for (size_t g = 0; g < groups.size(); ++g) {
         if (row->refuse && !row->refuse(groups[g]).empty()) continue;
-        for (const LayoutChoice& layouts : rows::layouts_of(*row, groups[g]))
-          FOVEA_TRY(add_entry(line, *row, g, layouts));
+        for (const FormatChoice& formats : formats_of(*row, groups[g]))
+          FOVEA_TRY(add_entry(line, *row, g, formats));
         break;  // the largest group it takes
       }
     }
@@ -118,16 +118,16 @@ class Registry {
 
  private:
   // The kernel is prepared when its turn comes: all of them at once would not fit into memory.
-  Status add_entry(std::string_view line, const KernelRow& row, size_t group, const LayoutChoice& layouts) {
-    const std::string name = fmt::format("{}/{}/{}", row.name, layouts_text(layouts), underscored(line));
-    auto* b = benchmark::RegisterBenchmark(name.c_str(), [this, line, &row, group, layouts](benchmark::State& state) {
+  Status add_entry(std::string_view line, const KernelRow& row, size_t group, const FormatChoice& formats) {
+    const std::string name = fmt::format("{}/{}/{}", row.name, formats_text(formats), underscored(line));
+    auto* b = benchmark::RegisterBenchmark(name.c_str(), [this, line, &row, group, formats](benchmark::State& state) {
       Entry e;
       auto parsed = rows::parse_case(line, kSeed);
       if (!parsed.ok()) return state.SkipWithError(parsed.status().message().c_str());
       e.owner = *std::move(parsed);
       e.group = row.match(*e.owner.graph, *e.owner.anchor).at(group);
       e.flop = e.owner.flop;
-      e.context = std::make_unique<PrepareContext>(rows::describe(e.group, layouts, threads_, e.weights));
+      e.context = std::make_unique<PrepareContext>(rows::describe(e.group, formats, threads_, e.weights));
       auto kernel = row.prepare(*e.context);
       if (!kernel.ok()) return state.SkipWithError(kernel.status().message().c_str());
       e.kernel = *std::move(kernel);

@@ -103,11 +103,11 @@ Comparison compare(const Tensor& got, const Tensor& want) {
   return r;
 }
 
-std::string describe(std::string_view line, const KernelRow& row, const Group& group, const LayoutChoice& layouts,
+std::string describe(std::string_view line, const KernelRow& row, const Group& group, const FormatChoice& formats,
                      int threads) {
   std::string s = fmt::format("{}: {} ({} nodes,", line, row.name, group.nodes.size());
-  for (Layout l : layouts.inputs) s += fmt::format(" {}", to_string(l));
-  return s + fmt::format(" -> {}), {} threads, seed {}", to_string(layouts.outputs[0]), threads, kSeed);
+  for (const Format& l : formats.inputs) s += fmt::format(" {}", to_string(l));
+  return s + fmt::format(" -> {}), {} threads, seed {}", to_string(formats.outputs[0]), threads, kSeed);
 }
 
 struct Tried {
@@ -137,16 +137,16 @@ class RowsOfCase : public testing::TestWithParam<std::string_view> {
         tried.last_refusal = reason;
         continue;
       }
-      for (const LayoutChoice& layouts : rows::layouts_of(row, group)) try_layouts(row, group, layouts, threads, tried);
+      for (const FormatChoice& formats : formats_of(row, group)) try_formats(row, group, formats, threads, tried);
     }
   }
 
-  void try_layouts(const KernelRow& row, const Group& group, const LayoutChoice& layouts, int threads, Tried& tried) {
-    SCOPED_TRACE(describe(GetParam(), row, group, layouts, threads));
-    ASSERT_EQ(layouts.inputs.size(), group.inputs.size());
-    ASSERT_EQ(layouts.outputs.size(), group.outputs.size());
+  void try_formats(const KernelRow& row, const Group& group, const FormatChoice& formats, int threads, Tried& tried) {
+    SCOPED_TRACE(describe(GetParam(), row, group, formats, threads));
+    ASSERT_EQ(formats.inputs.size(), group.inputs.size());
+    ASSERT_EQ(formats.outputs.size(), group.outputs.size());
     rows::WeightsMap weights;
-    const PrepareContext context = rows::describe(group, layouts, threads, weights);
+    const PrepareContext context = rows::describe(group, formats, threads, weights);
     auto kernel = row.prepare(context);
     if (!kernel.ok()) {
       EXPECT_EQ(kernel.status().kind(), ErrorKind::kUnsupported) << kernel.status().message();
@@ -219,8 +219,8 @@ bool runs(const KernelRow& row, const Case& c) {
   for (const Group& group : row.match(*c.graph, *c.anchor)) {
     if (row.refuse && !row.refuse(group).empty()) continue;
     rows::WeightsMap weights;
-    for (const LayoutChoice& layouts : rows::layouts_of(row, group))
-      if (row.prepare(rows::describe(group, layouts, 1, weights)).ok()) return true;
+    for (const FormatChoice& formats : formats_of(row, group))
+      if (row.prepare(rows::describe(group, formats, 1, weights)).ok()) return true;
   }
   return false;
 }
@@ -286,10 +286,10 @@ TEST(Rows, NaNAndInfinityGoWhereTheyMust) {
         if (row->refuse && !row->refuse(group).empty()) continue;
         inputs.clear();
         for (const Value* v : group.inputs) inputs.push_back(v && !v->constant ? values.at(v) : nullptr);
-        for (const LayoutChoice& layouts : rows::layouts_of(*row, group)) {
-          SCOPED_TRACE(fmt::format("{} with {}", describe(line, *row, group, layouts, 2), bad));
+        for (const FormatChoice& formats : formats_of(*row, group)) {
+          SCOPED_TRACE(fmt::format("{} with {}", describe(line, *row, group, formats, 2), bad));
           rows::WeightsMap weights;
-          const PrepareContext context = rows::describe(group, layouts, 2, weights);
+          const PrepareContext context = rows::describe(group, formats, 2, weights);
           auto kernel = row->prepare(context);
           if (!kernel.ok()) continue;
           auto got = run_once(context, **kernel, inputs);
@@ -318,7 +318,7 @@ TEST(Rows, OneKernelInSeveralThreads) {
     const Group group = row->match(*c->graph, *c->anchor).front();
     if (!row->refuse(group).empty()) continue;
     rows::WeightsMap weights;
-    const PrepareContext context = rows::describe(group, rows::layouts_of(*row, group)[0], 2, weights);
+    const PrepareContext context = rows::describe(group, formats_of(*row, group)[0], 2, weights);
     auto kernel = row->prepare(context);
     if (!kernel.ok()) continue;
     std::mt19937 rng(kSeed);

@@ -14,7 +14,10 @@ constexpr const KernelRow* kRows[] = {
 
 std::span<const KernelRow* const> cpu_kernels() { return {kRows, std::size(kRows) - 1}; }
 
-const KernelRow* find_kernel(std::string_view name) {
+const KernelRow* find_kernel(std::string_view name, const Device* device) {
+  if (device)
+    for (const KernelRow* row : device->kernels())
+      if (row->name == name) return row;
   for (const KernelRow* row : cpu_kernels())
     if (row->name == name) return row;
   return nullptr;

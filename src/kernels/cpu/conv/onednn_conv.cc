@@ -56,8 +56,8 @@ std::string refuse_winograd(const Group& group) {
 
 Layout blocked_layout() { return cpu_features() & kCpuAvx512 ? Layout::kC16 : Layout::kC8; }
 
-LayoutChoice choice(const Group& group, Layout in, Layout out) {
-  LayoutChoice c;
+FormatChoice choice(const Group& group, Layout in, Layout out) {
+  FormatChoice c;
   c.inputs.assign(group.inputs.size(), Layout::kPlain);
   c.inputs[kX] = in;
   if (group.residual >= 0) c.inputs[static_cast<size_t>(group.residual)] = out;
@@ -65,9 +65,9 @@ LayoutChoice choice(const Group& group, Layout in, Layout out) {
   return c;
 }
 
-std::vector<LayoutChoice> winograd_layouts(const Group& group) { return {choice(group, Layout::kC16, Layout::kC16)}; }
+std::vector<FormatChoice> winograd_layouts(const Group& group) { return {choice(group, Layout::kC16, Layout::kC16)}; }
 
-std::vector<LayoutChoice> direct_layouts(const Group& group) {
+std::vector<FormatChoice> direct_layouts(const Group& group) {
   const Dims& w = weights_dims(group);
   const Layout blocked = blocked_layout();
   const int64_t block = blocked == Layout::kC16 ? 16 : 8;
@@ -75,7 +75,7 @@ std::vector<LayoutChoice> direct_layouts(const Group& group) {
   // A first layer reads the picture as it is.
   if (groups == 1 && ic <= 3)
     return {choice(group, Layout::kPlain, blocked), choice(group, Layout::kNhwc, Layout::kNhwc)};
-  std::vector<LayoutChoice> choices = {choice(group, blocked, blocked)};
+  std::vector<FormatChoice> choices = {choice(group, blocked, blocked)};
   // Blocks of channels that are not full waste memory and time; groups rarely fit them.
   const bool depthwise = groups > 1 && w[1] == 1 && oc == groups;
   if (ic % block != 0 || oc % block != 0 || (groups > 1 && !depthwise))
@@ -195,7 +195,7 @@ const KernelRow kernel_onednn_conv_winograd_4x3 = {
     .features = kCpuAvx512,
     .match = match,
     .refuse = refuse_winograd,
-    .layouts = winograd_layouts,
+    .formats = winograd_layouts,
     .prepare = prepare_winograd<4>,
     .packed_growth = 36.0 / 9,
     .preference = 3,
@@ -207,7 +207,7 @@ const KernelRow kernel_onednn_conv_winograd_2x3 = {
     .features = kCpuAvx512,
     .match = match,
     .refuse = refuse_winograd,
-    .layouts = winograd_layouts,
+    .formats = winograd_layouts,
     .prepare = prepare_winograd<2>,
     .packed_growth = 16.0 / 9,
     .preference = 2.5,
@@ -219,7 +219,7 @@ const KernelRow kernel_onednn_conv = {
     .features = kCpuAvx2,
     .match = match,
     .refuse = refuse,
-    .layouts = direct_layouts,
+    .formats = direct_layouts,
     .prepare = prepare_direct,
     .preference = 2,
 };

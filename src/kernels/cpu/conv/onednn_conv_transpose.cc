@@ -30,8 +30,8 @@ std::string refuse(const Group& group) {
   return "";
 }
 
-std::vector<LayoutChoice> layouts(const Group&) {
-  std::vector<LayoutChoice> choices;
+std::vector<FormatChoice> layouts(const Group&) {
+  std::vector<FormatChoice> choices;
   for (Layout l : {cpu_features() & kCpuAvx512 ? Layout::kC16 : Layout::kC8, Layout::kNhwc, Layout::kPlain})
     choices.push_back({{l, Layout::kPlain, Layout::kPlain}, {l}});
   return choices;
@@ -88,7 +88,7 @@ const KernelRow kernel_onednn_conv_transpose = {.name = "onednn_conv_transpose",
                                                 .features = kCpuAvx2,
                                                 .match = match,
                                                 .refuse = refuse,
-                                                .layouts = layouts,
+                                                .formats = layouts,
                                                 .prepare = prepare,
                                                 .preference = 2};
 

@@ -206,10 +206,10 @@ std::string refuse(const Group& group) {
 }
 
 // Any layout serves where all lie alike and nothing but single numbers is broadcast.
-std::vector<LayoutChoice> layouts(const Group& group) {
+std::vector<FormatChoice> layouts(const Group& group) {
   const size_t n = group.inputs.size();
   const Shape& shape = group.outputs[0]->shape;
-  std::vector<LayoutChoice> choices = {{std::vector<Layout>(n, Layout::kPlain), {Layout::kPlain}}};
+  std::vector<FormatChoice> choices = {{std::vector<Format>(n, Layout::kPlain), {Layout::kPlain}}};
   if (shape.size() != 4) return choices;
   for (const Value* v : group.inputs)
     if (v && !is_scalar(v) && (v->is_constant() || v->shape != shape)) return choices;
@@ -217,7 +217,7 @@ std::vector<LayoutChoice> layouts(const Group& group) {
     // The zeros that fill the last block must stay zero.
     const int64_t block = l == Layout::kC8 ? 8 : 16;
     if (l != Layout::kNhwc && (!shape[1].is_const() || shape[1].int_value() % block != 0)) continue;
-    LayoutChoice c{{}, {l}};
+    FormatChoice c{{}, {l}};
     for (const Value* v : group.inputs) c.inputs.push_back(v && !is_scalar(v) ? l : Layout::kPlain);
     choices.push_back(std::move(c));
   }
@@ -395,7 +395,7 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
                                                    .in_place = true,                 \
                                                    .match = match,                   \
                                                    .refuse = refuse,                 \
-                                                   .layouts = layouts,               \
+                                                   .formats = layouts,               \
                                                    .prepare = prepare,               \
                                                    .preference = 4};
 FOVEA_CHAIN(add, Add)

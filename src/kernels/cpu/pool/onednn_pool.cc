@@ -30,10 +30,10 @@ std::string refuse_max(const Group& group) {
 }
 std::string refuse_average(const Group& group) { return refuse_pool(group, group.nodes[0]->as<AveragePoolAttrs>()); }
 
-std::vector<LayoutChoice> layouts(const Group& group) {
-  std::vector<LayoutChoice> choices;
+std::vector<FormatChoice> layouts(const Group& group) {
+  std::vector<FormatChoice> choices;
   for (Layout l : {cpu_features() & kCpuAvx512 ? Layout::kC16 : Layout::kC8, Layout::kNhwc, Layout::kPlain})
-    choices.push_back({{l}, std::vector<Layout>(group.outputs.size(), l)});
+    choices.push_back({{l}, std::vector<Format>(group.outputs.size(), l)});
   return choices;
 }
 
@@ -91,11 +91,11 @@ std::string refuse_global(const Group& group) {
   return "";
 }
 
-std::vector<LayoutChoice> global_layouts(const Group& group) {
-  std::vector<LayoutChoice> choices = layouts(group);
+std::vector<FormatChoice> global_layouts(const Group& group) {
+  std::vector<FormatChoice> choices = layouts(group);
   // Without the spatial axes there is nothing to block, but full blocks lie as plain channels do.
   if (group.nodes[0]->as<ReduceAttrs>().keepdims) return choices;
-  for (LayoutChoice& c : choices) c.outputs[0] = Layout::kPlain;
+  for (FormatChoice& c : choices) c.outputs[0] = Layout::kPlain;
   const Dim& channels = group.inputs[0]->shape[1];
   if (!channels.is_const() || channels.int_value() % 16 != 0) choices.erase(choices.begin());
   return choices;
@@ -137,7 +137,7 @@ const KernelRow kernel_onednn_max_pool = {.name = "onednn_max_pool",
                                           .features = kCpuAvx2,
                                           .match = match_node,
                                           .refuse = refuse_max,
-                                          .layouts = layouts,
+                                          .formats = layouts,
                                           .prepare = prepare_max,
                                           .preference = 2};
 
@@ -146,7 +146,7 @@ const KernelRow kernel_onednn_average_pool = {.name = "onednn_average_pool",
                                               .features = kCpuAvx2,
                                               .match = match_node,
                                               .refuse = refuse_average,
-                                              .layouts = layouts,
+                                              .formats = layouts,
                                               .prepare = prepare_average,
                                               .preference = 2};
 
@@ -155,7 +155,7 @@ const KernelRow kernel_onednn_global_mean = {.name = "onednn_global_mean",
                                              .features = kCpuAvx2,
                                              .match = match_node,
                                              .refuse = refuse_global,
-                                             .layouts = global_layouts,
+                                             .formats = global_layouts,
                                              .prepare = prepare_global_mean,
                                              .preference = 2};
 
@@ -164,7 +164,7 @@ const KernelRow kernel_onednn_global_max = {.name = "onednn_global_max",
                                             .features = kCpuAvx2,
                                             .match = match_node,
                                             .refuse = refuse_global,
-                                            .layouts = global_layouts,
+                                            .formats = global_layouts,
                                             .prepare = prepare_global_max,
                                             .preference = 2};
 

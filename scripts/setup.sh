@@ -1,4 +1,5 @@
-# Sourced by ./run: puts Debian packages (packages/debian.txt) and a Python environment (packages/python.txt) in place.
+# Sourced by ./run: puts Debian packages (packages/debian.txt), a Python environment and the headers that the CUDA backend
+# is compiled with (packages/python.txt) in place.
 # Quick when all is there: one dpkg-query, and one stamp file for each group of Python packages.
 
 export DEBIAN_FRONTEND=noninteractive PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
@@ -73,4 +74,47 @@ setup_python() {
     $venv/bin/python -m pip check >&2
     echo "$key" >"$stamp"
   done
+}
+
+# The CUDA compiler, where cmake/cuda.cmake looks for it; fails where there is none that is new enough.
+find_nvcc() {
+  local nvcc release
+  nvcc=$(PATH=/usr/local/cuda/bin:${CUDA_PATH:+$CUDA_PATH/bin:}$PATH command -v nvcc) || return 1
+  release=$("$nvcc" --version | sed -n 's/.*release \([0-9]*\)\..*/\1/p')
+  [ "${release:-0}" -ge 13 ] || return 1
+  echo "$nvcc"
+}
+
+# wheel_headers PACKAGE FOLDER: include/ of the package's pinned wheel becomes FOLDER/include.
+wheel_headers() {
+  local package=$1 folder=$2 pin
+  pin=$(group packages/python.txt cuda | grep "^$package==")
+  [ "$(cat "$folder/version" 2>/dev/null)" != "$pin" ] || return 0
+  echo "run: headers of $pin into $folder" >&2
+  mkdir -p build/cuda/wheels
+  $venv/bin/python -m pip download -q --no-deps --only-binary :all: -d build/cuda/wheels "$pin" >&2
+  $venv/bin/python - build/cuda/wheels/"${package//-/_}"-*.whl "$folder" <<'PYTHON'
+import pathlib, sys, zipfile
+
+wheel, folder = sys.argv[1:]
+with zipfile.ZipFile(wheel) as files:
+    for name in files.namelist():
+        before, found, rest = name.partition("include/")
+        if found and rest and not rest.endswith("/") and (not before or before.endswith("/")):
+            path = pathlib.Path(folder, "include", rest)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(files.read(name))
+PYTHON
+  rm -f build/cuda/wheels/"${package//-/_}"-*.whl
+  echo "$pin" >"$folder/version"
+}
+
+# Needs setup_python base.
+setup_cuda_headers() {
+  local cuda
+  cuda=$(dirname "$(dirname "$(readlink -f "$(find_nvcc)")")")
+  wheel_headers nvidia-cudnn-frontend build/cuda/cudnn-frontend
+  if ! ls "$cuda"/include/cudnn_graph.h "$cuda"/targets/*/include/cudnn_graph.h >/dev/null 2>&1; then
+    wheel_headers nvidia-cudnn-cu13 build/cuda/cudnn
+  fi
 }

@@ -10,6 +10,8 @@ namespace fovea {
 struct CompileOptions {
   std::string card;                                    // path of a model card, docs/model-card.md
   std::vector<std::map<std::string, int64_t>> shapes;  // profiles: sizes to choose kernels for; empty: batch 1
+  Device device;                                       // to choose kernels for
+  std::string precision = "fp32";                      // or "tf32", "fp16": what features may be stored and multiplied as
   int threads = 0;                                     // of a run; 0: all cores
   std::string timing_cache;                            // read and written
   int64_t memory_limit = 0;  // bytes that the arena and packed weights of a run may take; 0: no limit

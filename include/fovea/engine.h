@@ -17,7 +17,7 @@ namespace fovea {
 enum class LogLevel { kDebug, kInfo, kWarning };
 
 struct EngineOptions {
-  Device device;
+  Device device;                 // where runs happen; what it has no kernel for runs on the CPU
   int threads = 0;               // of a run on the CPU; 0: all cores that the process may use; not negative
   std::string timing_cache;      // measured times, used if the engine has to be planned anew for this machine
   int max_specialisations = 32;  // shapes kept ready at once, at least 1
@@ -69,9 +69,9 @@ class FOVEA_API Engine {
 // what a moved-from one is asked throws InvalidArgument.
 //
 // prepare(), run(), enqueue() and output_capacity() throw
-//   InvalidArgument  inputs or outputs of another number, type or shape, memory that the run would overwrite, sizes
-//   that
-//                    the network cannot take; with check_finite(), an input or a kernel that gave NaN or infinity
+//   InvalidArgument  inputs or outputs of another number, type, shape or device, memory that the run would overwrite,
+//                    sizes that the network cannot take, a stream of another device; with check_finite(), an input or a
+//                    kernel that gave NaN or infinity
 //   InvalidModel     with check_finite(), weights that hold NaN or infinity
 //   Unsupported      a network or size that no kernel serves
 //   System           out of memory
@@ -87,7 +87,8 @@ class FOVEA_API Context {
   // tensors. The first run still takes what only a run tells: scratch of kernels, outputs whose size has no bound.
   void prepare(const std::vector<std::vector<int64_t>>& input_shapes);
 
-  // Runs and waits. Inputs in the engine's order, types and shapes as inputs() says; they are read in place.
+  // Runs and waits. Inputs in the engine's order, types and shapes as inputs() says; they are read in place. Inputs and
+  // outputs of the caller may be in the memory of the host or of the engine's device.
   // Returns looks at this context's own memory (or at an input or constant that the network passes through, read-only),
   // valid until the next run, enqueue or prepare of this context, and not longer than the context and the inputs.
   std::vector<Tensor> run(std::span<const Tensor> inputs);
@@ -95,7 +96,9 @@ class FOVEA_API Context {
   // output_capacity() says the most that can be. Each tensor's shape becomes the true one. Where one is too small
   // nothing is written.
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs);
-  // run() without waiting; on the CPU the event is complete on return.
+  // run() without waiting, on a stream of the engine's device: the event says when outputs are written and inputs read;
+  // until then both must stay as they are. Complete on return on the CPU, and where the size of an output depends on
+  // data.
   Event enqueue(std::span<const Tensor> inputs, std::span<Tensor> outputs, const Stream& stream);
 
   // The shapes that outputs can have at most for these inputs, before anything runs. -1: no bound is known.

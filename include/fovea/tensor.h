@@ -53,8 +53,13 @@ class FOVEA_API Tensor {
   // shape.
   static Tensor borrow(ElementType type, std::vector<int64_t> shape, void* data, size_t bytes);
   static Tensor borrow(ElementType type, std::vector<int64_t> shape, const void* data, size_t bytes);
+  // A look at a device's memory, for runs on that device; for the CPU as above. Throws InvalidArgument if `data` is no
+  // memory of the device.
+  static Tensor borrow(ElementType type, std::vector<int64_t> shape, void* data, size_t bytes, const Device& device);
+  static Tensor borrow(ElementType type, std::vector<int64_t> shape, const void* data, size_t bytes,
+                       const Device& device);
 
-  Device device() const { return device_; }  // where data() points; always the CPU so far
+  const Device& device() const { return device_; }  // where data() points: only there may it be read and written
   ElementType type() const { return type_; }
   const std::vector<int64_t>& shape() const { return shape_; }
   int64_t count() const;  // elements

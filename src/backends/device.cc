@@ -31,8 +31,9 @@ Result<const BackendEntry*> load(const std::string& backend) {
       if (why.empty() || why.find("No such file") != std::string::npos) why = error ? error : "";
       continue;
     }
-    const auto* entry = static_cast<const BackendEntry*>(::dlsym(library, kBackendEntry));
-    if (!entry) return system_error("{} is no backend of fovea", path);
+    auto* get = reinterpret_cast<const BackendEntry* (*)()>(::dlsym(library, kBackendEntry));
+    if (!get) return system_error("{} is no backend of fovea", path);
+    const BackendEntry* entry = get();
     if (const std::string here = cpu_target().build; entry->build != here)
       return system_error("{} belongs to fovea {}, this is {}: install both from one build", path, entry->build, here);
     return entry;

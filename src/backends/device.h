@@ -116,7 +116,7 @@ struct DeviceName {
 };
 std::optional<DeviceName> parse_device_name(std::string_view name);
 
-// What a backend's library exports, under the name kBackendEntry.
+// What a backend's library returns from its one exported function, const BackendEntry* fovea_backend_entry().
 struct BackendEntry {
   const char* build = nullptr;  // that of the program has to be the same
   Result<std::shared_ptr<Device>> (*open)(int index) = nullptr;

@@ -29,6 +29,7 @@ class Compiler {
   Result<CompileResult> run() {
     FOVEA_TRY(stage("read", [&] { return read(); }));
     FOVEA_TRY(stage("passes", [&] { return passes(); }));
+    permit(graph(), o_.precision);
     FOVEA_TRY(stage("kernels", [&] { return kernels(); }));
     const Target here = o_.device ? o_.device->target() : cpu_target();
     EngineData& e = result_.engine;

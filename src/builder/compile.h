@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "engine/engine.h"
 #include "passes/pass.h"
+#include "precision/policy.h"
 
 namespace fovea::core {
 
@@ -16,6 +17,7 @@ struct CompileOptions {
   std::string card;                    // path of the model card; empty: none
   std::vector<SymbolValues> profiles;  // sizes to time for; empty: batch 1
   std::shared_ptr<Device> device;      // to compile for; null: the processor
+  Precision precision = Precision::kFloat32;
   int threads = 0;                     // 0: as many as the process may use
   std::string timing_cache;            // read and written; empty: none
   int64_t memory_limit = 0;            // bytes of arena and packed weights in any profile; 0: none

@@ -78,7 +78,7 @@ EngineData example() {
       "{to=\"float32\"}\n}");
   EngineTarget t{"b", "l", "d", "f", 2, {}};
   t.recipes.push_back(
-      {{{"n", 1}, {"h", 9}}, {{{1, 2}, "some_kernel", 3, {{Layout::kC16, Layout::kPlain}, {Layout::kNhwc}}, 0.25}}});
+      {{{"n", 1}, {"h", 9}}, {{{1, 2}, "some_kernel", 3, {{Layout::kC16, Format(Layout::kNhwc8, Place::kDevice, DType::kFloat16)}, {Layout::kNhwc}}, "a way", 0.25}}});
   t.recipes.push_back({{{"n", 8}, {"h", 9}}, {}});
   data.targets = {t, {"b2", "l2", "d2", "f2", 1, {}}};
   return data;
@@ -148,6 +148,7 @@ TEST_F(EngineFile, ComesBackAsItWas) {
   EXPECT_EQ(g.nodes, wanted.nodes);
   EXPECT_EQ(g.kernel, wanted.kernel);
   EXPECT_EQ(g.revision, wanted.revision);
+  EXPECT_EQ(g.variant, wanted.variant);
   EXPECT_EQ(g.formats.inputs, wanted.formats.inputs);
   EXPECT_EQ(g.formats.outputs, wanted.formats.outputs);
   EXPECT_EQ(g.ms, wanted.ms);

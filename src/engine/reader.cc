@@ -163,7 +163,7 @@ class Reader {
     if (const fbs::Storage* s = v.storage()) {
       auto type = dtype_from_onnx(s->type());
       if (!type) return bad("unknown storage type");
-      to.storage = {*type, numbers(s->scale()), numbers(s->zero_point()), s->axis()};
+      to.storage = {*type, numbers(s->scale()), numbers(s->zero_point()), s->axis(), s->tf32()};
     }
     return {};
   }
@@ -286,7 +286,7 @@ class Reader {
         recipe.profile[text(r->profile()->Get(k)->name())] = r->profile()->Get(k)->value();
       for (unsigned k = 0; k < length(r->groups()); ++k) {
         const fbs::RecipeGroup* g = r->groups()->Get(k);
-        RecipeGroup group{numbers(g->nodes()), text(g->kernel()), g->revision(), {}, g->ms()};
+        RecipeGroup group{numbers(g->nodes()), text(g->kernel()), g->revision(), {}, text(g->variant()), g->ms()};
         for (auto [list, to] : {std::pair(g->input_formats(), &group.formats.inputs),
                                 std::pair(g->output_formats(), &group.formats.outputs)})
           for (uint16_t code : numbers(list)) {

@@ -105,7 +105,7 @@ class Writer {
     Offset<fbs::Storage> storage = 0;
     if (v.storage.type != DType::kUndefined)
       storage = fbs::CreateStorage(b_, static_cast<uint8_t>(v.storage.type), b_.CreateVector(v.storage.scale),
-                                   b_.CreateVector(v.storage.zero_point), v.storage.axis);
+                                   b_.CreateVector(v.storage.zero_point), v.storage.axis, v.storage.tf32);
     return fbs::CreateValue(b_, name, static_cast<uint8_t>(v.dtype), dims, v.constant ? tensor(v.constant) : -1,
                             static_cast<uint8_t>(v.precision), storage);
   }
@@ -178,7 +178,8 @@ class Writer {
         auto nodes = b_.CreateVector(g.nodes);
         auto kernel = b_.CreateString(g.kernel);
         auto in = codes(g.formats.inputs), out = codes(g.formats.outputs);
-        groups.push_back(fbs::CreateRecipeGroup(b_, nodes, kernel, g.revision, g.ms, in, out));
+        const auto variant = b_.CreateString(g.variant);
+        groups.push_back(fbs::CreateRecipeGroup(b_, nodes, kernel, g.revision, g.ms, in, out, variant));
       }
       auto profile_v = b_.CreateVector(profile);
       auto groups_v = b_.CreateVector(groups);

@@ -34,6 +34,7 @@ struct Storage {
   std::vector<float> scale;
   std::vector<int32_t> zero_point;
   int axis = -1;
+  bool tf32 = false;  // with float32: its factors may be rounded to TF32 (10 bits) where a device multiplies them
 };
 
 struct Use {

@@ -450,6 +450,12 @@ class GraphParser {
       if (field == "scale") return attribute(v.storage.scale);
       if (field == "zero_point") return attribute(v.storage.zero_point);
       if (field == "axis") return number(v.storage.axis);
+      if (field == "tf32") {
+        int tf32 = 0;
+        FOVEA_TRY(number(tf32));
+        v.storage.tf32 = tf32 != 0;
+        return {};
+      }
       return in_.fail_at(at, fmt::format("a storage has no '{}'", field.substr(0, 40)));
     });
   }

@@ -274,6 +274,7 @@ class Printer {
     }
     if (!v.storage.zero_point.empty()) add(fmt::format("zero_point=[{}]", fmt::join(v.storage.zero_point, ", ")));
     if (v.storage.axis != -1) add(fmt::format("axis={}", v.storage.axis));
+    if (v.storage.tf32) add("tf32=1");
     return s + fmt::format(" @{}", to_string(v.storage.type)) + (fields.empty() ? "" : "(" + fields + ")");
   }
 

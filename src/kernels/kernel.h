@@ -49,6 +49,8 @@ struct PrepareContext {
   int threads = 1;
   PackedWeights* weights = nullptr;  // never null when prepare() is called
   Device* device = nullptr;          // for rows of Place::kDevice; outlives what is prepared
+  std::string_view variant = {};     // which of a library's ways, as detail() named it when it was timed; empty: any
+  bool tune = false;                 // may time a library's ways against each other
 };
 
 // A kernel made ready for one set of shapes. Immutable: contexts in several threads run the same one.

@@ -210,8 +210,9 @@ class Specialiser {
       if (step.kind != Step::Kind::kGroup || step.choice < 0) continue;
       const GroupChoice& choice = plan_.assignment.groups[idx(step.choice)];
       if (!choice.row) continue;
-      const PrepareContext context =
+      PrepareContext context =
           describe_group(choice.group, choice.formats, *s_.sizes_, s_.threads_, weights_, s_.device_);
+      context.variant = choice.variant;
       auto kernel = choice.row->prepare(context);
       if (!kernel.ok()) {
         Status s = kernel.status().in(fmt::format("{} with {}", label(step), choice.row->name));

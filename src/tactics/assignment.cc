@@ -79,7 +79,8 @@ Recipe to_recipe(const Graph& graph, const SymbolValues& profile, const Assignme
     if (!g.row) continue;
     RecipeGroup r;
     for (const Node* n : g.group.nodes) r.nodes.push_back(positions.at(n));
-    r.kernel = g.row->name, r.revision = g.row->revision, r.formats = g.formats, r.ms = g.ms;
+    r.kernel = g.row->name, r.revision = g.row->revision, r.formats = g.formats, r.variant = g.variant,
+    r.ms = g.ms;
     recipe.groups.push_back(std::move(r));
   }
   return recipe;
@@ -125,7 +126,7 @@ Result<Assignment> from_recipe(const Graph& graph, const Recipe& recipe, const D
     for (const Node* n : group->nodes)
       if (phases.of(*n) != Phase::kRun || !covered.insert(n).second)
         return unsupported("the recipe has {} twice, or where nothing runs", n->label());
-    choices.emplace_back(r->nodes.back(), GroupChoice{*group, row, r->formats, r->ms, {}});
+    choices.emplace_back(r->nodes.back(), GroupChoice{*group, row, r->formats, r->variant, r->ms, {}});
   }
   for (size_t i = 0; i < nodes.size(); ++i) {
     const Node& n = *nodes[i].second;

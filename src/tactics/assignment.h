@@ -20,7 +20,8 @@ struct GroupChoice {
   Group group;
   const KernelRow* row = nullptr;  // null: the reference kernel, on one node
   FormatChoice formats;
-  double ms = -1;  // what it was measured to take in the profile; -1 unknown
+  std::string variant;  // which of a library's ways; empty: its own choice
+  double ms = -1;       // what it was measured to take in the profile; -1 unknown
   std::vector<CandidateNote> candidates;
 };
 
@@ -37,6 +38,7 @@ struct RecipeGroup {
   std::string kernel;
   int revision = 0;
   FormatChoice formats;
+  std::string variant;
   double ms = -1;
 };
 struct Recipe {

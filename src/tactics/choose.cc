@@ -14,6 +14,7 @@ namespace {
 struct Candidate {
   const KernelRow* row = nullptr;
   FormatChoice formats;
+  std::string variant;
   double ms = 0;
 };
 
@@ -52,7 +53,7 @@ class Chooser {
     for (Site& s : sites_) {
       const Candidate& c = s.candidates[static_cast<size_t>(s.chosen)];
       out.groups.push_back(
-          {std::move(s.group), c.row, c.formats, c.row && timer_.enabled() ? c.ms : -1, std::move(s.notes)});
+          {std::move(s.group), c.row, c.formats, c.variant, c.row && timer_.enabled() ? c.ms : -1, std::move(s.notes)});
     }
     for (const auto& node : graph.nodes())
       if (phases_.of(*node) == Phase::kRun)
@@ -113,7 +114,7 @@ class Chooser {
     if (site.candidates.empty()) FOVEA_TRY(ask(cpu_kernels()));
     if (site.candidates.empty()) {
       site.group = single_node_group(anchor);
-      site.candidates.push_back({nullptr, all_plain(site.group), 0});
+      site.candidates.push_back({nullptr, all_plain(site.group), "", 0});
     }
     for (const Node* n : site.group.nodes) covered_.insert(n);
     site.position = positions_.at(site.group.nodes.back());
@@ -137,25 +138,27 @@ class Chooser {
   Status time(const KernelRow& row, const Group& group, Site& site, std::vector<CandidateNote>& notes) {
     for (FormatChoice& formats : formats_of(row, group)) {
       PrepareContext context = describe_group(group, formats, sizes_, options_.threads, weights_, device_);
-      auto ms = preferred(row, group, formats) ? Result<double>(0.0)
-                : row.dynamic_shapes           ? Result<double>(rough_ms(context) / row.preference)
-                                               : timer_.kernel(row, context);
-      if (!ms.ok() && ms.status().kind() != ErrorKind::kUnsupported)
-        return ms.status().in(fmt::format("{} on {}", row.name, group.nodes[0]->label()));
-      notes.push_back(
-          {std::string(row.name), formats_text(formats), ms.ok() ? *ms : -1, ms.ok() ? "" : ms.status().message()});
-      if (ms.ok()) site.candidates.push_back({&row, std::move(formats), *ms});
+      const RecipeGroup* preferred = preference(row, group, formats);
+      auto timed = preferred            ? Result<TimingCache::Entry>({0.0, "", preferred->variant})
+                   : row.dynamic_shapes ? Result<TimingCache::Entry>({rough_ms(context) / row.preference, "", ""})
+                                        : timer_.kernel(row, context);
+      if (!timed.ok() && timed.status().kind() != ErrorKind::kUnsupported)
+        return timed.status().in(fmt::format("{} on {}", row.name, group.nodes[0]->label()));
+      notes.push_back({std::string(row.name), formats_text(formats), timed.ok() ? timed->ms : -1,
+                       timed.ok() ? "" : timed.status().message()});
+      if (timed.ok()) site.candidates.push_back({&row, std::move(formats), timed->variant, timed->ms});
     }
     return {};
   }
 
-  bool preferred(const KernelRow& row, const Group& group, const FormatChoice& formats) const {
-    if (!options_.prefer) return false;
+  // The recipe's choice, if this is it.
+  const RecipeGroup* preference(const KernelRow& row, const Group& group, const FormatChoice& formats) const {
+    if (!options_.prefer) return nullptr;
     for (const RecipeGroup& r : options_.prefer->groups) {
       if (r.nodes.size() != group.nodes.size() || r.nodes.back() != positions_.at(group.nodes.back())) continue;
-      return r.kernel == row.name && r.revision == row.revision && r.formats == formats;
+      return r.kernel == row.name && r.revision == row.revision && r.formats == formats ? &r : nullptr;
     }
-    return false;
+    return nullptr;
   }
 
   // ---- formats

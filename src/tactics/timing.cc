@@ -161,6 +161,8 @@ std::string timing_key(const KernelRow& row, const PrepareContext& context) {
   for (const TensorDesc& d : context.inputs) describe(d);
   key += " ->";
   for (const TensorDesc& d : context.outputs) describe(d);
+  for (const Value* v : context.group.outputs)
+    if (v && v->storage.tf32) return key + " tf32";
   return key;
 }
 
@@ -178,16 +180,22 @@ Status TimingCache::load(const std::string& path) {
     if (row.empty()) continue;
     const size_t tab = row.find('\t');
     if (tab == std::string_view::npos) return invalid_argument("{}:{}: expected 'key<tab>milliseconds'", path, line);
-    const std::string key(row.substr(0, tab)), value(row.substr(tab + 1));
+    const std::string key(row.substr(0, tab));
+    std::string value(row.substr(tab + 1));
     if (value.starts_with(kRefused)) {
-      entries_[key] = {-1, value.substr(kRefused.size())};
+      entries_[key] = {-1, value.substr(kRefused.size()), ""};
       continue;
+    }
+    std::string variant;
+    if (const size_t second = value.find('\t'); second != std::string::npos) {
+      variant = value.substr(second + 1);
+      value.resize(second);
     }
     char* stop = nullptr;
     const double ms = std::strtod(value.c_str(), &stop);
     if (value.empty() || stop != value.c_str() + value.size() || !(ms >= 0) || std::isinf(ms))
       return invalid_argument("{}:{}: expected 'key<tab>milliseconds', found '{}'", path, line, value);
-    entries_[key] = {ms, ""};
+    entries_[key] = {ms, "", variant};
   }
   return {};
 }
@@ -196,7 +204,9 @@ Status TimingCache::save(const std::string& path) const {
   std::string text(kHeader);
   for (const auto& [key, e] : entries_)
     text +=
-        e.refusal.empty() ? fmt::format("{}\t{}\n", key, e.ms) : fmt::format("{}\t{}{}\n", key, kRefused, e.refusal);
+        !e.refusal.empty()   ? fmt::format("{}\t{}{}\n", key, kRefused, e.refusal)
+        : !e.variant.empty() ? fmt::format("{}\t{}\t{}\n", key, e.ms, e.variant)
+                             : fmt::format("{}\t{}\n", key, e.ms);
   return write_file(path, text);
 }
 
@@ -207,27 +217,31 @@ const TimingCache::Entry* TimingCache::find(const std::string& key) const {
 
 void TimingCache::put(const std::string& key, Entry entry) {
   // One line an entry.
-  std::replace(entry.refusal.begin(), entry.refusal.end(), '\n', ' ');
+  std::ranges::replace(entry.refusal, '\n', ' ');
+  std::ranges::replace(entry.variant, '\n', ' ');
   entries_[key] = std::move(entry);
 }
 
-Result<double> Timer::kernel(const KernelRow& row, const PrepareContext& context) {
+Result<TimingCache::Entry> Timer::kernel(const KernelRow& row, const PrepareContext& asked) {
+  PrepareContext context = asked;
+  context.tune = enabled_;
   const std::string key = timing_key(row, context);
   if (const TimingCache::Entry* known = cache_.find(key)) {
     if (!known->refusal.empty()) return unsupported("{}", known->refusal);
-    return known->ms;
+    return *known;
   }
   auto prepared = row.prepare(context);
   if (!prepared.ok()) {
-    if (prepared.status().kind() == ErrorKind::kUnsupported) cache_.put(key, {-1, prepared.status().message()});
+    if (prepared.status().kind() == ErrorKind::kUnsupported) cache_.put(key, {-1, prepared.status().message(), ""});
     return prepared.status();
   }
-  if (!enabled_) return rough_ms(context) / row.preference;
+  if (!enabled_) return TimingCache::Entry{rough_ms(context) / row.preference, "", ""};
   ++measured_;
   auto ms = row.place == Place::kDevice ? on_device(**prepared, context) : on_host(**prepared, context);
   if (!ms.ok()) return ms.status();
-  cache_.put(key, {rounded(*ms), ""});
-  return rounded(*ms);
+  TimingCache::Entry entry{rounded(*ms), "", row.place == Place::kDevice ? (*prepared)->detail() : ""};
+  cache_.put(key, entry);
+  return entry;
 }
 
 Result<double> Timer::on_host(const PreparedKernel& kernel, const PrepareContext& context) {
@@ -289,7 +303,7 @@ double Timer::reformat(DType own, const std::vector<int64_t>& shape, const Forma
   ++measured_;
   auto ms = measure_reformat(own, shape, from, to, on_device ? device : nullptr);
   const double result = ms.ok() ? rounded(*ms) : 1e6;
-  cache_.put(key, {result, ""});
+  cache_.put(key, {result, "", ""});
   return result;
 }
 

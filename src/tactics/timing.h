@@ -20,6 +20,7 @@ class TimingCache {
   struct Entry {
     double ms = -1;
     std::string refusal;
+    std::string variant;  // which of a library's ways was the fastest
   };
   // Keys with the machine's in front.
   const Entry* find(const std::string& key) const;
@@ -39,7 +40,8 @@ class Timer {
  public:
   Timer(TimingCache& cache, int threads, bool enabled) : cache_(cache), threads_(threads), enabled_(enabled) {}
   // Median milliseconds of the kernel on random inputs, from the cache or measured; kUnsupported where it refuses.
-  Result<double> kernel(const KernelRow& row, const PrepareContext& context);
+  // Its entry's refusal is empty.
+  Result<TimingCache::Entry> kernel(const KernelRow& row, const PrepareContext& context);
   // Between places the time is estimated.
   double reformat(DType own, const std::vector<int64_t>& shape, const Format& from, const Format& to, Device* device);
   bool enabled() const { return enabled_; }

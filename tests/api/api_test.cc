@@ -464,6 +464,29 @@ TEST_F(Api, OptionsThatMakeNoSense) {
         "threads: expected 0 (all cores) or more, found -3");
 }
 
+TEST_F(Api, DevicesByName) {
+  EXPECT_EQ(Device(), Device("cpu"));
+  EXPECT_EQ(Device("cpu").name(), "cpu");
+  EXPECT_EQ(Device().description(), Device("cpu").description());
+  for (const char* name : {"", "CUDA:0", "cuda:", "cuda:x", "cpu:0", "cuda:0,cuda:1"})
+    error([&] { Device{name}; }, ErrorCode::kInvalidArgument, "expected 'cpu' or a name like 'cuda:0', found '");
+  for (const char* name : {"cuda:9999", "quantum:0"})  // the backend, the driver or the GPU is missing
+    error([&] { Device{name}; }, ErrorCode::kUnsupported, "");
+
+  const Stream stream;
+  stream.synchronize();
+  EXPECT_EQ(stream.device(), Device());
+  EXPECT_TRUE(Event().done());
+  Event().wait();
+  float four[4] = {1, 2, 3, 4};
+  const Tensor t = Tensor::borrow(ElementType::kFloat32, {4}, four, sizeof four, Device());
+  EXPECT_EQ(t.device(), Device());
+  EXPECT_EQ(t.as<float>()[2], 3);
+  EXPECT_TRUE(Tensor::borrow(ElementType::kFloat32, {4}, std::as_const(t).data(), 16, Device("cpu")).read_only());
+  error([&] { Tensor::borrow(ElementType::kFloat32, {5}, four, sizeof four, Device()); }, ErrorCode::kInvalidArgument,
+        "needs 20 bytes, found 16");
+}
+
 TEST_F(Api, DamagedAndMissingEngines) {
   error([] { Engine::open(path("none.fov")); }, ErrorCode::kInvalidArgument, "none.fov");
   std::ofstream(path("bad.fov")) << "not an engine at all, but long enough to hold a header of 64 bytes";

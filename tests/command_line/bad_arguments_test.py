@@ -8,11 +8,12 @@ from tool import BAD_ARGUMENT, PICTURES, SMALL_SSD, fails, files_below, succeeds
 
 
 @pytest.mark.parametrize("arguments, says", [
-    ([], "compile, run, bench or inspect"),
+    ([], "compile, run, bench, profile or inspect"),
     (["compile"], "model"),
     (["compile", "model.onnx"], "--output"),
     (["run"], "engine"),
     (["bench"], "engine"),
+    (["profile"], "engine"),
     (["inspect"], "engine"),
     (["polish"], "polish"),
     (["compile", "model.onnx", "-o", "model.fov", "--polish"], "--polish"),
@@ -35,7 +36,7 @@ def test_version():
     assert "oneDNN" in libraries and device
 
 
-@pytest.mark.parametrize("verb", [[], ["compile"], ["run"], ["bench"], ["inspect"]])
+@pytest.mark.parametrize("verb", [[], ["compile"], ["run"], ["bench"], ["profile"], ["inspect"]])
 def test_help(verb):
     assert "Usage" in succeeds(*verb, "--help")
 

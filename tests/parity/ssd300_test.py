@@ -3,6 +3,7 @@ engine; on all 500 pictures the mean average precision is the known one."""
 
 import json
 import sys
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from shared_models import PICTURES, PIXELS, SCORE, SHARED, SOURCE, VAL, assert_s
 SIDE = 300
 EXPORTS = ["ssd300_r50_raw.legacy", "ssd300_r50_dense.legacy", "ssd300_r50_dense.dynamo"]
 THRESHOLD, IOU, TOP_K = 0.05, 0.5, 256
+KNOWN = {"ssd300_r50_raw.legacy": 0.8399, "ssd300_r50_dense.legacy": 0.8399, "ssd300_r50_dense.dynamo": 0.8396}
 
 # What a user writes for them. Label 1 is the first class, which is category 1.
 CARDS = {
@@ -145,7 +147,7 @@ def rows_of_coco(results, image_id):
 
 
 @pytest.mark.parametrize("batch", [1, 3, 16])
-def test_pictures(export, pictures, expected, batch):
+def test_pictures(export, pictures, expected, batch, request):
     """JPEG to boxes through the card."""
     _, folder, _ = export
     fovea("run", "card.fov", *[VAL / p["file_name"] for p in pictures], "--batch", batch, "--json", "boxes.json", cwd=folder)
@@ -158,4 +160,7 @@ def test_pictures(export, pictures, expected, batch):
         from evaluate import mean_average_precision
 
         truth = str(SHARED / "data/shapes80/val.json")
-        assert mean_average_precision(truth, found)[0] == pytest.approx(0.8399, abs=1e-4)
+        reference = mean_average_precision(truth, [r for rows in expected.values() for r in deepcopy(rows)])[0]
+        assert mean_average_precision(truth, found)[0] == pytest.approx(reference, abs=1e-4)
+        # ONNX Runtime's own figure; the newer export rounds elsewhere, and two equal scores change places.
+        assert reference == pytest.approx(KNOWN[request.node.callspec.params["export"]], abs=1e-4)

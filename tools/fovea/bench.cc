@@ -3,21 +3,18 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
-#include <optional>
 #include <thread>
 
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "picture/inputs.h"
-#include "runtime/loaded_engine.h"
 #include "verbs.h"
 
 namespace fovea::core::tool {
 namespace {
 
 struct Options {
-  std::string engine, json, output;
+  std::string engine, device, json, output;
   std::vector<std::string> shapes, inputs;
   int64_t batch = 0;  // 0: not given
   int threads = 0, contexts = 1;
@@ -33,9 +30,8 @@ struct Caller {
   std::vector<double> times;
   Status status;
 
-  Status set_up(const Graph& graph, const ModelCard* card, const Sizes& sizes,
-                std::shared_ptr<const Specialisation> spec, unsigned seed) {
-    FOVEA_TRY_SET(data, example_inputs(graph, card, sizes, seed));
+  Status set_up(const Graph& graph, const RunSizes& sizes, std::shared_ptr<const Specialisation> spec, unsigned seed) {
+    FOVEA_TRY_SET(data, example_inputs(graph, sizes.card_or_null(), sizes.sizes, seed));
     for (const auto& t : data) in.push_back(TensorRef::dense_of(t->dtype(), t->dims(), t->mutable_data()));
     out.resize(graph.outputs.size());
     return executor.bind(std::move(spec));
@@ -89,61 +85,37 @@ Status profile(Caller& caller, nlohmann::ordered_json& json) {
   return {};
 }
 
-// --batch may not contradict the engine or --shapes.
-Status check_batch(int64_t batch, const Dim* axis, const SymbolValues& shapes) {
-  if (!axis && batch != 1)
-    return invalid_argument("--batch {}: expected 1: no input of the engine has a batch axis", batch);
-  if (!axis) return {};
-  if (batch < axis->lo() || batch > axis->hi())
-    return invalid_argument("--batch {}: the engine takes {} to {}", batch, axis->lo(), axis->hi());
-  const auto given = axis->op() == ExprOp::kSymbol ? shapes.find(axis->symbol()->name) : shapes.end();
-  if (given != shapes.end() && given->second != batch)
-    return invalid_argument("--batch {}: --shapes says {}={}", batch, given->first, given->second);
-  return {};
-}
-
 Status run(const Options& o, const CLI::App& verb) {
   if (o.turns) {
     FOVEA_TRY(refuse_flags(
         verb, {"--batch", "--shapes", "--contexts", "--seconds", "--warmup", "--json", "--profile"},
         "means nothing with --turns, which takes its sizes from --input and prints each run's milliseconds"));
-    return take_turns({o.engine, o.output, o.inputs, o.threads, o.verbose});
+    return take_turns({o.engine, o.device, o.output, o.inputs, o.threads, o.verbose});
   }
   FOVEA_TRY(refuse_flags(verb, {"--input", "--output"}, "goes with --turns; without it bench makes its own inputs"));
   if (!o.json.empty()) FOVEA_TRY(check_writable(o.json));
-  LoadOptions load;
-  load.threads = o.threads, load.log = stderr_log(o.verbose);
   const double opening = now_ms();
-  FOVEA_TRY_SET(auto engine, LoadedEngine::open(o.engine, load));
+  FOVEA_TRY_SET(const Engines engines, open_engines(o.engine, o.device, o.threads, o.verbose));
+  const auto& engine = engines[0];
   const Graph& graph = engine->main().graph();
-  std::optional<ModelCard> holds_card;
-  if (!engine->data().card.empty()) {
-    FOVEA_TRY_SET(holds_card, parse_card(engine->data().card, "the engine's card"));
-  }
-  const ModelCard* card = holds_card ? &*holds_card : nullptr;
-  SymbolValues symbols;
-  for (const std::string& s : o.shapes) {
-    FOVEA_TRY_SET(SymbolValues given, parse_sizes(s));
-    symbols.insert(given.begin(), given.end());
-  }
-  const Dim* axis = batch_axis(graph, card);
-  if (o.batch > 0) FOVEA_TRY(check_batch(o.batch, axis, symbols));
-  add_usual_sizes(graph, card, std::max<int64_t>(o.batch, 1), symbols);
-  FOVEA_TRY_SET(auto spec, engine->main().specialise(symbols, engine->threads()));
-  FOVEA_TRY_SET(Sizes sizes, Sizes::make(graph, symbols));
-  const int64_t batch = axis ? sizes.upper(*axis) : 1;
+  FOVEA_TRY_SET(const RunSizes sizes, choose_sizes(*engine, o.shapes, o.batch));
+  const int64_t batch = sizes.batch;
   std::vector<std::unique_ptr<Caller>> callers;
-  for (int i = 0; i < o.contexts; ++i) {
-    callers.push_back(std::make_unique<Caller>());
-    FOVEA_TRY(callers.back()->set_up(graph, card, sizes, spec, static_cast<unsigned>(i + 1)));
+  int64_t packed_bytes = 0;
+  for (const auto& e : engines) {
+    FOVEA_TRY_SET(auto spec, e->main().specialise(sizes.symbols, e->threads()));
+    for (int i = 0; i < o.contexts; ++i) {
+      callers.push_back(std::make_unique<Caller>());
+      FOVEA_TRY(callers.back()->set_up(graph, sizes, spec, static_cast<unsigned>(callers.size())));
+    }
+    packed_bytes += e->main().packed_bytes();
   }
   FOVEA_TRY(callers[0]->executor.run(callers[0]->in, callers[0]->out));
   const double first_ms = now_ms() - opening;
 
   const double warm_until = now_ms() + o.warmup * 1e3, end = warm_until + o.seconds * 1e3;
   std::vector<std::thread> team;
-  for (int i = 1; i < o.contexts; ++i)
-    team.emplace_back([&, i] { callers[static_cast<size_t>(i)]->run(warm_until, end, nullptr); });
+  for (size_t i = 1; i < callers.size(); ++i) team.emplace_back([&, i] { callers[i]->run(warm_until, end, nullptr); });
   Progress progress;
   callers[0]->run(warm_until, end, &progress);
   for (std::thread& t : team) t.join();
@@ -155,10 +127,11 @@ Status run(const Options& o, const CLI::App& verb) {
   }
   std::sort(times.begin(), times.end());
   const double median = times[times.size() / 2];
-  const double images = static_cast<double>(batch) * o.contexts / median * 1e3;
+  const double images = static_cast<double>(batch) * static_cast<double>(callers.size()) / median * 1e3;
   struct rusage usage {};
   ::getrusage(RUSAGE_SELF, &usage);
   nlohmann::ordered_json json{{"engine", o.engine},
+                              {"device", o.device},
                               {"batch", batch},
                               {"threads", engine->threads()},
                               {"contexts", o.contexts},
@@ -171,17 +144,21 @@ Status run(const Options& o, const CLI::App& verb) {
                               {"images_per_second", images},
                               {"open_to_first_result_ms", first_ms},
                               {"arena_bytes", callers[0]->executor.arena_bytes()},
-                              {"packed_weight_bytes", engine->main().packed_bytes()},
+                              {"device_bytes", callers[0]->executor.device_bytes()},
+                              {"packed_weight_bytes", packed_bytes},
                               {"peak_resident_bytes", static_cast<int64_t>(usage.ru_maxrss) * 1024},
                               {"replanned", engine->replanned()}};
   std::printf(
-      "batch %lld, %d threads, %d contexts: median %.2f ms (min %.2f, p90 %.2f, p99 %.2f, max %.2f; %zu runs), %.1f "
+      "batch %lld, %s, %d threads, %d contexts: median %.2f ms (min %.2f, p90 %.2f, p99 %.2f, max %.2f; %zu runs), "
+      "%.1f "
       "images/s\n",
-      static_cast<long long>(batch), engine->threads(), o.contexts, median, times.front(), percentile(times, 90),
-      percentile(times, 99), times.back(), times.size(), images);
-  std::printf("open to first result %.0f ms, arena %.1f MB, packed weights %.1f MB, peak resident %.1f MB\n", first_ms,
-              static_cast<double>(callers[0]->executor.arena_bytes()) / 1e6,
-              static_cast<double>(engine->main().packed_bytes()) / 1e6,
+      static_cast<long long>(batch), o.device.c_str(), engine->threads(), o.contexts, median, times.front(),
+      percentile(times, 90), percentile(times, 99), times.back(), times.size(), images);
+  std::printf("open to first result %.0f ms, arena %.1f MB, ", first_ms,
+              static_cast<double>(callers[0]->executor.arena_bytes()) / 1e6);
+  if (engine->device())
+    std::printf("on the device %.1f MB, ", static_cast<double>(callers[0]->executor.device_bytes()) / 1e6);
+  std::printf("packed weights %.1f MB, peak resident %.1f MB\n", static_cast<double>(packed_bytes) / 1e6,
               static_cast<double>(usage.ru_maxrss) * 1024 / 1e6);
   if (o.profile) {
     json["profile"] = nlohmann::ordered_json::array();
@@ -199,8 +176,9 @@ void add_bench(CLI::App& app, Action& action) {
   verb->add_option("engine", o->engine, "The engine file")->required()->type_name("ENGINE.fov");
   verb->add_option("--batch", o->batch, "Pictures in a run")->check(CLI::Range(1, 1 << 20));
   verb->add_option("--shapes", o->shapes, "Open sizes of the inputs")->type_name("NAME=SIZE")->allow_extra_args(false);
+  add_device(*verb, o->device, /*several=*/true);
   verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::Range(1, 1024));
-  verb->add_option("--contexts", o->contexts, "Callers that run at once")->check(CLI::Range(1, 64));
+  verb->add_option("--contexts", o->contexts, "Callers that run at once, on each device")->check(CLI::Range(1, 64));
   verb->add_option("--seconds", o->seconds, "How long to measure")->check(CLI::Range(1e-3, 1e6));
   verb->add_option("--warmup", o->warmup, "Seconds that do not count, before")->check(CLI::NonNegativeNumber);
   verb->add_option("--json", o->json, "Write the figures to a file")->type_name("FILE");

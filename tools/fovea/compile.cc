@@ -8,7 +8,7 @@ namespace fovea::core::tool {
 namespace {
 
 struct Options {
-  std::string model, output, card, timing_cache, timing = "on";
+  std::string model, output, card, device, timing_cache, precision = "fp32", timing = "on";
   std::vector<std::string> shapes, disabled, print_after;
   int threads = 0;
   uint64_t memory_limit = 0;
@@ -18,6 +18,8 @@ struct Options {
 Status run(const Options& o) {
   FOVEA_TRY(check_writable(o.output));
   CompileOptions c;
+  FOVEA_TRY_SET(c.device, open_one_device(o.device));
+  c.precision = *precision_from_string(o.precision);
   c.model = o.model, c.card = o.card, c.threads = o.threads, c.timing_cache = o.timing_cache;
   c.timing = o.timing == "on", c.verify = o.verify, c.repro = o.verify ? o.output + ".repro.txt" : "";
   c.memory_limit = static_cast<int64_t>(std::min<uint64_t>(o.memory_limit, INT64_MAX));
@@ -60,6 +62,10 @@ void add_compile(CLI::App& app, Action& action) {
   verb->add_option("--shapes", o->shapes, "Sizes to choose kernels for; may be given several times")
       ->type_name("n=1")
       ->allow_extra_args(false);
+  add_device(*verb, o->device);
+  verb->add_option("--precision", o->precision,
+                   "fp32; tf32: a GPU may round the factors of products; fp16: features in float16 where a kernel does")
+      ->check(CLI::IsMember({"fp32", "tf32", "fp16"}));
   verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::Range(1, 1024));
   verb->add_option("--timing-cache", o->timing_cache,
                    "Measured times, read and written: the same file gives the same engine")

@@ -14,7 +14,7 @@ namespace {
 using nlohmann::ordered_json;
 
 struct Options {
-  std::string engine;
+  std::string engine, device;
   bool json = false, graph = false, plan = false, kernels = false;
 };
 
@@ -76,6 +76,9 @@ void print_profile(const ordered_json& p) {
       text(p, "profile").c_str(), text(p, "reformats").c_str(), text(p, "views").c_str(), text(p, "copies").c_str(),
       p.value("arena_bytes", 0.0) / 1e6, p.value("packed_weight_bytes", 0.0) / 1e6,
       text(p, "groups_on_reference_kernels").c_str());
+  if (p.value("device_arena_bytes", 0.0) > 0 || p.value("transfers", 0) > 0)
+    std::printf("  device: arena %.1f MB, %s transfers, %s times the host waits for sizes\n",
+                p.value("device_arena_bytes", 0.0) / 1e6, text(p, "transfers").c_str(), text(p, "size_reads").c_str());
   std::printf("  %8s  %-28s %-24s %s\n", "ms", "kernel", "output", "operators (ONNX node)");
   for (const auto& g : p.value("groups", ordered_json::array())) {
     std::string ops, out;
@@ -126,7 +129,8 @@ void print_summary(const ordered_json& j) {
   for (const auto& p : j["report"].value("profiles", ordered_json::array())) print_profile(p);
 }
 
-Status run(const Options& o) {
+Status run(const Options& o, const CLI::App& verb) {
+  if (!o.plan) FOVEA_TRY(refuse_flags(verb, {"--device"}, "goes with --plan: the rest stands in the file"));
   FOVEA_TRY_SET(EngineData e, read_engine(o.engine));
   FOVEA_TRY_SET(EngineSections sections, engine_sections(o.engine));
   if (o.graph) {
@@ -135,9 +139,10 @@ Status run(const Options& o) {
     return {};
   }
   if (o.plan) {
+    FOVEA_TRY_SET(auto device, open_one_device(o.device));
     for (const EngineTarget& t : e.targets)
       for (const Recipe& r : t.recipes) {
-        FOVEA_TRY_SET(Assignment a, from_recipe(*e.graph, r));
+        FOVEA_TRY_SET(Assignment a, from_recipe(*e.graph, r, device.get()));
         FOVEA_TRY_SET(Plan p, build_plan(*e.graph, std::move(a)));
         std::printf("%s\n", to_string(p).c_str());
       }
@@ -161,7 +166,8 @@ void add_inspect(CLI::App& app, Action& action) {
   verb->add_flag("--kernels", o->kernels, "For each group every candidate: its time, or why it refused");
   verb->add_flag("--graph", o->graph, "The graph's text form");
   verb->add_flag("--plan", o->plan, "The steps of a run, for each profile");
-  verb->callback([o, &action] { action = [o] { return run(*o); }; });
+  add_device(*verb, o->device);
+  verb->callback([o, verb, &action] { action = [o, verb] { return run(*o, *verb); }; });
 }
 
 }  // namespace fovea::core::tool

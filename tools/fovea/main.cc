@@ -18,7 +18,7 @@ using fovea::core::Status;
 
 Status act(const fovea::core::tool::Action& action) {
   if (!action)
-    return fovea::core::invalid_argument("expected compile, run, bench or inspect; 'fovea --help' says more");
+    return fovea::core::invalid_argument("expected compile, run, bench, profile or inspect; 'fovea --help' says more");
   try {
     return action();
   } catch (const std::bad_alloc&) {
@@ -52,6 +52,7 @@ int main(int argc, char** argv) {
   fovea::core::tool::add_compile(app, action);
   fovea::core::tool::add_run(app, action);
   fovea::core::tool::add_bench(app, action);
+  fovea::core::tool::add_profile(app, action);
   fovea::core::tool::add_inspect(app, action);
   Status status;
   try {

@@ -4,16 +4,10 @@
 
 namespace fovea::core::tool {
 
-Result<std::shared_ptr<LoadedEngine>> open_engine(const RunOptions& o) {
-  LoadOptions load;
-  load.threads = o.threads, load.log = stderr_log(o.verbose);
-  return LoadedEngine::open(o.engine, load);
-}
-
 namespace {
 
 Status run_tensors(const RunOptions& o) {
-  FOVEA_TRY_SET(auto engine, open_engine(o));
+  FOVEA_TRY_SET(auto engine, open_engine(o.engine, o.device, o.threads, o.verbose));
   const Graph& graph = engine->main().graph();
   FOVEA_TRY_SET(TensorInputs in, read_inputs(graph, o.inputs));
   FOVEA_TRY_SET(auto spec, engine->main().specialise(in.shapes, engine->threads()));
@@ -56,6 +50,7 @@ void add_run(CLI::App& app, Action& action) {
       ->type_name("NAME=FILE.npy")
       ->allow_extra_args(false);
   verb->add_option("--output", o->output, "Folder for the outputs, written as NAME.npy")->type_name("DIR");
+  add_device(*verb, o->device, /*several=*/true);
   verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::Range(1, 1024));
   verb->add_flag("--check", o->check, "Stop at the first kernel that gives NaN or infinity, and name its ONNX node");
   verb->add_flag("-v,--verbose", o->verbose, "Say more");

@@ -4,8 +4,10 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <set>
+#include <thread>
 
 #include <fmt/ranges.h>
 
@@ -119,6 +121,41 @@ void print_table(std::span<const PictureDetections> results, std::span<const dou
   }
 }
 
+// Each detector, in a thread of its own, takes batches of the pictures while there are any: work(detector, first, end).
+// The failure that is returned is that of the earliest batch.
+template <typename Work>
+Status in_batches(std::span<const std::unique_ptr<Detector>> detectors, size_t pictures, size_t batch,
+                  Progress& progress, Work&& work) {
+  std::mutex mutex;  // of what follows
+  size_t next = 0, done = 0, failed = pictures;
+  Status status;
+  auto take_batches = [&](Detector& detector) {
+    while (true) {
+      size_t at, end;
+      {
+        std::lock_guard lock(mutex);
+        if (next >= failed) return;
+        at = next, end = next = std::min(at + batch, pictures);
+      }
+      Status s;
+      try {
+        s = work(detector, at, end);
+      } catch (const std::bad_alloc&) {
+        s = system_error("out of memory");
+      }
+      std::lock_guard lock(mutex);
+      done += end - at;
+      progress.show("detecting", static_cast<int>(done), static_cast<int>(pictures));
+      if (!s.ok() && at < failed) failed = at, status = std::move(s);
+    }
+  };
+  std::vector<std::thread> team;
+  for (size_t i = 1; i < detectors.size(); ++i) team.emplace_back(take_batches, std::ref(*detectors[i]));
+  take_batches(*detectors[0]);
+  for (std::thread& t : team) t.join();
+  return status;
+}
+
 Status draw(const RunOptions& o, Image image, const Picture& picture, const PictureDetections& result,
             const ClassesCard& classes) {
   std::vector<Detection> shown;
@@ -159,18 +196,21 @@ Status run_pictures(const RunOptions& o) {
   if (labels || !o.json.empty()) warn_of_equal_ids(pictures, stderr_log(o.verbose));
   if (!o.draw.empty()) FOVEA_TRY(name_drawings(pictures, o.draw));
   if (!o.json.empty()) FOVEA_TRY(check_writable(o.json));
-  FOVEA_TRY_SET(auto engine, open_engine(o));
-  FOVEA_TRY_SET(auto detector, Detector::make(engine));
-  detector->check_finite = o.check;
+  FOVEA_TRY_SET(const Engines engines, open_engines(o.engine, o.device, o.threads, o.verbose));
+  std::vector<std::unique_ptr<Detector>> detectors;
+  for (const auto& engine : engines) {
+    FOVEA_TRY_SET(auto detector, Detector::make(engine));
+    detector->check_finite = o.check;
+    detectors.push_back(std::move(detector));
+  }
   if (!o.draw.empty()) FOVEA_TRY(make_folder(o.draw));
 
-  const ClassesCard& classes = detector->card().classes;
-  std::vector<PictureDetections> results;
-  std::vector<double> ms;
+  const ClassesCard& classes = detectors[0]->card().classes;
+  std::vector<PictureDetections> results(pictures.size());
+  std::vector<double> ms(pictures.size());
   Progress progress;
-  const auto batch = static_cast<size_t>(std::clamp<int64_t>(o.batch, 1, detector->max_batch()));
-  for (size_t at = 0; at < pictures.size(); at += batch) {
-    const size_t end = std::min(at + batch, pictures.size());
+  const auto batch = static_cast<size_t>(std::clamp<int64_t>(o.batch, 1, detectors[0]->max_batch()));
+  auto detect = [&](Detector& detector, size_t at, size_t end) -> Status {
     std::vector<Image> images;
     std::vector<const Image*> pointers;
     for (size_t i = at; i < end; ++i) {
@@ -179,17 +219,18 @@ Status run_pictures(const RunOptions& o) {
     }
     pointers.reserve(images.size());
     for (const Image& image : images) pointers.push_back(&image);
-    auto found = detector->detect(pointers, static_cast<int64_t>(batch));
+    auto found = detector.detect(pointers, static_cast<int64_t>(batch));
     if (!found.ok())
       return found.status().in(fmt::format("{}", fmt::join(std::span(paths).subspan(at, end - at), ", ")));
-    const Detector::Timing& t = detector->timing();
+    const Detector::Timing& t = detector.timing();
     for (size_t i = at; i < end; ++i) {
-      results.push_back({pictures[i].name, pictures[i].id, std::move((*found)[i - at])});
-      ms.push_back((t.preprocess + t.network + t.boxes) / static_cast<double>(end - at));
-      if (!o.draw.empty()) FOVEA_TRY(draw(o, std::move(images[i - at]), pictures[i], results.back(), classes));
+      results[i] = {pictures[i].name, pictures[i].id, std::move((*found)[i - at])};
+      ms[i] = (t.preprocess + t.network + t.boxes) / static_cast<double>(end - at);
+      if (!o.draw.empty()) FOVEA_TRY(draw(o, std::move(images[i - at]), pictures[i], results[i], classes));
     }
-    progress.show("detecting", static_cast<int>(end), static_cast<int>(pictures.size()));
-  }
+    return {};
+  };
+  FOVEA_TRY(in_batches(detectors, pictures.size(), batch, progress, detect));
   Progress::clear();
   print_table(results, ms, o, classes);
   if (!o.json.empty()) FOVEA_TRY(write_file(o.json, detections_to_json(results, classes)));

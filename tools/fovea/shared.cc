@@ -5,22 +5,52 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <mutex>
 
 #include <fmt/ranges.h>
 
 #include "base/file.h"
+#include "base/parallel.h"
 #include "verbs.h"
 
 namespace fovea::core::tool {
 
 namespace {
+
+std::mutex screen;
 bool bar_on_screen = false;
+
+void clear_bar() {
+  if (bar_on_screen) std::fprintf(stderr, "\r\x1b[2K");
+  bar_on_screen = false;
 }
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> items;
+  for (size_t at = 0; at <= list.size();) {
+    const size_t end = std::min(list.find(',', at), list.size());
+    items.push_back(list.substr(at, end - at));
+    at = end + 1;
+  }
+  return items;
+}
+
+Result<std::shared_ptr<Device>> open_named(const std::string& name) {
+  if (name == "cpu") return std::shared_ptr<Device>();
+  if (!parse_device_name(name))
+    return invalid_argument("--device: expected 'cpu' or a name like 'cuda:0', found '{}'", name);
+  auto device = open_device(name);
+  if (!device.ok()) return device.status().in("--device " + name);
+  return device;
+}
+
+}  // namespace
 
 void Progress::show(std::string_view what, int done, int total) {
   static const bool terminal = ::isatty(STDERR_FILENO) != 0;
   if (!terminal || total <= 0) return;
   const int percent = static_cast<int>(100LL * done / total);
+  std::lock_guard lock(screen);
   if (bar_on_screen && percent == last_ && what == last_what_) return;
   last_ = percent, last_what_ = what, bar_on_screen = true;
   constexpr int kWidth = 30;
@@ -32,14 +62,15 @@ void Progress::show(std::string_view what, int done, int total) {
 }
 
 void Progress::clear() {
-  if (bar_on_screen) std::fprintf(stderr, "\r\x1b[2K");
-  bar_on_screen = false;
+  std::lock_guard lock(screen);
+  clear_bar();
 }
 
 LogSink stderr_log(bool verbose) {
   return [verbose](LogLevel level, std::string_view text) {
     if (level != LogLevel::kWarning && !verbose) return;
-    Progress::clear();
+    std::lock_guard lock(screen);
+    clear_bar();
     std::fprintf(stderr, "fovea: %s%.*s\n", level == LogLevel::kWarning ? "warning: " : "",
                  static_cast<int>(text.size()), text.data());
   };
@@ -49,6 +80,42 @@ Status refuse_flags(const CLI::App& verb, std::initializer_list<const char*> fla
   for (const char* flag : flags)
     if (verb.count(flag) > 0) return invalid_argument("{} {}", flag, why);
   return {};
+}
+
+void add_device(CLI::App& verb, std::string& device, bool several) {
+  device = "cpu";
+  verb.add_option("--device", device,
+                  several ? "Where to run: cpu, cuda:0, or several: cuda:0,cuda:1; cpu if not given"
+                          : "Where to run: cpu or cuda:0; cpu if not given")
+      ->type_name(several ? "DEVICE[,DEVICE...]" : "DEVICE");
+}
+
+Result<std::shared_ptr<Device>> open_one_device(const std::string& name) {
+  if (name.find(',') != std::string::npos) return invalid_argument("--device: expected one device, found '{}'", name);
+  return open_named(name);
+}
+
+Result<Engines> open_engines(const std::string& path, const std::string& devices, int threads, bool verbose) {
+  const std::vector<std::string> names = split(devices);
+  Engines engines;
+  for (const std::string& name : names) {
+    LoadOptions load;
+    FOVEA_TRY_SET(load.device, open_named(name));
+    load.threads =
+        threads > 0 || names.size() == 1 ? threads : std::max(1, hardware_threads() / static_cast<int>(names.size()));
+    load.log = stderr_log(verbose);
+    FOVEA_TRY_SET(auto engine, LoadedEngine::open(path, load));
+    engines.push_back(std::move(engine));
+  }
+  return engines;
+}
+
+Result<std::shared_ptr<LoadedEngine>> open_engine(const std::string& path, const std::string& device, int threads,
+                                                  bool verbose) {
+  LoadOptions load;
+  FOVEA_TRY_SET(load.device, open_one_device(device));
+  load.threads = threads, load.log = stderr_log(verbose);
+  return LoadedEngine::open(path, load);
 }
 
 Status make_folder(const std::string& path) {
@@ -150,6 +217,43 @@ Result<SymbolValues> parse_sizes(const std::string& text) {
     at = end + 1;
   }
   return sizes;
+}
+
+namespace {
+
+// --batch may not contradict the engine or --shapes.
+Status check_batch(int64_t batch, const Dim* axis, const SymbolValues& shapes) {
+  if (!axis && batch != 1)
+    return invalid_argument("--batch {}: expected 1: no input of the engine has a batch axis", batch);
+  if (!axis) return {};
+  if (batch < axis->lo() || batch > axis->hi())
+    return invalid_argument("--batch {}: the engine takes {} to {}", batch, axis->lo(), axis->hi());
+  const auto given = axis->op() == ExprOp::kSymbol ? shapes.find(axis->symbol()->name) : shapes.end();
+  if (given != shapes.end() && given->second != batch)
+    return invalid_argument("--batch {}: --shapes says {}={}", batch, given->first, given->second);
+  return {};
+}
+
+}  // namespace
+
+Result<RunSizes> choose_sizes(LoadedEngine& engine, const std::vector<std::string>& shapes, int64_t batch) {
+  const Graph& graph = engine.main().graph();
+  std::optional<ModelCard> card;
+  if (!engine.data().card.empty()) {
+    FOVEA_TRY_SET(card, parse_card(engine.data().card, "the engine's card"));
+  }
+  SymbolValues symbols;
+  for (const std::string& s : shapes) {
+    FOVEA_TRY_SET(SymbolValues given, parse_sizes(s));
+    symbols.insert(given.begin(), given.end());
+  }
+  const ModelCard* c = card ? &*card : nullptr;
+  const Dim* axis = batch_axis(graph, c);
+  if (batch > 0) FOVEA_TRY(check_batch(batch, axis, symbols));
+  add_usual_sizes(graph, c, std::max<int64_t>(batch, 1), symbols);
+  FOVEA_TRY_SET(Sizes sizes, Sizes::make(graph, symbols));
+  const int64_t pictures = axis ? sizes.upper(*axis) : 1;
+  return RunSizes{std::move(card), std::move(symbols), std::move(sizes), pictures};
 }
 
 }  // namespace fovea::core::tool

@@ -1,15 +1,12 @@
 // bench --turns: one run for each line of standard input, so that a script can take turns with other programs.
 #include <cstdio>
 
-#include "runtime/loaded_engine.h"
 #include "verbs.h"
 
 namespace fovea::core::tool {
 
 Status take_turns(const Turns& o) {
-  LoadOptions load;
-  load.threads = o.threads, load.log = stderr_log(o.verbose);
-  FOVEA_TRY_SET(auto engine, LoadedEngine::open(o.engine, load));
+  FOVEA_TRY_SET(auto engine, open_engine(o.engine, o.device, o.threads, o.verbose));
   const Graph& graph = engine->main().graph();
   FOVEA_TRY_SET(TensorInputs in, read_inputs(graph, o.inputs));
   FOVEA_TRY_SET(auto spec, engine->main().specialise(in.shapes, engine->threads()));

@@ -4,13 +4,15 @@
 #include <CLI/CLI.hpp>
 
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 
 #include "base/log.h"
 #include "base/status.h"
+#include "picture/inputs.h"
 #include "picture/npy.h"
-#include "tactics/sizes.h"
+#include "runtime/loaded_engine.h"
 
 namespace fovea::core::tool {
 
@@ -20,16 +22,17 @@ void add_compile(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
+void add_profile(CLI::App& app, Action& action);
 
 struct Turns {
-  std::string engine, output;  // output: folder for the first run's, or empty
+  std::string engine, device, output;  // output: folder for the first run's, or empty
   std::vector<std::string> inputs;
   int threads = 0;
   bool verbose = false;
 };
 Status take_turns(const Turns& o);  // bench --turns
 
-// A progress bar on stderr, drawn only where stderr is a terminal.
+// A progress bar on stderr, drawn only where stderr is a terminal. Several threads may write to stderr.
 class Progress {
  public:
   void show(std::string_view what, int done, int total);
@@ -46,6 +49,16 @@ LogSink stderr_log(bool verbose);
 
 // InvalidArgument for the first of the flags that was given: what a mode does not read is not ignored.
 Status refuse_flags(const CLI::App& verb, std::initializer_list<const char*> flags, std::string_view why);
+
+// --device: 'cpu' or a name like 'cuda:0'; with `several` a list of them, separated by commas.
+void add_device(CLI::App& verb, std::string& device, bool several = false);
+Result<std::shared_ptr<Device>> open_one_device(const std::string& name);  // null: the processor
+// The engine on each of the devices, which share the processor's cores unless `threads` are given.
+using Engines = std::vector<std::shared_ptr<LoadedEngine>>;
+Result<Engines> open_engines(const std::string& path, const std::string& devices, int threads, bool verbose);
+// For verbs and modes that use one.
+Result<std::shared_ptr<LoadedEngine>> open_engine(const std::string& path, const std::string& device, int threads,
+                                                  bool verbose);
 
 // The tensors that NAME=FILE.npy items give for a graph's inputs, each checked against its input.
 struct TensorInputs {
@@ -65,5 +78,16 @@ double now_ms();
 
 // "n=8" or "n=1,h=300" -> sizes.
 Result<SymbolValues> parse_sizes(const std::string& text);
+
+// The sizes of runs on inputs made up: of --shapes and --batch (0: not given), which may not contradict the engine or
+// each other, and the usual ones for the rest.
+struct RunSizes {
+  std::optional<ModelCard> card;
+  SymbolValues symbols;
+  Sizes sizes;
+  int64_t batch = 1;
+  const ModelCard* card_or_null() const { return card ? &*card : nullptr; }
+};
+Result<RunSizes> choose_sizes(LoadedEngine& engine, const std::vector<std::string>& shapes, int64_t batch);
 
 }  // namespace fovea::core::tool

@@ -1,6 +1,7 @@
 #include <fovea/compile.h>
 
 #include "api/bridge.h"
+#include "backends/device.h"
 #include "builder/compile.h"
 
 namespace fovea {
@@ -16,6 +17,12 @@ void compile(const std::string& model_path, const std::string& engine_path, cons
       throw Error(ErrorCode::kInvalidArgument,
                   "memory_limit: expected at least 0, found " + std::to_string(options.memory_limit));
     o.memory_limit = options.memory_limit;
+    o.device = std::static_pointer_cast<core::Device>(options.device.handle());
+    const auto precision = core::precision_from_string(options.precision);
+    if (!precision)
+      throw Error(ErrorCode::kInvalidArgument,
+                  "precision: expected 'fp32', 'tf32' or 'fp16', found '" + options.precision + "'");
+    o.precision = *precision;
     o.timing = options.timing, o.verify = options.verify;
     o.profiles.assign(options.shapes.begin(), options.shapes.end());
     o.log = log_sink(options.log);

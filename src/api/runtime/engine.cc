@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "api/bridge.h"
+#include "api/runtime/device_impl.h"
 #include "api/runtime/engine_impl.h"
 
 namespace fovea {
@@ -22,11 +23,25 @@ size_t bytes_of(const core::TensorRef& r) {
   return static_cast<size_t>(core::dtype_bytes(r.dtype, r.count()).value_or(0));
 }
 
+std::string name_of(const core::Device* device) { return device ? device->name() : "cpu"; }
+
+// Inputs that steps of the host read.
+void mark_read(const core::Plan& plan, std::span<const core::Step> steps, std::vector<bool>& read) {
+  for (const core::Step& step : steps) {
+    if (step.place == core::Place::kHost)
+      for (int t : step.inputs)
+        if (t >= 0 && plan.tensors[static_cast<size_t>(t)].input >= 0)
+          read[static_cast<size_t>(plan.tensors[static_cast<size_t>(t)].input)] = true;
+    for (const auto& branch : step.branches) mark_read(plan, branch, read);
+  }
+}
+
 }  // namespace
 
 Engine Engine::open(const std::string& path, const EngineOptions& options) {
   return edge([&] {
     core::LoadOptions load;
+    load.device = inner(options.device);
     load.threads = options.threads, load.timing_cache = options.timing_cache;
     load.limits.specialisations = options.max_specialisations;
     load.limits.bytes = options.max_specialisation_bytes;
@@ -82,13 +97,34 @@ struct Context::Impl {
   core::Executor executor;
   std::atomic_flag busy = ATOMIC_FLAG_INIT;
   std::vector<core::TensorRef> in, out;
+  std::vector<std::vector<std::byte>> staged;              // inputs in device memory that the host reads
+  std::vector<std::shared_ptr<core::DeviceEvent>> events;  // used again when nobody holds them any more
+
+  ~Impl() {
+    if (executor.stream()) (void)executor.stream()->synchronize();  // it may still use this context's memory
+  }
 
   // The shapes that the executor keeps ready, most recent first.
   struct Ready {
     std::vector<std::vector<int64_t>> shapes;
     std::shared_ptr<const core::Specialisation> specialisation;
+    std::vector<bool> host_reads = {};  // by input
+    bool outputs_on_device = false;     // all of them, and their sizes are known before the run
   };
   std::vector<Ready> ready;
+
+  static void look_at_plan(Ready& r, const core::Graph& graph) {
+    const core::Plan& plan = r.specialisation->plan();
+    r.host_reads.resize(graph.inputs.size());
+    mark_read(plan, plan.run_steps, r.host_reads);
+    r.outputs_on_device = true;
+    for (int t : plan.outputs) {
+      const core::PlanTensor& output = plan.tensors[static_cast<size_t>(t)];
+      if (output.input >= 0) r.host_reads[static_cast<size_t>(output.input)] = true;
+      r.outputs_on_device &= output.format.place == core::Place::kDevice &&
+                             output.home == core::PlanTensor::Home::kBuffer && !output.dynamic;
+    }
+  }
 
   // `shape(i)` is that of input i. Where these shapes are ready nothing is looked up or allocated.
   template <typename Shape>
@@ -103,6 +139,8 @@ struct Context::Impl {
       Ready made;
       for (size_t i = 0; i < inputs; ++i) made.shapes.push_back(shape(i));
       made.specialisation = take(engine->main().specialise(made.shapes, engine->threads()));
+      if (engine->device()) look_at_plan(made, engine->main().graph());
+      if (executor.stream()) check(executor.stream()->synchronize());  // what it works on may be given up
       if (ready.size() == core::Executor::kKept) ready.pop_back();
       same = ready.insert(ready.end(), std::move(made));
     }
@@ -125,6 +163,7 @@ struct Context::Impl {
       if (inputs[i].shape().size() > core::kMaxRank)
         throw Error(ErrorCode::kInvalidArgument,
                     fmt::format("input '{}': rank {}", want.name, inputs[i].shape().size()));
+      check_device("input", want.name, inputs[i]);
       if (executor.writes_to(inputs[i].data(), inputs[i].bytes()))
         throw Error(ErrorCode::kInvalidArgument,
                     fmt::format("input '{}' lies in this context's own memory (is it an output of an earlier run?), "
@@ -134,6 +173,13 @@ struct Context::Impl {
     }
     bind(
         inputs.size(), [&](size_t i) -> const auto& { return inputs[i].shape(); });
+  }
+
+  void check_device(std::string_view what, const std::string& name, const Tensor& t) const {
+    if (t.device().handle() && t.device().handle().get() != engine->device())
+      throw Error(ErrorCode::kInvalidArgument,
+                  fmt::format("{} '{}' lies on {}, the engine runs on {}: copy it there, or to the host", what, name,
+                              t.device().name(), name_of(engine->device())));
   }
 
   // Where the caller wants outputs: what can be said before the run.
@@ -150,6 +196,7 @@ struct Context::Impl {
                     fmt::format("output '{}': expected writable {} memory, found {}{}", g.output_names[i],
                                 core::to_string(g.outputs[i]->dtype), to.read_only() ? "read-only " : "",
                                 core::to_string(type)));
+      check_device("output", g.output_names[i], to);
       if (executor.writes_to(to.data(), to.bytes()))
         throw Error(ErrorCode::kInvalidArgument,
                     fmt::format("output '{}' lies in this context's own memory (is it an output of an earlier run?): "
@@ -182,10 +229,71 @@ struct Context::Impl {
     }
   }
 
-  void run(std::span<const Tensor> inputs) {
+  // set_inputs() and the run up to where it can be waited for, behind what `stream` has been asked for.
+  void start(std::span<const Tensor> inputs, StreamHandle* stream = nullptr) {
     set_inputs(inputs);
     out.resize(engine->main().graph().outputs.size());
-    check(executor.run(in, out));
+    if (stream) {
+      const auto before = fresh_event();
+      std::lock_guard lock(stream->mutex);
+      check(stream->stream->record(*before));
+      check(executor.stream()->wait_for(*before));
+    }
+    if (engine->device()) stage(inputs);
+    check(executor.enqueue(in));
+  }
+
+  // Kernels of the host cannot read device memory.
+  void stage(std::span<const Tensor> inputs) {
+    staged.resize(inputs.size());
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (!inputs[i].device().handle() || !(ready[0].host_reads[i] || executor.check_finite)) continue;
+      staged[i].resize(bytes_of(in[i]));
+      check(executor.stream()->copy(staged[i].data(), in[i].data, static_cast<int64_t>(staged[i].size())));
+      in[i].data = staged[i].data();
+    }
+  }
+
+  void run(std::span<const Tensor> inputs) {
+    start(inputs);
+    check(executor.finish(out));
+  }
+
+  // The event is empty where all is over already.
+  std::shared_ptr<core::DeviceEvent> run(std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                                         StreamHandle* stream = nullptr) {
+    check_outputs(outputs);
+    start(inputs, stream);
+    // Steps are observed, and checked, when they are over.
+    const bool stays = ready[0].outputs_on_device && !executor.observer && !executor.check_finite;
+    check(stays ? executor.finish_on_device(out) : executor.finish(out));
+    check_room(outputs);
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const core::TensorRef& r = out[i];
+      if (const size_t bytes = bytes_of(r); bytes > 0) {
+        if (stays || outputs[i].device().handle())
+          check(executor.stream()->copy(outputs[i].data(), r.data, static_cast<int64_t>(bytes)));
+        else std::memcpy(outputs[i].data(), r.data, bytes);
+      }
+      outputs[i].shape_.assign(r.shape().begin(), r.shape().end());
+    }
+    if (!engine->device()) return nullptr;
+    if (!stream || !stays) {
+      check(executor.stream()->synchronize());
+      return nullptr;
+    }
+    auto over = fresh_event();
+    check(executor.stream()->record(*over));
+    std::lock_guard lock(stream->mutex);
+    check(stream->stream->wait_for(*over));
+    return over;
+  }
+
+  std::shared_ptr<core::DeviceEvent> fresh_event() {
+    for (const auto& e : events)
+      if (e.use_count() == 1) return e;
+    events.push_back(take(engine->device()->create_event()));
+    return events.back();
   }
 };
 
@@ -226,21 +334,19 @@ std::vector<Tensor> Context::run(std::span<const Tensor> inputs) {
 }
 
 void Context::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
-  take_turn(impl_, "Context", [&](Impl& impl) {
-    impl.check_outputs(outputs);
-    impl.run(inputs);
-    impl.check_room(outputs);
-    for (size_t i = 0; i < outputs.size(); ++i) {
-      const core::TensorRef& r = impl.out[i];
-      if (const size_t bytes = bytes_of(r); bytes > 0) std::memcpy(outputs[i].data_, r.data, bytes);
-      outputs[i].shape_.assign(r.shape().begin(), r.shape().end());
-    }
-  });
+  take_turn(impl_, "Context", [&](Impl& impl) { impl.run(inputs, outputs); });
 }
 
-Event Context::enqueue(std::span<const Tensor> inputs, std::span<Tensor> outputs, const Stream&) {
-  run(inputs, outputs);
-  return Event();
+Event Context::enqueue(std::span<const Tensor> inputs, std::span<Tensor> outputs, const Stream& stream) {
+  return take_turn(impl_, "Context", [&](Impl& impl) {
+    if (stream.device().handle().get() != impl.engine->device())
+      throw Error(ErrorCode::kInvalidArgument,
+                  fmt::format("stream: expected one of {}, where the engine runs, found one of {}",
+                              name_of(impl.engine->device()), stream.device().name()));
+    Event over;
+    over.handle_ = impl.run(inputs, outputs, static_cast<StreamHandle*>(stream.handle_.get()));
+    return over;
+  });
 }
 
 std::vector<std::vector<int64_t>> Context::output_capacity(const std::vector<std::vector<int64_t>>& input_shapes) {

@@ -1,6 +1,7 @@
 #include <fovea/tensor.h>
 
 #include "api/bridge.h"
+#include "api/runtime/device_impl.h"
 #include "ir/tensor.h"
 
 namespace fovea {
@@ -47,6 +48,24 @@ Tensor Tensor::borrow(ElementType type, std::vector<int64_t> shape, void* data, 
 
 Tensor Tensor::borrow(ElementType type, std::vector<int64_t> shape, const void* data, size_t bytes) {
   Tensor t = borrow(type, std::move(shape), const_cast<void*>(data), bytes);
+  t.read_only_ = true;
+  return t;
+}
+
+Tensor Tensor::borrow(ElementType type, std::vector<int64_t> shape, void* data, size_t bytes, const Device& device) {
+  return edge([&] {
+    if (device.handle() && bytes > 0 && !inner(device)->owns(data))
+      throw Error(ErrorCode::kInvalidArgument,
+                  fmt::format("expected memory of {}, found some that is not the device's", device.name()));
+    Tensor t = borrow(type, std::move(shape), data, bytes);
+    t.device_ = device;
+    return t;
+  });
+}
+
+Tensor Tensor::borrow(ElementType type, std::vector<int64_t> shape, const void* data, size_t bytes,
+                      const Device& device) {
+  Tensor t = borrow(type, std::move(shape), const_cast<void*>(data), bytes, device);
   t.read_only_ = true;
   return t;
 }

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <unordered_map>
 
 #include "kernels/kernel.h"
+#include "kernels/reference/reference.h"
 
 namespace fovea::core::rows {
 
@@ -59,6 +61,27 @@ inline PrepareContext describe(const Group& group, const FormatChoice& choice, i
   for (size_t i = 0; i < group.inputs.size(); ++i) c.inputs.push_back(desc(group.inputs[i], choice.inputs[i]));
   for (size_t i = 0; i < group.outputs.size(); ++i) c.outputs.push_back(desc(group.outputs[i], choice.outputs[i]));
   return c;
+}
+
+using Values = std::map<const Value*, TensorPtr>;
+
+// A node of a case by its reference kernel.
+inline Status run_reference(const Node& node, Values& values) {
+  std::vector<TensorRef> in, out;
+  std::vector<std::shared_ptr<Tensor>> results;
+  for (const Value* v : node.inputs)
+    in.push_back(!v ? TensorRef{} : TensorRef::of(v->constant ? *v->constant : *values.at(v)));
+  for (const Value* v : node.outputs) {
+    FOVEA_TRY_SET(auto t, Tensor::allocate(v->dtype, *constant_shape(v->shape)));
+    out.push_back(TensorRef::of(*t));
+    results.push_back(t);
+  }
+  Scratch scratch;
+  KernelContext c;
+  c.inputs = in, c.outputs = out, c.attributes = node.attrs.get(), c.scratch = &scratch, c.threads = hardware_threads();
+  FOVEA_TRY(find_reference(node.op->name)(c));
+  for (size_t i = 0; i < results.size(); ++i) values[node.outputs[i]] = results[i];
+  return {};
 }
 
 // Owns the memory of one kernel's arguments. Inputs are given plain and lie in the kernel's layouts.

@@ -21,25 +21,8 @@ using rows::Case;
 
 constexpr uint32_t kSeed = 20240611;
 
-using Values = std::map<const Value*, TensorPtr>;
-
-Status run_reference(const Node& node, Values& values) {
-  std::vector<TensorRef> in, out;
-  std::vector<std::shared_ptr<Tensor>> results;
-  for (const Value* v : node.inputs)
-    in.push_back(!v ? TensorRef{} : TensorRef::of(v->constant ? *v->constant : *values.at(v)));
-  for (const Value* v : node.outputs) {
-    FOVEA_TRY_SET(auto t, Tensor::allocate(v->dtype, *constant_shape(v->shape)));
-    out.push_back(TensorRef::of(*t));
-    results.push_back(t);
-  }
-  Scratch scratch;
-  KernelContext c;
-  c.inputs = in, c.outputs = out, c.attributes = node.attrs.get(), c.scratch = &scratch, c.threads = hardware_threads();
-  FOVEA_TRY(find_reference(node.op->name)(c));
-  for (size_t i = 0; i < results.size(); ++i) values[node.outputs[i]] = results[i];
-  return {};
-}
+using rows::run_reference;
+using rows::Values;
 
 // How many times larger than in the sum itself the terms are that a Winograd convolution adds up: for inputs of size 1,
 // the root of the sum over both dimensions of |A|^2 (|B|^2 x |G|^2), against that of a 3x3 window. With the textbook's

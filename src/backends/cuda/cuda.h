@@ -1,0 +1,130 @@
+// CUDA behind the seam of backends/device.h. Only src/backends/cuda and src/kernels/cuda include this.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "backends/device.h"
+
+struct cudnnContext;
+
+namespace fovea::core::cuda {
+
+// What went wrong in a call; memory that cannot be had says so.
+Status check(cudaError_t error, std::string_view what);
+#define FOVEA_CUDA(call) FOVEA_TRY(::fovea::core::cuda::check((call), #call))
+
+struct Properties {
+  int index = 0;
+  int major = 0, minor = 0;      // compute capability
+  int multiprocessors = 0;
+  int64_t memory_bytes = 0, l2_bytes = 0;
+  int shared_bytes_per_block = 0;  // the most a block may ask for
+};
+
+class Event final : public DeviceEvent {
+ public:
+  explicit Event(cudaEvent_t event) : event_(event) {}
+  ~Event() override;
+  Result<bool> done() override;
+  Status wait() override;
+  Result<double> ms_since(const DeviceEvent& earlier) const override;
+  cudaEvent_t handle() const { return event_; }
+
+ private:
+  cudaEvent_t event_;
+};
+
+class CapturedGraph final : public DeviceGraph {
+ public:
+  explicit CapturedGraph(cudaGraphExec_t graph) : graph_(graph) {}
+  ~CapturedGraph() override;
+  cudaGraphExec_t handle() const { return graph_; }
+
+ private:
+  cudaGraphExec_t graph_;
+};
+
+class CudaDevice;
+
+class Stream final : public DeviceStream {
+ public:
+  Stream(CudaDevice& device, cudaStream_t stream) : device_(device), stream_(stream) {}
+  ~Stream() override;
+  Status copy(void* to, const void* from, int64_t bytes) override;
+  Status zero(void* to, int64_t bytes) override;
+  Status record(DeviceEvent& event) override;
+  Status wait_for(const DeviceEvent& event) override;
+  Status synchronize() override;
+  Status begin_capture() override;
+  Result<std::unique_ptr<DeviceGraph>> end_capture() override;
+  Status launch(DeviceGraph& graph) override;
+  void begin_range(const char* name) override;
+  void end_range() override;
+
+  cudaStream_t handle() const { return stream_; }
+  CudaDevice& device() const { return device_; }
+  // cuDNN's handle that works on this stream, made on first use.
+  Result<cudnnContext*> cudnn();
+
+ private:
+  CudaDevice& device_;
+  cudaStream_t stream_;
+  cudnnContext* cudnn_ = nullptr;
+};
+
+class CudaDevice final : public Device {
+ public:
+  static Result<std::shared_ptr<Device>> open(int index);
+
+  const std::string& name() const override { return name_; }
+  const Target& target() const override { return target_; }
+  std::span<const KernelRow* const> kernels() const override;  // these two in kernels/cuda/table.cc
+  Status reformat(DeviceStream& stream, const TensorRef& from, const Format& from_format, const TensorRef& to,
+                  const Format& to_format) override;
+  Result<DeviceMemory> allocate(int64_t bytes, DeviceMemory::Kind kind) override;
+  Result<std::unique_ptr<DeviceStream>> create_stream() override;
+  Result<std::unique_ptr<DeviceEvent>> create_event() override;
+  bool owns(const void* data) const override;
+  int64_t free_bytes() const override;
+  Telemetry telemetry() const override;
+
+  const Properties& properties() const { return properties_; }
+  // This thread's calls go to this device from now on.
+  Status make_current() const { return check(cudaSetDevice(properties_.index), "cudaSetDevice"); }
+
+ private:
+  CudaDevice() = default;
+  std::string name_;
+  Target target_;
+  Properties properties_;
+};
+
+// ---- libraries that are opened when they are needed
+
+// Opens a library by its name ("libcudnn.so.9"): where the system's loader looks, then in the folders of
+// FOVEA_CUDA_LIBRARIES (separated by colons; NVIDIA's Python packages: the folder 'nvidia' in site-packages) and those
+// below them. A failure names what to install.
+Result<void*> open_library(const std::string& name);
+
+// cuDNN's version as it reports it, 91900 for 9.19.0; kUnsupported with one sentence where it is missing or too old.
+Result<int> cudnn_version();
+std::string cudnn_version_text(int version);
+
+// ---- code compiled at run time
+
+// CUDA source to a loaded kernel, by NVRTC; compiled code is kept in the user's cache (folder XDG_CACHE_HOME/fovea or
+// ~/.cache/fovea), never in an engine. The same source is compiled and loaded once for a device.
+// `source` defines extern "C" __global__ `kernel`.
+Result<cudaKernel_t> compile_kernel(const CudaDevice& device, const std::string& source, const std::string& kernel);
+
+// The user's cache: a file's bytes by key, or nothing. Files are written whole or not at all; failures to write are no
+// errors.
+std::optional<std::string> cache_read(const std::string& kind, const std::string& key);
+void cache_write(const std::string& kind, const std::string& key, const std::string& bytes);
+
+}  // namespace fovea::core::cuda

@@ -1,0 +1,204 @@
+#include <fmt/format.h>
+#include <nvtx3/nvToolsExt.h>
+
+#include <algorithm>
+
+#include "backends/cpu/target.h"
+#include "backends/cuda/cuda.h"
+#include "backends/cuda/cudnn.h"
+
+namespace fovea::core::cuda {
+
+Status check(cudaError_t error, std::string_view what) {
+  if (error == cudaSuccess) return {};
+  const std::string text = fmt::format("{}: {} ({})", what, cudaGetErrorString(error), cudaGetErrorName(error));
+  (void)cudaGetLastError();  // one that can be recovered from does not stay
+  return system_error("{}", text);
+}
+
+// ---- events, graphs, streams
+
+Event::~Event() { (void)cudaEventDestroy(event_); }
+
+Result<bool> Event::done() {
+  const cudaError_t e = cudaEventQuery(event_);
+  if (e == cudaErrorNotReady) return false;
+  FOVEA_TRY(check(e, "cudaEventQuery"));
+  return true;
+}
+
+Status Event::wait() { return check(cudaEventSynchronize(event_), "cudaEventSynchronize"); }
+
+Result<double> Event::ms_since(const DeviceEvent& earlier) const {
+  float ms = 0;
+  FOVEA_CUDA(cudaEventElapsedTime(&ms, static_cast<const Event&>(earlier).event_, event_));
+  return static_cast<double>(ms);
+}
+
+CapturedGraph::~CapturedGraph() { (void)cudaGraphExecDestroy(graph_); }
+
+Stream::~Stream() {
+  // Nothing may still be at work on what its owner frees next.
+  (void)device_.make_current();
+  (void)cudaStreamSynchronize(stream_);
+  if (cudnn_) destroy_cudnn(cudnn_);
+  (void)cudaStreamDestroy(stream_);
+}
+
+Status Stream::copy(void* to, const void* from, int64_t bytes) {
+  if (bytes <= 0) return {};
+  FOVEA_TRY(device_.make_current());
+  return check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, stream_), "cudaMemcpyAsync");
+}
+
+Status Stream::zero(void* to, int64_t bytes) {
+  if (bytes <= 0) return {};
+  FOVEA_TRY(device_.make_current());
+  return check(cudaMemsetAsync(to, 0, static_cast<size_t>(bytes), stream_), "cudaMemsetAsync");
+}
+
+Status Stream::record(DeviceEvent& event) {
+  return check(cudaEventRecord(static_cast<Event&>(event).handle(), stream_), "cudaEventRecord");
+}
+
+Status Stream::wait_for(const DeviceEvent& event) {
+  return check(cudaStreamWaitEvent(stream_, static_cast<const Event&>(event).handle(), 0), "cudaStreamWaitEvent");
+}
+
+Status Stream::synchronize() {
+  FOVEA_TRY(device_.make_current());
+  return check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+}
+
+Status Stream::begin_capture() {
+  FOVEA_TRY(device_.make_current());
+  return check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+}
+
+Result<std::unique_ptr<DeviceGraph>> Stream::end_capture() {
+  cudaGraph_t graph = nullptr;
+  FOVEA_CUDA(cudaStreamEndCapture(stream_, &graph));
+  cudaGraphExec_t executable = nullptr;
+  const cudaError_t e = cudaGraphInstantiate(&executable, graph, 0);
+  (void)cudaGraphDestroy(graph);
+  FOVEA_TRY(check(e, "cudaGraphInstantiate"));
+  return std::unique_ptr<DeviceGraph>(std::make_unique<CapturedGraph>(executable));
+}
+
+Status Stream::launch(DeviceGraph& graph) {
+  FOVEA_TRY(device_.make_current());
+  return check(cudaGraphLaunch(static_cast<CapturedGraph&>(graph).handle(), stream_), "cudaGraphLaunch");
+}
+
+void Stream::begin_range(const char* name) { nvtxRangePushA(name); }
+void Stream::end_range() { nvtxRangePop(); }
+
+Result<cudnnContext*> Stream::cudnn() {
+  if (!cudnn_) {
+    FOVEA_TRY(device_.make_current());
+    FOVEA_TRY_SET(cudnn_, create_cudnn(stream_));
+  }
+  return cudnn_;
+}
+
+// ---- the device
+
+Result<std::shared_ptr<Device>> CudaDevice::open(int index) {
+  int count = 0;
+  const cudaError_t counted = cudaGetDeviceCount(&count);
+  if (counted == cudaErrorInsufficientDriver)
+    return unsupported("cuda:{}: the NVIDIA driver is missing or older than CUDA {}.{} needs", index,
+                       CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+  if (counted == cudaErrorNoDevice || (counted == cudaSuccess && count == 0))
+    return unsupported("cuda:{}: this machine has no NVIDIA GPU", index);
+  FOVEA_TRY(check(counted, "cudaGetDeviceCount"));
+  if (index >= count)
+    return invalid_argument("cuda:{}: expected a GPU from cuda:0 to cuda:{}, the last of this machine", index, count - 1);
+  std::shared_ptr<CudaDevice> d(new CudaDevice);
+  cudaDeviceProp p{};
+  FOVEA_CUDA(cudaGetDeviceProperties(&p, index));
+  d->properties_ = {index,
+                    p.major,
+                    p.minor,
+                    p.multiProcessorCount,
+                    static_cast<int64_t>(p.totalGlobalMem),
+                    p.l2CacheSize,
+                    static_cast<int>(p.sharedMemPerBlockOptin)};
+  if (p.major * 10 + p.minor < 75)
+    return unsupported("cuda:{}: expected compute capability 7.5 or newer, {} has {}.{}", index, p.name, p.major, p.minor);
+  FOVEA_TRY(d->make_current());
+  // The first use of the device, so that a fault of the driver is told here.
+  FOVEA_CUDA(cudaFree(nullptr));
+  int driver = 0;
+  FOVEA_CUDA(cudaDriverGetVersion(&driver));
+  FOVEA_TRY_SET(const int cudnn, cudnn_version());
+  d->name_ = fmt::format("cuda:{}", index);
+  d->target_ = {cpu_target().build,
+                fmt::format("CUDA {}.{}, driver for CUDA {}.{}, cuDNN {}", CUDART_VERSION / 1000,
+                            CUDART_VERSION % 1000 / 10, driver / 1000, driver % 1000 / 10, cudnn_version_text(cudnn)),
+                p.name, fmt::format("sm_{}{},{} multiprocessors", p.major, p.minor, p.multiProcessorCount)};
+  return std::shared_ptr<Device>(std::move(d));
+}
+
+Result<DeviceMemory> CudaDevice::allocate(int64_t bytes, DeviceMemory::Kind kind) {
+  FOVEA_TRY(make_current());
+  void* data = nullptr;
+  const auto size = static_cast<size_t>(std::max<int64_t>(bytes, 1));
+  const bool pinned = kind == DeviceMemory::Kind::kPinned;
+  const cudaError_t e = pinned ? cudaMallocHost(&data, size) : cudaMalloc(&data, size);
+  if (e == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();
+    return system_error("out of memory: {} bytes {} {}, {} bytes of its own memory are free", bytes,
+                        pinned ? "of pinned memory for" : "on", name_, free_bytes());
+  }
+  FOVEA_TRY(check(e, pinned ? "cudaMallocHost" : "cudaMalloc"));
+  auto free_device = [](void* p, void*) { (void)cudaFree(p); };
+  auto free_pinned = [](void* p, void*) { (void)cudaFreeHost(p); };
+  return DeviceMemory(data, bytes, pinned ? +free_pinned : +free_device, this);
+}
+
+Result<std::unique_ptr<DeviceStream>> CudaDevice::create_stream() {
+  FOVEA_TRY(make_current());
+  cudaStream_t stream = nullptr;
+  FOVEA_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  return std::unique_ptr<DeviceStream>(std::make_unique<Stream>(*this, stream));
+}
+
+Result<std::unique_ptr<DeviceEvent>> CudaDevice::create_event() {
+  FOVEA_TRY(make_current());
+  cudaEvent_t event = nullptr;
+  FOVEA_CUDA(cudaEventCreate(&event));
+  return std::unique_ptr<DeviceEvent>(std::make_unique<Event>(event));
+}
+
+bool CudaDevice::owns(const void* data) const {
+  cudaPointerAttributes a{};
+  if (cudaPointerGetAttributes(&a, data) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return false;
+  }
+  return a.type == cudaMemoryTypeDevice && a.device == properties_.index;
+}
+
+int64_t CudaDevice::free_bytes() const {
+  size_t free = 0, total = 0;
+  if (!make_current().ok() || cudaMemGetInfo(&free, &total) != cudaSuccess) return -1;
+  return static_cast<int64_t>(free);
+}
+
+}  // namespace fovea::core::cuda
+
+namespace fovea::core {
+namespace {
+
+Result<std::shared_ptr<Device>> open_cuda(int index) { return cuda::CudaDevice::open(index); }
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) const BackendEntry* fovea_backend_entry() {
+  static const std::string build = cpu_target().build;
+  static const BackendEntry entry = {build.c_str(), open_cuda};
+  return &entry;
+}
+
+}  // namespace fovea::core

@@ -1,0 +1,326 @@
+// Convolution by cuDNN's graph API: NHWC, channels padded to a multiple of 8, bias, residual and activation inside.
+// Several of the library's plans are timed where tactics allows it; which one it was is kept with the recipe.
+#include <cudnn_frontend.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/cuda/common.h"
+#include "kernels/tail.h"
+#include "ops/activation.h"
+#include "ops/conv.h"
+
+namespace fovea::core {
+namespace {
+
+using namespace cuda;
+namespace fe = cudnn_frontend;
+
+enum Input : size_t { kX, kWeights, kBias, kInputs };
+constexpr int64_t kX_ = 1, kW_ = 2, kB_ = 3, kR_ = 4, kY_ = 5;  // cuDNN's ids of the tensors
+constexpr size_t kMostPlans = 8;                                // that are timed
+constexpr int64_t kMostWorkspace = int64_t{256} << 20;
+
+int64_t padded(int64_t channels) { return (channels + 7) / 8 * 8; }
+
+// ---- what may follow
+
+struct Clip {
+  float low, high;
+};
+std::optional<Clip> clip_of(const Node& node) {
+  Clip c{-std::numeric_limits<float>::infinity(), std::numeric_limits<float>::infinity()};
+  for (size_t i = 1; i <= 2; ++i) {
+    const Value* bound = node.input(i);
+    if (!bound) continue;
+    if (!bound->constant || bound->constant->count() != 1) return std::nullopt;
+    (i == 1 ? c.low : c.high) = static_cast<float>(bound->constant->to_doubles()[0]);
+  }
+  if (!(c.low <= c.high)) return std::nullopt;
+  return c;
+}
+
+// cuDNN's ReLU with both bounds is Clip; it has no HardSwish.
+bool activation(const Node& node) {
+  if (node.is("Clip")) {
+    const auto c = clip_of(node);
+    return c && c->low == 0 && std::isfinite(c->high);
+  }
+  return node.is("Relu") || node.is("LeakyRelu") || node.is("Sigmoid") || node.is("Tanh") || node.is("Swish");
+}
+
+bool keeps_zero(const Node& node) { return !node.is("Sigmoid"); }
+
+std::vector<Group> match(const Graph& graph, const Node& anchor) {
+  return match_with_tail(graph, anchor, {.inputs = kInputs, .bias = -1, .residual = true, .activation = activation});
+}
+
+std::string refuse(const Group& group) {
+  const Value *x = group.inputs[kX], *w = group.inputs[kWeights], *bias = group.inputs[kBias];
+  if (x->dtype != DType::kFloat32) return fmt::format("{}, not float32", to_string(x->dtype));
+  if (x->shape.size() != 4) return fmt::format("rank {}, not 4", x->shape.size());
+  if (!w->constant) return "weights are not constant";
+  if (bias && !bias->constant) return "bias is not constant";
+  if (w->constant->count() == 0) return "no weights";
+  const auto& attrs = group.nodes[0]->as<ConvAttrs>();
+  const Dims& d = w->constant->dims();
+  if (std::ranges::any_of(attrs.pads, [](int64_t p) { return p < 0; })) return "negative padding";
+  if (attrs.group > 1 && (d[1] * attrs.group % 8 != 0 || d[0] % 8 != 0))
+    return fmt::format("{} groups of {} to {} channels: not multiples of 8", attrs.group, d[1] * attrs.group, d[0]);
+  if (d[0] % 8 != 0 && !std::all_of(group.nodes.begin() + 1, group.nodes.end(), [](auto* n) { return keeps_zero(*n); }))
+    return fmt::format("{} channels are no multiple of 8, and the activation of 0 is not 0", d[0]);
+  return "";
+}
+
+std::vector<FormatChoice> formats(const Group& group) {
+  auto all = [&](const Format& f) {
+    FormatChoice c;
+    c.inputs.assign(group.inputs.size(), kHost);
+    c.inputs[kX] = f;
+    if (group.residual >= 0) c.inputs[static_cast<size_t>(group.residual)] = f;
+    c.outputs = {f};
+    return c;
+  };
+  bool halves = may_be_half(*group.inputs[kX]) && may_be_half(*group.outputs[0]);
+  if (group.residual >= 0) halves &= may_be_half(*group.inputs[static_cast<size_t>(group.residual)]);
+  // What may be float16 is: matrix units pay for every conversion.
+  return {all(halves ? half(kNhwc8) : kNhwc8)};
+}
+
+// ---- weights
+
+// Output channel, row, column, input channel; channels padded with zeros.
+std::vector<float> packed_weights(const Tensor& w, int64_t in, int64_t out) {
+  const Dims& d = w.dims();
+  const int64_t r = d[2], s = d[3];
+  std::vector<float> packed(static_cast<size_t>(out * r * s * in), 0.0f);
+  const auto* from = reinterpret_cast<const float*>(w.bytes().data());
+  for (int64_t k = 0; k < d[0]; ++k)
+    for (int64_t c = 0; c < d[1]; ++c)
+      for (int64_t i = 0; i < r * s; ++i)
+        packed[static_cast<size_t>((k * r * s + i) * in + c)] = from[(k * d[1] + c) * r * s + i];
+  return packed;
+}
+
+Result<std::shared_ptr<void>> upload_as(const PrepareContext& c, const std::string& key, DType type,
+                                        const std::vector<float>& values) {
+  if (type == DType::kFloat32) return upload(c, key, values.data(), static_cast<int64_t>(values.size()) * 4);
+  std::vector<Half> halves;
+  halves.reserve(values.size());
+  for (float v : values) {
+    halves.emplace_back(v);
+    if (std::isfinite(v) && !std::isfinite(static_cast<float>(halves.back())))
+      return unsupported("a weight of {} does not fit into float16", v);
+  }
+  return upload(c, key, halves.data(), static_cast<int64_t>(halves.size()) * 2);
+}
+
+// ---- the graph
+
+Status fe_status(fe::error_t e, std::string_view what) {
+  if (e.is_good()) return {};
+  return unsupported("cuDNN {}: {}", what, e.get_message());
+}
+
+class ConvKernel final : public PreparedKernel {
+ public:
+  std::shared_ptr<fe::graph::Graph> graph;
+  std::shared_ptr<void> weights, bias;
+  TensorPtr weights_owner;  // whose address names the packed ones
+  int residual = -1;
+  int64_t workspace = 0, plan = 0;
+  std::string plan_name;
+
+  Status run(KernelContext& c) const override {
+    FOVEA_TRY_SET(cudnnContext* const handle, stream_of(c).cudnn());
+    std::unordered_map<int64_t, void*> pack = {{kX_, c.in(kX).data}, {kW_, weights.get()}, {kY_, c.out().data}};
+    if (bias) pack[kB_] = bias.get();
+    if (residual >= 0) pack[kR_] = c.in(static_cast<size_t>(residual)).data;
+    return fe_status(graph->execute_plan_at_index(handle, pack, c.workspace, plan), "execution");
+  }
+  int64_t workspace_bytes() const override { return workspace; }
+  std::string detail() const override { return plan_name; }
+};
+
+fe::DataType_t type_of(DType type) { return type == DType::kFloat16 ? fe::DataType_t::HALF : fe::DataType_t::FLOAT; }
+
+std::shared_ptr<fe::graph::Tensor_attributes> nhwc(fe::graph::Graph& g, const char* name, int64_t id, int64_t n,
+                                                   int64_t c, int64_t h, int64_t w, DType type) {
+  return g.tensor(fe::graph::Tensor_attributes()
+                      .set_name(name)
+                      .set_uid(id)
+                      .set_dim({n, c, h, w})
+                      .set_stride({c * h * w, 1, c * w, c})
+                      .set_data_type(type_of(type)));
+}
+
+using Attributes = std::shared_ptr<fe::graph::Tensor_attributes>;
+
+Attributes apply(fe::graph::Graph& g, const Node& node, const Attributes& x) {
+  fe::graph::Pointwise_attributes a;
+  a.set_compute_data_type(fe::DataType_t::FLOAT);
+  if (node.is("Relu")) a.set_mode(fe::PointwiseMode_t::RELU_FWD);
+  else if (node.is("LeakyRelu"))
+    a.set_mode(fe::PointwiseMode_t::RELU_FWD).set_relu_lower_clip_slope(static_cast<float>(node.as<LeakyReluAttrs>().alpha));
+  else if (node.is("Clip"))
+    a.set_mode(fe::PointwiseMode_t::RELU_FWD).set_relu_lower_clip(0.0f).set_relu_upper_clip(clip_of(node)->high);
+  else if (node.is("Sigmoid")) a.set_mode(fe::PointwiseMode_t::SIGMOID_FWD);
+  else if (node.is("Tanh")) a.set_mode(fe::PointwiseMode_t::TANH_FWD);
+  else a.set_mode(fe::PointwiseMode_t::SWISH_FWD).set_swish_beta(static_cast<float>(node.as<AlphaAttrs>().alpha));
+  return g.pointwise(x, a);
+}
+
+Attributes add(fe::graph::Graph& g, const Attributes& x, const Attributes& y) {
+  return g.pointwise(
+      x, y, fe::graph::Pointwise_attributes().set_mode(fe::PointwiseMode_t::ADD).set_compute_data_type(fe::DataType_t::FLOAT));
+}
+
+struct Shapes {
+  int64_t n, c, h, w, k, p, q, r, s, c_per_group;
+};
+
+Result<std::shared_ptr<fe::graph::Graph>> describe(const PrepareContext& c, const Shapes& d) {
+  const auto& attrs = c.group.nodes[0]->as<ConvAttrs>();
+  FOVEA_TRY_SET(Windows windows, conv_windows(attrs, c.inputs[kX].shape, c.inputs[kWeights].shape));
+  auto g = std::make_shared<fe::graph::Graph>();
+  const DType type = c.inputs[kX].dtype;
+  g->set_io_data_type(type_of(type))
+      .set_intermediate_data_type(fe::DataType_t::FLOAT)
+      .set_compute_data_type(fe::DataType_t::FLOAT);
+  const Attributes x = nhwc(*g, "x", kX_, d.n, d.c, d.h, d.w, type);
+  const Attributes w = nhwc(*g, "w", kW_, d.k, d.c_per_group, d.r, d.s, type);
+  const Window &a = windows.axis(0), &b = windows.axis(1);
+  Attributes y = g->conv_fprop(x, w,
+                               fe::graph::Conv_fprop_attributes()
+                                   .set_pre_padding({a.pad_begin, b.pad_begin})
+                                   .set_post_padding({a.pad_end, b.pad_end})
+                                   .set_stride({a.stride, b.stride})
+                                   .set_dilation({a.dilation, b.dilation}));
+  // Whatever the sizes say that cuDNN would infer, these are the ones.
+  y->set_dim({d.n, d.k, d.p, d.q}).set_stride({d.k * d.p * d.q, 1, d.k * d.q, d.k});
+  if (c.inputs[kBias].dtype != DType::kUndefined) y = add(*g, y, nhwc(*g, "bias", kB_, 1, d.k, 1, 1, DType::kFloat32));
+  for (size_t i = 1; i < c.group.nodes.size(); ++i) {
+    const Node& node = *c.group.nodes[i];
+    y = node.is("Add") ? add(*g, y, nhwc(*g, "residual", kR_, d.n, d.k, d.p, d.q, type)) : apply(*g, node, y);
+  }
+  y->set_output(true).set_uid(kY_).set_data_type(type_of(type));
+  return g;
+}
+
+// Milliseconds of a plan on memory of its own; the median of a few.
+Result<double> time_plan(fe::graph::Graph& g, int64_t plan, Stream& stream, std::unordered_map<int64_t, void*>& pack,
+                         void* workspace) {
+  FOVEA_TRY_SET(cudnnContext* const handle, stream.cudnn());
+  FOVEA_TRY(fe_status(g.execute_plan_at_index(handle, pack, workspace, plan), "execution"));
+  FOVEA_TRY_SET(auto begin, stream.device().create_event());
+  FOVEA_TRY_SET(auto end, stream.device().create_event());
+  std::vector<double> times;
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    constexpr int kRuns = 4;
+    FOVEA_TRY(stream.record(*begin));
+    for (int i = 0; i < kRuns; ++i)
+      FOVEA_TRY(fe_status(g.execute_plan_at_index(handle, pack, workspace, plan), "execution"));
+    FOVEA_TRY(stream.record(*end));
+    FOVEA_TRY(stream.synchronize());
+    FOVEA_TRY_SET(const double ms, end->ms_since(*begin));
+    times.push_back(ms / kRuns);
+  }
+  std::ranges::sort(times);
+  return times[times.size() / 2];
+}
+
+Status choose_plan(const PrepareContext& c, const Shapes& d, ConvKernel& kernel, Stream& stream) {
+  fe::graph::Graph& g = *kernel.graph;
+  const int64_t plans = g.get_execution_plan_count();
+  FOVEA_TRY_SET(cudnnContext* const handle, stream.cudnn());
+  auto name_of = [&](int64_t i) {
+    std::string name;
+    return g.get_plan_name_at_index(i, name).is_good() ? name : std::string();
+  };
+  auto build = [&](int64_t i) { return g.build_plan_at_index(handle, i).is_good(); };
+  auto fits = [&](int64_t i) { return g.get_workspace_size_plan_at_index(i) <= kMostWorkspace; };
+  kernel.plan = -1;
+  if (!c.variant.empty())
+    for (int64_t i = 0; i < plans && kernel.plan < 0; ++i)
+      if (name_of(i) == c.variant && build(i)) kernel.plan = i;
+  if (kernel.plan < 0 && c.tune) {
+    std::vector<DeviceMemory> blocks;
+    auto memory = [&](int64_t elements) -> Result<void*> {
+      FOVEA_TRY_SET(blocks.emplace_back(), stream.device().allocate(elements * dtype_bits(c.inputs[kX].dtype) / 8,
+                                                                    DeviceMemory::Kind::kDevice));
+      FOVEA_TRY(stream.zero(blocks.back().data(), blocks.back().bytes()));
+      return static_cast<void*>(blocks.back().data());
+    };
+    std::unordered_map<int64_t, void*> pack = {{kW_, kernel.weights.get()}, {kB_, kernel.bias.get()}};
+    FOVEA_TRY_SET(pack[kX_], memory(d.n * d.c * d.h * d.w));
+    FOVEA_TRY_SET(pack[kY_], memory(d.n * d.k * d.p * d.q));
+    if (kernel.residual >= 0) {
+      FOVEA_TRY_SET(pack[kR_], memory(d.n * d.k * d.p * d.q));
+    }
+    if (!kernel.bias) pack.erase(kB_);
+    FOVEA_TRY_SET(DeviceMemory workspace, stream.device().allocate(kMostWorkspace, DeviceMemory::Kind::kDevice));
+    double best = 0;
+    size_t timed = 0;
+    for (int64_t i = 0; i < plans && timed < kMostPlans; ++i) {
+      if (!build(i) || !fits(i)) continue;
+      auto ms = time_plan(g, i, stream, pack, workspace.data());
+      if (!ms.ok()) continue;
+      ++timed;
+      if (kernel.plan < 0 || *ms < 0.97 * best) best = *ms, kernel.plan = i;
+    }
+  }
+  for (int64_t i = 0; i < plans && kernel.plan < 0; ++i)
+    if (build(i) && fits(i)) kernel.plan = i;
+  if (kernel.plan < 0) return unsupported("none of cuDNN's {} plans can be built", plans);
+  kernel.plan_name = name_of(kernel.plan);
+  kernel.workspace = g.get_workspace_size_plan_at_index(kernel.plan);
+  return {};
+}
+
+Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
+  const auto& attrs = c.group.nodes[0]->as<ConvAttrs>();
+  const std::vector<int64_t>&x = c.inputs[kX].shape, &y = c.outputs[0].shape, &w = c.inputs[kWeights].shape;
+  if (element_count(x).value_or(0) == 0 || element_count(y).value_or(0) == 0) return unsupported("nothing to compute");
+  const Shapes d{x[0], padded(x[1]), x[2], x[3], padded(y[1]), y[2], y[3], w[2], w[3], attrs.group > 1 ? w[1] : padded(w[1])};
+  auto kernel = std::make_unique<ConvKernel>();
+  kernel->residual = c.group.residual;
+  kernel->weights_owner = c.inputs[kWeights].constant;
+  const DType type = c.inputs[kX].dtype;
+  const std::string key = fmt::format("cuda conv {} {} {}", static_cast<const void*>(kernel->weights_owner.get()),
+                                      to_string(type), c.inputs[kBias].dtype != DType::kUndefined);
+  kernel->weights = c.weights->find(key);
+  if (!kernel->weights) {
+    FOVEA_TRY_SET(kernel->weights, upload_as(c, key, type, packed_weights(*kernel->weights_owner, d.c_per_group, d.k)));
+  }
+  if (const TensorPtr& bias = c.inputs[kBias].constant) {
+    std::vector<float> values(static_cast<size_t>(d.k), 0.0f);
+    std::memcpy(values.data(), bias->bytes().data(), bias->bytes().size());
+    FOVEA_TRY_SET(kernel->bias, upload_as(c, key + " bias " + fmt::format("{}", static_cast<const void*>(bias.get())),
+                                          DType::kFloat32, values));
+  }
+  FOVEA_TRY_SET(kernel->graph, describe(c, d));
+  FOVEA_TRY_SET(auto owned, device_of(c).create_stream());
+  Stream& stream = static_cast<Stream&>(*owned);
+  FOVEA_TRY_SET(cudnnContext* const handle, stream.cudnn());
+  fe::graph::Graph& g = *kernel->graph;
+  FOVEA_TRY(fe_status(g.validate(), "validation"));
+  FOVEA_TRY(fe_status(g.build_operation_graph(handle), "operation graph"));
+  FOVEA_TRY(fe_status(g.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK}), "heuristics"));
+  if (!c.group.outputs[0]->storage.tf32 && type == DType::kFloat32)
+    g.deselect_numeric_notes({fe::NumericalNote_t::TENSOR_CORE});
+  FOVEA_TRY(fe_status(g.check_support(), "support"));
+  FOVEA_TRY(choose_plan(c, d, *kernel, stream));
+  return std::unique_ptr<PreparedKernel>(std::move(kernel));
+}
+
+}  // namespace
+
+const KernelRow kernel_cudnn_conv = {.name = "cudnn_conv",
+                                     .op = "Conv",
+                                     .place = Place::kDevice,
+                                     .match = match,
+                                     .refuse = refuse,
+                                     .formats = formats,
+                                     .prepare = prepare};
+
+}  // namespace fovea::core

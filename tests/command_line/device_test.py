@@ -1,0 +1,106 @@
+"""--device: names that are none, devices that are not there, and pictures spread over several."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tool import BAD_ARGUMENT, BINARY, PICTURES, SMALL_SSD, UNSUPPORTED, fails, files_below, fovea, succeeds
+
+PICTURE = PICTURES / "000001.jpg"
+
+
+def calls(model, engine, device):
+    yield ["compile", model, "-o", "out.fov", "--device", device]
+    yield ["run", engine, PICTURE, "--device", device]
+    yield ["bench", engine, "--device", device]
+    yield ["profile", engine, "--device", device]
+    yield ["inspect", engine, "--plan", "--device", device]
+
+
+@pytest.mark.parametrize("device", ["", "CUDA:0", "cuda:", "cuda:x", "cuda:-1", "cuda:00001", "cpu:0", "7"])
+def test_what_is_no_name(two_layer_model, two_layer_engine, tmp_path, device):
+    for call in calls(two_layer_model, two_layer_engine, device):
+        fails(BAD_ARGUMENT, *call, cwd=tmp_path, says=f"--device: expected 'cpu' or a name like 'cuda:0', found '{device}'")
+    assert not files_below(tmp_path)
+
+
+@pytest.mark.parametrize("device", ["cuda:9999", "quantum:0"])
+def test_a_device_that_is_not_there(two_layer_model, two_layer_engine, tmp_path, device):
+    """Whether the backend, the driver or the GPU is missing: one sentence that names it."""
+    for call in calls(two_layer_model, two_layer_engine, device):
+        fails(UNSUPPORTED, *call, cwd=tmp_path, says=f"--device {device}: ")
+    assert not files_below(tmp_path)
+
+
+def test_one_device_where_only_one_can_be(two_layer_model, two_layer_engine, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((1, 3, 16, 16), np.float32))
+    for call in (["compile", two_layer_model, "-o", "out.fov"], ["profile", two_layer_engine], ["bench", two_layer_engine, "--turns"],
+                 ["run", two_layer_engine, "--input", "x=x.npy", "--output", "results"], ["inspect", two_layer_engine, "--plan"]):
+        fails(BAD_ARGUMENT, *call, "--device", "cpu,cpu", cwd=tmp_path, says=["--device", "expected one device, found 'cpu,cpu'"])
+    assert files_below(tmp_path) == ["x.npy"]
+    fails(BAD_ARGUMENT, "inspect", two_layer_engine, "--device", "cpu", says=["--device", "--plan"])
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_pictures_spread_over_devices_keep_their_order(detector, tmp_path, batch):
+    """The processor twice is two devices like any."""
+    pictures = sorted(PICTURES.iterdir())[:11]
+    tables = [succeeds("run", detector, *pictures, "--threads", 1, "--batch", batch, "--json", tmp_path / f"{i}.json", "--draw", tmp_path / str(i),
+                       "--device", device) for i, device in enumerate(["cpu", "cpu,cpu,cpu"])]
+    names = [[line.split()[0] for line in table.splitlines()[1:]] for table in tables]
+    assert names[0] == names[1] == [p.name for p in pictures]
+    assert (tmp_path / "0.json").read_text() == (tmp_path / "1.json").read_text()
+    assert files_below(tmp_path / "0") == files_below(tmp_path / "1") == [p.name for p in pictures]
+
+
+def test_the_earliest_failure_is_told(detector, tmp_path):
+    for name in ("b.jpg", "d.jpg"):
+        (tmp_path / name).write_bytes(b"no picture")
+    for name in ("a.jpg", "c.jpg"):
+        (tmp_path / name).write_bytes(PICTURE.read_bytes())
+    for _ in range(3):
+        fails(BAD_ARGUMENT, "run", detector, tmp_path, "--device", "cpu,cpu", "--threads", 1, says="b.jpg")
+
+
+def test_several_devices_are_several_sets_of_contexts(two_layer_engine, tmp_path):
+    succeeds("bench", two_layer_engine, "--seconds", 0.02, "--warmup", 0, "--threads", 1, "--contexts", 2, "--device", "cpu,cpu", "--json",
+             tmp_path / "figures.json")
+    found = json.loads((tmp_path / "figures.json").read_text())
+    assert (found["device"], found["contexts"], found["device_bytes"]) == ("cpu,cpu", 2, 0)
+    assert found["runs"] >= 4 * 3 and found["images_per_second"] == pytest.approx(4 / found["median_ms"] * 1e3)
+
+
+# ---- the device that every machine has (tests/device/fake)
+
+@pytest.fixture(scope="module")
+def fake_detector(tmp_path_factory):
+    if not (Path(BINARY).parents[1] / "lib/libfovea_fake.so").exists():
+        pytest.skip("the device for tests is not built")
+    engine = tmp_path_factory.mktemp("fake") / "small_ssd.fov"
+    succeeds("compile", SMALL_SSD / "small_ssd.onnx", "-o", engine, "--card", SMALL_SSD / "card.toml", "--timing", "off", "--threads", 1,
+             "--device", "fake:0")
+    return engine
+
+
+def test_an_engine_for_a_device(fake_detector, tmp_path):
+    shown = succeeds("inspect", fake_detector)
+    assert "a device made of host memory" in shown and "  device: arena " in shown and "fake_conv" in shown
+    report = json.loads(succeeds("inspect", fake_detector, "--json"))["report"]["profiles"][0]
+    assert f"{report['transfers']} transfers, {report['size_reads']} times the host waits for sizes" in shown
+    assert "transfer" in succeeds("inspect", fake_detector, "--plan", "--device", "fake:0")
+    assert len(succeeds("run", fake_detector, PICTURE, "--device", "fake:0").splitlines()) == 2
+    planned_anew = fovea("run", fake_detector, PICTURE)
+    assert planned_anew.returncode == 0 and "warning: planning anew for this machine: " in planned_anew.stderr
+
+
+def test_bench_and_profile_on_a_device(fake_detector, tmp_path):
+    quick = ["--device", "fake:0", "--threads", 1, "--json", tmp_path / "found.json"]
+    succeeds("bench", fake_detector, *quick, "--seconds", 0.01, "--warmup", 0)
+    assert json.loads((tmp_path / "found.json").read_text())["device_bytes"] > 0
+    succeeds("profile", fake_detector, *quick, "--runs", 2)
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["bandwidth_gb_per_s"] > 0 and "peak_gflop_per_s" not in found
+    convolutions = [s for s in found["steps"] if s["ops"] == ["Conv"]]
+    assert convolutions and all(s["place"] == "device" and "memory_floor_ms" in s and "bound" not in s for s in convolutions)
+    assert all("floor_ms" not in s for s in found["steps"] if s["place"] == "host")

@@ -1,0 +1,226 @@
+// Devices through the public API, on the one that every machine has (fake/fake.cc).
+#include <fovea/compile.h>
+#include <fovea/detector.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+
+#include "backends/device.h"
+#include "tests/api/text_engine.h"
+
+namespace fovea {
+namespace {
+
+using testing::HasSubstr;
+namespace fs = std::filesystem;
+
+const std::string kModel = FOVEA_SOURCE_DIR "/models/small_ssd/";
+
+// What runs on the device, what does not and comes back, and an input that both read.
+constexpr const char* kMixed = R"(symbols(n in [1,64])
+graph @main(%x: float32[n,4]) -> (y = %y) {
+  %a = Relu(%x)
+  %b = Softmax(%a)
+  %c = Softmax(%x)
+  %d = Add(%b, %c)
+  %y = Relu(%d)
+})";
+constexpr const char* kAdd = R"(symbols(n in [1,64])
+graph @main(%x: float32[n,4]) -> (y = %y) {
+  %y = Add(%x, %x)
+})";
+
+class Devices : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = fs::temp_directory_path() / ("fovea_device_test_" + std::to_string(::getpid()));
+    fs::create_directories(folder_);
+    write_text_engine(path("mixed.fov"), kMixed);
+    write_text_engine(path("add.fov"), kAdd);
+    CompileOptions options;
+    options.timing = false, options.threads = 1, options.device = Device("fake:0");
+    options.card = kModel + "card.toml";
+    compile(kModel + "small_ssd.onnx", path("card.fov"), options);
+    options.card.clear();
+    compile(kModel + "small_ssd.onnx", path("plain.fov"), options);
+  }
+  static void TearDownTestSuite() { fs::remove_all(folder_); }
+  static std::string path(const std::string& name) { return (folder_ / name).string(); }
+  static Engine open(const std::string& name, const std::string& device = "fake:0") {
+    EngineOptions options;
+    options.threads = 1, options.device = Device(device);
+    return Engine::open(path(name), options);
+  }
+  static Tensor numbers(std::vector<int64_t> shape) {
+    Tensor t(ElementType::kFloat32, std::move(shape));
+    for (int64_t i = 0; i < t.count(); ++i) t.as<float>()[i] = static_cast<float>(i % 17) - 8;
+    return t;
+  }
+  static std::vector<float> values(const Tensor& t) { return {t.as<float>(), t.as<float>() + t.count()}; }
+  template <typename F>
+  static void error(F&& f, const std::string& what) {
+    try {
+      f();
+      ADD_FAILURE() << "nothing thrown: " << what;
+    } catch (const Error& e) {
+      EXPECT_EQ(static_cast<int>(e.code()), 2) << e.what();
+      EXPECT_THAT(e.what(), HasSubstr(what));
+    }
+  }
+  // Tensors in the device's memory.
+  struct OnDevice {
+    core::DeviceMemory memory;
+    Tensor tensor;
+  };
+  static std::shared_ptr<core::Device> inside() { return *core::open_device("fake:0"); }
+  static OnDevice on_device(const Tensor& host) {
+    OnDevice d{*inside()->allocate(static_cast<int64_t>(host.bytes()), core::DeviceMemory::Kind::kDevice), {}};
+    auto stream = *inside()->create_stream();
+    EXPECT_TRUE(stream->copy(d.memory.data(), host.data(), static_cast<int64_t>(host.bytes())).ok());
+    EXPECT_TRUE(stream->synchronize().ok());
+    d.tensor =
+        Tensor::borrow(host.type(), host.shape(), static_cast<void*>(d.memory.data()), host.bytes(), Device("fake:0"));
+    return d;
+  }
+  static Tensor to_host(const Tensor& device) {
+    Tensor host(device.type(), device.shape());
+    auto stream = *inside()->create_stream();
+    EXPECT_TRUE(stream->copy(host.data(), device.data(), static_cast<int64_t>(host.bytes())).ok());
+    return host;
+  }
+
+  static fs::path folder_;
+};
+fs::path Devices::folder_;
+
+TEST_F(Devices, HaveNames) {
+  EXPECT_EQ(Device("fake:0"), Device("fake:0"));
+  EXPECT_FALSE(Device("fake:0") == Device());
+  EXPECT_EQ(Device("fake:0").name(), "fake:0");
+  EXPECT_THAT(Device("fake:0").description(), HasSubstr("made of host memory"));
+  EXPECT_THROW(Device("fake:1"), Error);
+}
+
+TEST_F(Devices, AnEngineIsPlannedForItsDevice) {
+  EXPECT_EQ(open("plain.fov").replanned(), "");
+  EXPECT_THAT(open("plain.fov", "cpu").replanned(), HasSubstr("its recipe was made on 'a device made of host memory'"));
+}
+
+TEST_F(Devices, GiveWhatTheProcessorGives) {
+  for (const char* name : {"plain.fov", "mixed.fov", "add.fov"}) {
+    Context there = open(name).create_context(), here = open(name, "cpu").create_context();
+    for (int64_t n : {1, 3, 1, 1}) {  // the second run of a shape records, the third starts what was recorded
+      const Tensor in = std::string(name) == "plain.fov" ? numbers({n, 3, 256, 256}) : numbers({n, 4});
+      const auto found = there.run(std::span(&in, 1)), want = here.run(std::span(&in, 1));
+      ASSERT_EQ(found.size(), want.size());
+      for (size_t i = 0; i < want.size(); ++i) {
+        EXPECT_EQ(found[i].shape(), want[i].shape());
+        const auto f = values(found[i]), w = values(want[i]);
+        for (size_t k = 0; k < w.size(); ++k) ASSERT_NEAR(f[k], w[k], 1e-3 * (1 + std::abs(w[k]))) << name << " " << k;
+      }
+    }
+  }
+}
+
+TEST_F(Devices, InputsAndOutputsMayLieInTheirMemory) {
+  for (const char* name : {"mixed.fov", "add.fov"}) {
+    Context there = open(name).create_context(), here = open(name, "cpu").create_context();
+    for (int run = 0; run < 4; ++run) {
+      const Tensor in = numbers({5, 4});
+      const auto want = values(here.run(std::span(&in, 1))[0]);
+      const OnDevice x = on_device(in);
+      EXPECT_EQ(values(there.run(std::span(&x.tensor, 1))[0]), want);
+      OnDevice y = on_device(Tensor(ElementType::kFloat32, {8, 4}));  // with room to spare
+      there.run(std::span(&x.tensor, 1), std::span(&y.tensor, 1));
+      EXPECT_EQ(y.tensor.shape(), in.shape());
+      EXPECT_EQ(values(to_host(y.tensor)), want);
+      there.run(std::span(&in, 1), std::span(&y.tensor, 1));
+      EXPECT_EQ(values(to_host(y.tensor)), want);
+      there.check_finite(run % 2 == 0);  // then the host reads the input
+    }
+  }
+}
+
+TEST_F(Devices, AStreamIsAnOrder) {
+  Context first = open("add.fov").create_context(), second = open("add.fov").create_context();
+  const OnDevice x = on_device(numbers({3, 4}));
+  OnDevice y = on_device(Tensor(ElementType::kFloat32, {3, 4})), z = on_device(Tensor(ElementType::kFloat32, {3, 4}));
+  const Stream stream(Device("fake:0"));
+  for (int run = 0; run < 3; ++run) {
+    const Event half = first.enqueue(std::span(&x.tensor, 1), std::span(&y.tensor, 1), stream);
+    const Event all = second.enqueue(std::span(&y.tensor, 1), std::span(&z.tensor, 1), stream);
+    EXPECT_FALSE(half.done());  // this device does nothing before somebody waits
+    EXPECT_FALSE(all.done());
+    all.wait();
+    EXPECT_TRUE(half.done() && all.done());
+    for (int64_t i = 0; i < 12; ++i) EXPECT_EQ(to_host(z.tensor).as<float>()[i], 4 * numbers({3, 4}).as<float>()[i]);
+  }
+  const Event last = first.enqueue(std::span(&x.tensor, 1), std::span(&y.tensor, 1), stream);
+  stream.synchronize();
+  EXPECT_TRUE(last.done());
+  (void)first.enqueue(std::span(&x.tensor, 1), std::span(&y.tensor, 1),
+                      stream);  // a context may go while its run is on
+}
+
+TEST_F(Devices, SizesThatDataDecidesAreWaitedFor) {
+  Context there = open("card.fov").create_context(), here = open("card.fov", "cpu").create_context();
+  const Tensor in = numbers({1, 3, 256, 256});
+  std::vector<Tensor> found, want;
+  const auto capacity = there.output_capacity({in.shape()});
+  for (size_t i = 0; i < capacity.size(); ++i) {
+    found.emplace_back(open("card.fov").outputs()[i].type, capacity[i]);
+    want.emplace_back(found[i].type(), capacity[i]);
+  }
+  const Stream stream(Device("fake:0"));
+  EXPECT_TRUE(there.enqueue(std::span(&in, 1), found, stream).done());
+  here.run(std::span(&in, 1), want);
+  for (size_t i = 0; i < want.size(); ++i) EXPECT_EQ(found[i].shape(), want[i].shape());
+}
+
+TEST_F(Devices, ADetectorFindsTheSame) {
+  Detector there(open("card.fov")), here(open("card.fov", "cpu"));
+  const Picture picture = read_picture(kModel + "pictures/000001.jpg");
+  const auto found = there.detect(picture), want = here.detect(picture);
+  ASSERT_EQ(found.size(), want.size());
+  ASSERT_FALSE(want.empty());
+  EXPECT_EQ(found[0].label, want[0].label);
+  EXPECT_NEAR(found[0].score, want[0].score, 1e-4);
+  EXPECT_NEAR(found[0].x0, want[0].x0, 0.01);
+}
+
+TEST_F(Devices, WhatLiesElsewhereIsRefused) {
+  const Tensor in = numbers({3, 4});
+  const OnDevice x = on_device(in);
+  Tensor out(ElementType::kFloat32, {3, 4});
+  OnDevice y = on_device(out);
+  Context cpu = open("add.fov", "cpu").create_context(), there = open("add.fov").create_context();
+  error([&] { cpu.run(std::span(&x.tensor, 1)); }, "input 'x' lies on fake:0, the engine runs on cpu");
+  error([&] { cpu.run(std::span(&in, 1), std::span(&y.tensor, 1)); },
+        "output 'y' lies on fake:0, the engine runs on cpu");
+  error([&] { cpu.enqueue(std::span(&in, 1), std::span(&out, 1), Stream(Device("fake:0"))); },
+        "stream: expected one of cpu, where the engine runs, found one of fake:0");
+  error([&] { there.enqueue(std::span(&in, 1), std::span(&out, 1), Stream()); },
+        "stream: expected one of fake:0, where the engine runs, found one of cpu");
+  error([&] { Tensor::borrow(ElementType::kFloat32, {1}, out.data(), 4, Device("fake:0")); },
+        "expected memory of fake:0, found some that is not the device's");
+  there.run(std::span(&in, 1), std::span(&out, 1));  // it still works
+  EXPECT_EQ(out.as<float>()[1], -14);
+}
+
+TEST_F(Devices, AnObserverHearsTheirSteps) {
+  Context c = open("mixed.fov").create_context();
+  const Tensor in = numbers({2, 4});
+  std::vector<std::string> kernels;
+  c.set_observer([&](const StepInfo& s) {
+    kernels.push_back(s.kernel);
+    EXPECT_LE(s.begin_ns, s.end_ns);
+  });
+  c.run(std::span(&in, 1));
+  EXPECT_THAT(kernels, testing::IsSupersetOf({"fake_relu", "fake_add", "transfer"}));
+}
+
+}  // namespace
+}  // namespace fovea

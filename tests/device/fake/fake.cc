@@ -1,0 +1,282 @@
+// A device that every machine has: --device fake:0. It shows what a GPU would: its memory cannot be read by the host
+// (an access ends the program), and what a stream is asked for is done no sooner than somebody waits for it. Kernels
+// are the reference kernels of a few operators.
+#include <sys/mman.h>
+
+#include <cstring>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <set>
+
+#include "backends/cpu/target.h"
+#include "backends/device.h"
+#include "kernels/kernel.h"
+#include "kernels/reference/reference.h"
+
+namespace fovea::core {
+namespace {
+
+class FakeStream;
+
+std::recursive_mutex mutex;  // of everything here
+
+struct Allocation {
+  int64_t bytes = 0;
+  std::byte* real = nullptr;  // where the elements are; null: pinned memory, which is what it seems
+};
+std::map<std::byte*, Allocation> allocations;
+std::set<FakeStream*> streams;
+
+std::pair<std::byte* const, Allocation>* find(const void* data) {
+  auto it = allocations.upper_bound(static_cast<std::byte*>(const_cast<void*>(data)));
+  if (it == allocations.begin()) return nullptr;
+  --it;
+  return static_cast<const std::byte*>(data) < it->first + it->second.bytes ? &*it : nullptr;
+}
+
+bool on_device(const void* data) {
+  auto* a = find(data);
+  return a && a->second.real;
+}
+
+template <typename T>
+T* real(T* data) {
+  auto* a = find(data);
+  if (!a || !a->second.real) return data;
+  return reinterpret_cast<T*>(a->second.real + (reinterpret_cast<const std::byte*>(data) - a->first));
+}
+void* real(void* data) { return real(static_cast<std::byte*>(data)); }
+
+using Work = std::function<Status()>;
+
+class FakeEvent final : public DeviceEvent {
+ public:
+  Result<bool> done() override;
+  Status wait() override;
+  Result<double> ms_since(const DeviceEvent& earlier) const override {
+    return *when_ - *static_cast<const FakeEvent&>(earlier).when_;
+  }
+
+ private:
+  friend class FakeStream;
+  FakeStream* stream_ = nullptr;
+  int64_t position_ = 0;
+  std::shared_ptr<double> when_ = std::make_shared<double>(0);
+};
+
+class FakeGraph final : public DeviceGraph {
+ public:
+  std::vector<Work> work;
+};
+
+class FakeStream final : public DeviceStream {
+ public:
+  FakeStream() {
+    std::lock_guard lock(mutex);
+    streams.insert(this);
+  }
+  ~FakeStream() override {
+    std::lock_guard lock(mutex);
+    (void)synchronize();
+    streams.erase(this);
+  }
+  void push(Work work) {
+    std::lock_guard lock(mutex);
+    if (capturing_) captured_.push_back(std::move(work));
+    else queue_.push_back(std::move(work)), ++pushed_;
+  }
+  Status run_until(int64_t position) {
+    std::lock_guard lock(mutex);
+    while (done_ < position) {
+      const Work work = std::move(queue_.front());
+      queue_.pop_front(), ++done_;
+      if (Status s = work(); !s.ok()) return s;
+    }
+    return {};
+  }
+  bool is_done(int64_t position) const { return done_ >= position; }
+
+  Status copy(void* to, const void* from, int64_t bytes) override {
+    std::lock_guard lock(mutex);
+    const auto size = static_cast<size_t>(bytes);
+    if (find(from)) {
+      push([=] { return std::memcpy(real(to), real(static_cast<const std::byte*>(from)), size), Status(); });
+    } else {
+      auto* bytes_of = static_cast<const std::byte*>(from);
+      push([=, data = std::vector<std::byte>(bytes_of, bytes_of + size)] {
+        return std::memcpy(real(to), data.data(), size), Status();
+      });
+    }
+    return find(to) || capturing_ ? Status() : synchronize();
+  }
+  Status zero(void* to, int64_t bytes) override {
+    push([=] { return std::memset(real(to), 0, static_cast<size_t>(bytes)), Status(); });
+    return {};
+  }
+  Status record(DeviceEvent& event) override {
+    auto& e = static_cast<FakeEvent&>(event);
+    e.when_ = std::make_shared<double>(0);
+    push([when = e.when_] { return *when = ++clock_, Status(); });
+    e.stream_ = this, e.position_ = pushed_;
+    return {};
+  }
+  Status wait_for(const DeviceEvent& event) override {
+    // A copy: recorded again it is another point.
+    push([then = FakeEvent(static_cast<const FakeEvent&>(event))]() mutable { return then.wait(); });
+    return {};
+  }
+  Status synchronize() override { return run_until(pushed_); }
+  Status begin_capture() override {
+    capturing_ = true;
+    return {};
+  }
+  Result<std::unique_ptr<DeviceGraph>> end_capture() override {
+    auto graph = std::make_unique<FakeGraph>();
+    graph->work.swap(captured_);
+    capturing_ = false;
+    return std::unique_ptr<DeviceGraph>(std::move(graph));
+  }
+  Status launch(DeviceGraph& graph) override {
+    for (const Work& work : static_cast<FakeGraph&>(graph).work) push(work);
+    return {};
+  }
+  void begin_range(const char*) override {}
+  void end_range() override {}
+
+ private:
+  std::deque<Work> queue_;
+  std::vector<Work> captured_;
+  int64_t pushed_ = 0, done_ = 0;
+  bool capturing_ = false;
+  static inline double clock_ = 0;
+};
+
+Result<bool> FakeEvent::done() {
+  std::lock_guard lock(mutex);
+  return !streams.contains(stream_) || stream_->is_done(position_);
+}
+Status FakeEvent::wait() {
+  std::lock_guard lock(mutex);
+  return streams.contains(stream_) ? stream_->run_until(position_) : Status();
+}
+
+class FakeKernel final : public PreparedKernel {
+ public:
+  explicit FakeKernel(std::string_view op) : op_(op) {}
+  Status run(KernelContext& c) const override {
+    auto* stream = static_cast<FakeStream*>(c.stream);
+    stream->push([op = op_, in = std::vector(c.inputs.begin(), c.inputs.end()),
+                  out = std::vector(c.outputs.begin(), c.outputs.end()), attributes = c.attributes]() mutable {
+      std::vector<TensorRef> from = in, to = out;
+      for (TensorRef& r : from) r.data = real(r.data);
+      for (TensorRef& r : to) r.data = real(r.data);
+      Scratch scratch;
+      KernelContext k;
+      k.inputs = from, k.outputs = to, k.attributes = attributes, k.scratch = &scratch;
+      return find_reference(op)(k);
+    });
+    return {};
+  }
+
+ private:
+  std::string_view op_;
+};
+
+Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
+  return std::unique_ptr<PreparedKernel>(std::make_unique<FakeKernel>(c.group.nodes[0]->op->name));
+}
+
+std::string refuse(const Group& group) {
+  for (const Value* v : group.outputs)
+    if (v && v->producer && !v->producer->sizes.empty()) return "the size of its output depends on data";
+  return "";
+}
+
+constexpr KernelRow row(std::string_view name, std::string_view op) {
+  return {.name = name,
+          .op = op,
+          .dynamic_shapes = true,
+          .place = Place::kDevice,
+          .match = match_node,
+          .refuse = refuse,
+          .prepare = prepare};
+}
+const KernelRow rows[] = {row("fake_add", "Add"), row("fake_conv", "Conv"), row("fake_relu", "Relu")};
+
+void release(void* data, void*) {
+  std::lock_guard lock(mutex);
+  for (FakeStream* s : streams) (void)s->synchronize();
+  auto it = allocations.find(static_cast<std::byte*>(data));
+  const auto bytes = static_cast<size_t>(it->second.bytes);
+  if (it->second.real) ::munmap(it->second.real, bytes);
+  ::munmap(it->first, bytes);
+  allocations.erase(it);
+}
+
+class FakeDevice final : public Device {
+ public:
+  FakeDevice() {
+    target_ = cpu_target();
+    target_.device = "a device made of host memory", target_.features = "none";
+    for (const KernelRow& r : rows) rows_.push_back(&r);
+  }
+  const std::string& name() const override { return name_; }
+  const Target& target() const override { return target_; }
+  std::span<const KernelRow* const> kernels() const override { return rows_; }
+  Result<DeviceMemory> allocate(int64_t bytes, DeviceMemory::Kind kind) override {
+    if (bytes == 0) return DeviceMemory();
+    auto map = [&](int access) {
+      void* p = ::mmap(nullptr, static_cast<size_t>(bytes), access, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      return p == MAP_FAILED ? nullptr : static_cast<std::byte*>(p);
+    };
+    const bool device = kind == DeviceMemory::Kind::kDevice;
+    std::byte* data = map(device ? PROT_NONE : PROT_READ | PROT_WRITE);
+    std::byte* elements = device ? map(PROT_READ | PROT_WRITE) : nullptr;
+    if (!data || (device && !elements)) return system_error("out of memory: {} bytes", bytes);
+    std::lock_guard lock(mutex);
+    allocations[data] = {bytes, elements};
+    return DeviceMemory(data, bytes, release, nullptr);
+  }
+  Result<std::unique_ptr<DeviceStream>> create_stream() override {
+    return std::unique_ptr<DeviceStream>(std::make_unique<FakeStream>());
+  }
+  Result<std::unique_ptr<DeviceEvent>> create_event() override {
+    return std::unique_ptr<DeviceEvent>(std::make_unique<FakeEvent>());
+  }
+  bool owns(const void* data) const override {
+    std::lock_guard lock(mutex);
+    return on_device(data);
+  }
+  int64_t free_bytes() const override { return int64_t{64} << 20; }
+  Telemetry telemetry() const override { return {}; }
+  Status reformat(DeviceStream& stream, const TensorRef& from, const Format& from_format, const TensorRef& to,
+                  const Format& to_format) override {
+    static_cast<FakeStream&>(stream).push([=]() mutable {
+      TensorRef f = from, t = to;
+      f.data = real(f.data), t.data = real(t.data);
+      return core::reformat(f, from_format.layout, t, to_format.layout, 1);
+    });
+    return {};
+  }
+
+ private:
+  std::string name_ = "fake:0";
+  Target target_;
+  std::vector<const KernelRow*> rows_;
+};
+
+Result<std::shared_ptr<Device>> open(int index) {
+  if (index != 0) return unsupported("there is no fake device but fake:0");
+  static const auto device = std::make_shared<FakeDevice>();
+  return std::shared_ptr<Device>(device);
+}
+
+}  // namespace
+}  // namespace fovea::core
+
+extern "C" __attribute__((visibility("default"))) const fovea::core::BackendEntry* fovea_backend_entry() {
+  static const std::string build = fovea::core::cpu_target().build;
+  static const fovea::core::BackendEntry entry{build.c_str(), fovea::core::open};
+  return &entry;
+}

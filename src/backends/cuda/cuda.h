@@ -106,9 +106,9 @@ class CudaDevice final : public Device {
 
 // ---- libraries that are opened when they are needed
 
-// Opens a library by its name ("libcudnn.so.9"): where the system's loader looks, then in the folders of
-// FOVEA_CUDA_LIBRARIES (separated by colons; NVIDIA's Python packages: the folder 'nvidia' in site-packages) and those
-// below them. A failure names what to install.
+// Opens a library by its name ("libcudnn.so.9"): in the folders of FOVEA_CUDA_LIBRARIES (separated by colons; NVIDIA's
+// Python packages: the folder 'nvidia' in site-packages) and those below them, then where the system's loader looks. A
+// failure names what to install.
 Result<void*> open_library(const std::string& name);
 
 // cuDNN's version as it reports it, 91900 for 9.19.0; kUnsupported with one sentence where it is missing or too old.

@@ -46,12 +46,13 @@ std::vector<std::string> places_of(const std::string& file) {
 }  // namespace
 
 Result<void*> open_library(const std::string& name) {
-  if (void* library = ::dlopen(name.c_str(), RTLD_NOW | RTLD_GLOBAL)) return library;
-  std::string why = ::dlerror();
+  std::string why;
   for (const std::string& path : places_of(name)) {
     if (void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL)) return library;
     why = ::dlerror();
   }
+  if (void* library = ::dlopen(name.c_str(), RTLD_NOW | RTLD_GLOBAL)) return library;
+  if (why.empty()) why = ::dlerror();
   return unsupported(
       "{} cannot be opened ({}): install NVIDIA's package of it, or name its folder in FOVEA_CUDA_LIBRARIES", name, why);
 }

@@ -14,7 +14,7 @@ namespace fovea::core::tool {
 namespace {
 
 struct Options {
-  std::string engine, device, json, output;
+  std::string engine, device, json, output, memory = "pageable";
   std::vector<std::string> shapes, inputs;
   int64_t batch = 0;  // 0: not given
   int threads = 0, contexts = 1;
@@ -26,15 +26,36 @@ struct Options {
 struct Caller {
   Executor executor;
   std::vector<std::shared_ptr<Tensor>> data;
+  std::vector<DeviceMemory> moved;  // the inputs, where they do not lie in pageable memory
   std::vector<TensorRef> in, out;
   std::vector<double> times;
+  bool on_device = false;  // inputs come from the device's memory, outputs stay there
   Status status;
 
-  Status set_up(const Graph& graph, const RunSizes& sizes, std::shared_ptr<const Specialisation> spec, unsigned seed) {
+  Status set_up(const Graph& graph, const RunSizes& sizes, std::shared_ptr<const Specialisation> spec,
+                const std::string& memory, unsigned seed) {
     FOVEA_TRY_SET(data, example_inputs(graph, sizes.card_or_null(), sizes.sizes, seed));
     for (const auto& t : data) in.push_back(TensorRef::dense_of(t->dtype(), t->dims(), t->mutable_data()));
     out.resize(graph.outputs.size());
-    return executor.bind(std::move(spec));
+    Device* device = spec->device();
+    FOVEA_TRY(executor.bind(std::move(spec)));
+    if (memory == "pageable") return {};
+    on_device = memory == "device";
+    for (TensorRef& r : in) {
+      const int64_t bytes = dtype_bytes(r.dtype, r.count()).value_or(0);
+      const auto kind = on_device ? DeviceMemory::Kind::kDevice : DeviceMemory::Kind::kPinned;
+      FOVEA_TRY_SET(moved.emplace_back(), device->allocate(bytes, kind));
+      FOVEA_TRY(executor.stream()->copy(moved.back().data(), r.data, bytes));
+      r.data = moved.back().data();
+    }
+    return executor.stream()->synchronize();
+  }
+
+  Status once() {
+    if (!on_device) return executor.run(in, out);
+    FOVEA_TRY(executor.enqueue(in));
+    FOVEA_TRY(executor.finish_on_device(out));
+    return executor.stream()->synchronize();
   }
 
   // `progress` of one caller only, or null.
@@ -46,12 +67,12 @@ struct Caller {
     const double begin = now_ms();
     while (now_ms() < warm_until && status.ok()) {
       tell("warming up", begin, warm_until);
-      status = executor.run(in, out);
+      status = once();
     }
     while (status.ok() && (times.size() < 3 || now_ms() < end)) {
       tell("measuring", warm_until, end);
       const double started = now_ms();
-      status = executor.run(in, out);
+      status = once();
       times.push_back(now_ms() - started);
     }
   }
@@ -88,12 +109,14 @@ Status profile(Caller& caller, nlohmann::ordered_json& json) {
 Status run(const Options& o, const CLI::App& verb) {
   if (o.turns) {
     FOVEA_TRY(refuse_flags(
-        verb, {"--batch", "--shapes", "--contexts", "--seconds", "--warmup", "--json", "--profile"},
+        verb, {"--batch", "--shapes", "--contexts", "--memory", "--seconds", "--warmup", "--json", "--profile"},
         "means nothing with --turns, which takes its sizes from --input and prints each run's milliseconds"));
     return take_turns({o.engine, o.device, o.output, o.inputs, o.threads, o.verbose});
   }
   FOVEA_TRY(refuse_flags(verb, {"--input", "--output"}, "goes with --turns; without it bench makes its own inputs"));
   if (!o.json.empty()) FOVEA_TRY(check_writable(o.json));
+  if (o.memory != "pageable" && o.device == "cpu")
+    return invalid_argument("--memory {}: means nothing on the CPU; name a device with --device", o.memory);
   const double opening = now_ms();
   FOVEA_TRY_SET(const Engines engines, open_engines(o.engine, o.device, o.threads, o.verbose));
   const auto& engine = engines[0];
@@ -106,11 +129,11 @@ Status run(const Options& o, const CLI::App& verb) {
     FOVEA_TRY_SET(auto spec, e->main().specialise(sizes.symbols, e->threads()));
     for (int i = 0; i < o.contexts; ++i) {
       callers.push_back(std::make_unique<Caller>());
-      FOVEA_TRY(callers.back()->set_up(graph, sizes, spec, static_cast<unsigned>(callers.size())));
+      FOVEA_TRY(callers.back()->set_up(graph, sizes, spec, o.memory, static_cast<unsigned>(callers.size())));
     }
     packed_bytes += e->main().packed_bytes();
   }
-  FOVEA_TRY(callers[0]->executor.run(callers[0]->in, callers[0]->out));
+  FOVEA_TRY(callers[0]->once());
   const double first_ms = now_ms() - opening;
 
   const double warm_until = now_ms() + o.warmup * 1e3, end = warm_until + o.seconds * 1e3;
@@ -119,6 +142,7 @@ Status run(const Options& o, const CLI::App& verb) {
   Progress progress;
   callers[0]->run(warm_until, end, &progress);
   for (std::thread& t : team) t.join();
+  const double measured_ms = now_ms() - warm_until;
   Progress::clear();
   std::vector<double> times;
   for (const auto& c : callers) {
@@ -127,7 +151,12 @@ Status run(const Options& o, const CLI::App& verb) {
   }
   std::sort(times.begin(), times.end());
   const double median = times[times.size() / 2];
-  const double images = static_cast<double>(batch) * static_cast<double>(callers.size()) / median * 1e3;
+  // Callers side by side do not all take the median.
+  const double images = callers.size() == 1
+                            ? static_cast<double>(batch) / median * 1e3
+                            : static_cast<double>(batch) * static_cast<double>(times.size()) / measured_ms * 1e3;
+  const Executor::Counts& counts = callers[0]->executor.counts();
+  const Telemetry telemetry = engine->device() ? engine->device()->telemetry() : Telemetry{};
   struct rusage usage {};
   ::getrusage(RUSAGE_SELF, &usage);
   nlohmann::ordered_json json{{"engine", o.engine},
@@ -148,6 +177,14 @@ Status run(const Options& o, const CLI::App& verb) {
                               {"packed_weight_bytes", packed_bytes},
                               {"peak_resident_bytes", static_cast<int64_t>(usage.ru_maxrss) * 1024},
                               {"replanned", engine->replanned()}};
+  if (engine->device()) {
+    json["memory"] = o.memory;
+    json["graphs_per_run"] = counts.graphs;
+    json["launches_per_run"] = counts.launches;  // those outside of graphs
+    json["synchronisations_per_run"] = counts.synchronisations;
+    json["clock_mhz"] = telemetry.clock_mhz, json["memory_clock_mhz"] = telemetry.memory_clock_mhz;
+    json["power_watts"] = telemetry.power_watts, json["temperature_celsius"] = telemetry.temperature_celsius;
+  }
   std::printf(
       "batch %lld, %s, %d threads, %d contexts: median %.2f ms (min %.2f, p90 %.2f, p99 %.2f, max %.2f; %zu runs), "
       "%.1f "
@@ -160,6 +197,10 @@ Status run(const Options& o, const CLI::App& verb) {
     std::printf("on the device %.1f MB, ", static_cast<double>(callers[0]->executor.device_bytes()) / 1e6);
   std::printf("packed weights %.1f MB, peak resident %.1f MB\n", static_cast<double>(packed_bytes) / 1e6,
               static_cast<double>(usage.ru_maxrss) * 1024 / 1e6);
+  if (engine->device())
+    std::printf("%s inputs; a run: %d graphs, %d steps outside of them, %d waits; %.0f MHz, %.0f W, %.0f C\n",
+                o.memory.c_str(), counts.graphs, counts.launches, counts.synchronisations, telemetry.clock_mhz,
+                telemetry.power_watts, telemetry.temperature_celsius);
   if (o.profile) {
     json["profile"] = nlohmann::ordered_json::array();
     FOVEA_TRY(profile(*callers[0], json["profile"]));
@@ -179,6 +220,9 @@ void add_bench(CLI::App& app, Action& action) {
   add_device(*verb, o->device, /*several=*/true);
   verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::Range(1, 1024));
   verb->add_option("--contexts", o->contexts, "Callers that run at once, on each device")->check(CLI::Range(1, 64));
+  verb->add_option("--memory", o->memory,
+                   "On a device: where inputs lie; with 'device' outputs stay there too, and nothing is transferred")
+      ->check(CLI::IsMember({"pageable", "pinned", "device"}));
   verb->add_option("--seconds", o->seconds, "How long to measure")->check(CLI::Range(1e-3, 1e6));
   verb->add_option("--warmup", o->warmup, "Seconds that do not count, before")->check(CLI::NonNegativeNumber);
   verb->add_option("--json", o->json, "Write the figures to a file")->type_name("FILE");

@@ -33,6 +33,17 @@ std::string_view step_kernel(const Plan& plan, const Step& step) {
   return row ? row->name : "reference";
 }
 
+// Inputs that steps of the host read.
+void mark_read(const Plan& plan, std::span<const Step> steps, std::vector<bool>& read) {
+  for (const Step& step : steps) {
+    if (step.place == Place::kHost)
+      for (int t : step.inputs)
+        if (t >= 0 && plan.tensors[idx(t)].home == PlanTensor::Home::kInput)
+          read[idx(plan.tensors[idx(t)].input)] = true;
+    for (const auto& branch : step.branches) mark_read(plan, branch, read);
+  }
+}
+
 }  // namespace
 
 Executor::Memory Executor::take(int64_t bytes) {
@@ -64,6 +75,13 @@ Status Executor::bind(std::shared_ptr<const Specialisation> specialisation) {
     fresh.values.assign(s.values().begin(), s.values().end());
     fresh.known.assign(s.known().begin(), s.known().end());
     for (size_t i = 0; i < plan.tensors.size(); ++i) fresh.refs.push_back(s.place(static_cast<int>(i)).ref);
+    if (s.device()) {
+      fresh.host_reads.assign(plan.graph->inputs.size(), false);
+      mark_read(plan, plan.run_steps, fresh.host_reads);
+      for (int t : plan.outputs)
+        if (plan.tensors[idx(t)].home == PlanTensor::Home::kInput)
+          fresh.host_reads[idx(plan.tensors[idx(t)].input)] = true;
+    }
     fresh.spec = std::move(specialisation);
     kept_.push_front(std::move(fresh));
     if (kept_.size() > kKept) kept_.pop_back();
@@ -86,8 +104,7 @@ void* Executor::address(int tensor) const {
   if (t.home == PlanTensor::Home::kInput)
     return idx(t.input) < user_inputs_.size() ? static_cast<std::byte*>(user_inputs_[idx(t.input)].data) + shift
                                               : nullptr;
-  if (place.arena >= 0)
-    return (t.format.place == Place::kDevice ? device_arena_.data() : arena_.get()) + place.arena;
+  if (place.arena >= 0) return (t.format.place == Place::kDevice ? device_arena_.data() : arena_.get()) + place.arena;
   if (place.pool) return bound().pools[idx(t.buffer)].data.get();
   return place.ref.data;
 }
@@ -183,8 +200,9 @@ Status Executor::run(std::span<const TensorRef> inputs, std::span<TensorRef> out
 Status Executor::enqueue(std::span<const TensorRef> inputs) {
   const Specialisation& s = *bound().spec;
   const Plan& plan = s.plan();
-  user_inputs_ = inputs;
   counts_ = {};
+  user_inputs_ = inputs;
+  if (device_) FOVEA_TRY(stage_inputs(inputs));
   std::copy(s.known().begin(), s.known().end(), bound().known.begin());
   for (size_t i = 0; i < bound().refs.size(); ++i)
     if (plan.tensors[i].home == PlanTensor::Home::kInput) bound().refs[i].data = address(static_cast<int>(i));
@@ -259,6 +277,22 @@ Status Executor::bind_device(const Specialisation& s) {
   return room(host_outputs_, outputs, DeviceMemory::Kind::kPinned);
 }
 
+// The host cannot read the device's memory.
+Status Executor::stage_inputs(std::span<const TensorRef> inputs) {
+  inputs_.assign(inputs.begin(), inputs.end());
+  staged_.resize(inputs.size());
+  bool any = false;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!(bound().host_reads[i] || check_finite) || !device_->owns(inputs[i].data)) continue;
+    staged_[i].resize(static_cast<size_t>(dtype_bytes(inputs[i].dtype, inputs[i].count()).value_or(0)));
+    FOVEA_TRY(stream_->copy(staged_[i].data(), inputs[i].data, static_cast<int64_t>(staged_[i].size())));
+    inputs_[i].data = staged_[i].data();
+    any = true;
+  }
+  user_inputs_ = inputs_;
+  return any ? wait() : Status();
+}
+
 Status Executor::wait() {
   pending_ = false;
   ++counts_.synchronisations;
@@ -286,7 +320,8 @@ Status Executor::copy_outputs_to_host(std::span<TensorRef> outputs) {
     if (plan.tensors[idx(t)].format.place != Place::kDevice) continue;
     const int64_t capacity = dtype_bytes(outputs[i].dtype, bound().spec->place(t).ref.count()).value_or(0);
     const int64_t bytes = dtype_bytes(outputs[i].dtype, outputs[i].count()).value_or(0);
-    if (bytes > capacity) return internal_error("an output of {} bytes does not fit into its bound {}", bytes, capacity);
+    if (bytes > capacity)
+      return internal_error("an output of {} bytes does not fit into its bound {}", bytes, capacity);
     std::byte* to = host_outputs_.data() + at;
     if (bytes > 0) FOVEA_TRY(stream_->copy(to, outputs[i].data, bytes));
     pending_ = true;
@@ -354,8 +389,8 @@ Status Executor::run_device_step(const Step& step) {
   in_.clear(), out_.clear();
   for (int t : step.inputs) in_.push_back(t < 0 ? TensorRef{} : bound().refs[idx(t)]);
   for (int t : step.outputs) out_.push_back(t < 0 ? TensorRef{} : bound().refs[idx(t)]);
-  const std::string label = step.node ? step.node->label() : "input";
-  stream_->begin_range(label.c_str());
+  // A name that is there already: this runs in the steady state, too.
+  stream_->begin_range(step.node && !step.node->origin.empty() ? step.node->origin[0].c_str() : "input");
   Status status;
   if (step.kind == Step::Kind::kTransfer) {
     status = stream_->copy(out_[0].data, in_[0].data, dtype_bytes(in_[0].dtype, in_[0].count()).value_or(0));
@@ -371,16 +406,16 @@ Status Executor::run_device_step(const Step& step) {
     if (step.copy_residual) {
       TensorRef& from = in_[idx(choice.group.residual)];
       const int64_t elements = storage_elements(choice.formats.outputs[0].layout, from.shape());
-      FOVEA_TRY(stream_->copy(out_[0].data, from.data, dtype_bytes(from.dtype, elements).value_or(0)));
+      status = stream_->copy(out_[0].data, from.data, dtype_bytes(from.dtype, elements).value_or(0));
       from.data = out_[0].data;
     }
     if (int64_t w = bound().spec->workspace(step); w >= 0) c.workspace = device_arena_.data() + w;
-    status = bound().spec->kernel(step)->run(c);
+    if (status.ok()) status = bound().spec->kernel(step)->run(c);
   }
   stream_->end_range();
   ++counts_.launches;
   pending_ = true;
-  if (!status.ok()) return status.in(label);
+  if (!status.ok()) return status.in(step.node ? step.node->label() : "input");
   if (observer) {
     FOVEA_TRY(stream_->record(*seen.end));
     observed_.push_back(std::move(seen));

@@ -41,8 +41,9 @@ class Executor {
   Status bind(std::shared_ptr<const Specialisation> specialisation);
   const Specialisation* specialisation() const { return kept_.empty() ? nullptr : bound().spec.get(); }
 
-  // Runs; inputs are dense, in the graph's order, and read in place. Fills `outputs` with looks at this executor's
-  // memory on the host (or the inputs', or constants), valid until the next run or bind.
+  // Runs; inputs are dense, in the graph's order, on the host or in the device's memory, and read in place. Fills
+  // `outputs` with looks at this executor's memory on the host (or the inputs', or constants), valid until the next run
+  // or bind.
   Status run(std::span<const TensorRef> inputs, std::span<TensorRef> outputs);
   // The two halves of run(): what a device does need not be over when enqueue() returns. Inputs on the host may be
   // changed after it; finish() waits. The processor alone does everything in enqueue().
@@ -52,7 +53,7 @@ class Executor {
   // that can be, and the stream may still be at work on them.
   Status finish_on_device(std::span<TensorRef> outputs);
   DeviceStream* stream() const { return stream_.get(); }  // null: the processor alone
-  struct Counts {  // of the last run
+  struct Counts {                                         // of the last run
     int synchronisations = 0, launches = 0, graphs = 0;
   };
   const Counts& counts() const { return counts_; }
@@ -82,8 +83,9 @@ class Executor {
     const std::byte* arena = nullptr;  // that refs point into
     const std::byte* device_arena = nullptr;
     int runs = 0;
+    std::vector<bool> host_reads;  // by input: does a step of the host read it, or is it an output?
     std::map<int, std::unique_ptr<DeviceGraph>> graphs;  // by the index of the first step
-    std::vector<Pool> pools;           // by buffer
+    std::vector<Pool> pools;                             // by buffer
     std::vector<TensorRef> refs;
     std::vector<int64_t> values;
     std::vector<uint8_t> known;
@@ -93,6 +95,7 @@ class Executor {
   const Bound& bound() const { return kept_.front(); }
   Status run_steps(std::span<const Step> steps);
   Status bind_device(const Specialisation& s);
+  Status stage_inputs(std::span<const TensorRef> inputs);
   Status run_device_steps(std::span<const Step> steps);
   Status run_device_step(const Step& step);
   Status launch_segment(std::span<const Step> steps);
@@ -127,9 +130,11 @@ class Executor {
 
   Device* device_ = nullptr;
   std::unique_ptr<DeviceStream> stream_;
-  DeviceMemory device_arena_;                // shared by them, as arena_ is
-  DeviceMemory device_sizes_, host_sizes_;   // words that the device writes, and where the host reads them
+  DeviceMemory device_arena_;               // shared by them, as arena_ is
+  DeviceMemory device_sizes_, host_sizes_;  // words that the device writes, and where the host reads them
   DeviceMemory host_outputs_;
+  std::vector<TensorRef> inputs_;               // the caller's, and what is staged of them
+  std::vector<std::vector<std::byte>> staged_;  // inputs in the device's memory that the host reads
   bool pending_ = false, sizes_read_ = true;
   Counts counts_;
   struct Observed {

@@ -165,6 +165,7 @@ Status run(const Options& o, const CLI::App& verb) {
                               {"threads", engine->threads()},
                               {"contexts", o.contexts},
                               {"runs", times.size()},
+                              {"measured_seconds", measured_ms / 1e3},
                               {"median_ms", median},
                               {"min_ms", times.front()},
                               {"p90_ms", percentile(times, 90)},

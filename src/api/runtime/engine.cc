@@ -25,17 +25,6 @@ size_t bytes_of(const core::TensorRef& r) {
 
 std::string name_of(const core::Device* device) { return device ? device->name() : "cpu"; }
 
-// Inputs that steps of the host read.
-void mark_read(const core::Plan& plan, std::span<const core::Step> steps, std::vector<bool>& read) {
-  for (const core::Step& step : steps) {
-    if (step.place == core::Place::kHost)
-      for (int t : step.inputs)
-        if (t >= 0 && plan.tensors[static_cast<size_t>(t)].input >= 0)
-          read[static_cast<size_t>(plan.tensors[static_cast<size_t>(t)].input)] = true;
-    for (const auto& branch : step.branches) mark_read(plan, branch, read);
-  }
-}
-
 }  // namespace
 
 Engine Engine::open(const std::string& path, const EngineOptions& options) {
@@ -97,7 +86,6 @@ struct Context::Impl {
   core::Executor executor;
   std::atomic_flag busy = ATOMIC_FLAG_INIT;
   std::vector<core::TensorRef> in, out;
-  std::vector<std::vector<std::byte>> staged;              // inputs in device memory that the host reads
   std::vector<std::shared_ptr<core::DeviceEvent>> events;  // used again when nobody holds them any more
 
   ~Impl() {
@@ -108,19 +96,15 @@ struct Context::Impl {
   struct Ready {
     std::vector<std::vector<int64_t>> shapes;
     std::shared_ptr<const core::Specialisation> specialisation;
-    std::vector<bool> host_reads = {};  // by input
-    bool outputs_on_device = false;     // all of them, and their sizes are known before the run
+    bool outputs_on_device = false;  // all of them, and their sizes are known before the run
   };
   std::vector<Ready> ready;
 
-  static void look_at_plan(Ready& r, const core::Graph& graph) {
+  static void look_at_plan(Ready& r) {
     const core::Plan& plan = r.specialisation->plan();
-    r.host_reads.resize(graph.inputs.size());
-    mark_read(plan, plan.run_steps, r.host_reads);
     r.outputs_on_device = true;
     for (int t : plan.outputs) {
       const core::PlanTensor& output = plan.tensors[static_cast<size_t>(t)];
-      if (output.input >= 0) r.host_reads[static_cast<size_t>(output.input)] = true;
       r.outputs_on_device &= output.format.place == core::Place::kDevice &&
                              output.home == core::PlanTensor::Home::kBuffer && !output.dynamic;
     }
@@ -139,7 +123,7 @@ struct Context::Impl {
       Ready made;
       for (size_t i = 0; i < inputs; ++i) made.shapes.push_back(shape(i));
       made.specialisation = take(engine->main().specialise(made.shapes, engine->threads()));
-      if (engine->device()) look_at_plan(made, engine->main().graph());
+      if (engine->device()) look_at_plan(made);
       if (executor.stream()) check(executor.stream()->synchronize());  // what it works on may be given up
       if (ready.size() == core::Executor::kKept) ready.pop_back();
       same = ready.insert(ready.end(), std::move(made));
@@ -239,19 +223,7 @@ struct Context::Impl {
       check(stream->stream->record(*before));
       check(executor.stream()->wait_for(*before));
     }
-    if (engine->device()) stage(inputs);
     check(executor.enqueue(in));
-  }
-
-  // Kernels of the host cannot read device memory.
-  void stage(std::span<const Tensor> inputs) {
-    staged.resize(inputs.size());
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      if (!inputs[i].device().handle() || !(ready[0].host_reads[i] || executor.check_finite)) continue;
-      staged[i].resize(bytes_of(in[i]));
-      check(executor.stream()->copy(staged[i].data(), in[i].data, static_cast<int64_t>(staged[i].size())));
-      in[i].data = staged[i].data();
-    }
   }
 
   void run(std::span<const Tensor> inputs) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <unordered_map>
@@ -82,6 +83,27 @@ inline Status run_reference(const Node& node, Values& values) {
   FOVEA_TRY(find_reference(node.op->name)(c));
   for (size_t i = 0; i < results.size(); ++i) values[node.outputs[i]] = results[i];
   return {};
+}
+
+// How two results differ, where both are finite.
+struct Comparison {
+  double rms_error = 0, rms = 0, largest = 0;
+  int64_t wrong_kind = 0;  // finite where the reference is not, or the other way round
+};
+// `own`: what an element may be wrong by as a part of its own size, which does not count.
+inline Comparison compare(const Tensor& got, const Tensor& want, double own = 0) {
+  Comparison r;
+  auto a = got.as<float>(), b = want.as<float>();
+  double finite = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (std::isfinite(a[i]) != std::isfinite(b[i])) ++r.wrong_kind;
+    if (!std::isfinite(a[i]) || !std::isfinite(b[i])) continue;
+    const double e = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+    r.rms_error += e * e, r.rms += static_cast<double>(b[i]) * b[i], ++finite;
+    r.largest = std::max(r.largest, e - own * std::abs(static_cast<double>(b[i])));
+  }
+  r.rms_error = std::sqrt(r.rms_error / std::max(finite, 1.0)), r.rms = std::sqrt(r.rms / std::max(finite, 1.0));
+  return r;
 }
 
 // Owns the memory of one kernel's arguments. Inputs are given plain and lie in the kernel's layouts.

@@ -18,6 +18,8 @@ namespace fovea::core {
 namespace {
 
 using rows::Case;
+using rows::compare;
+using rows::Comparison;
 
 constexpr uint32_t kSeed = 20240611;
 
@@ -64,26 +66,6 @@ double expected_error(const KernelRow& row, const Case& c, double size) {
   const bool winograd = row.name.find("winograd") != std::string_view::npos;
   if (!winograd) return ulp * std::sqrt(terms + 8);
   return ulp * std::sqrt(terms / 9 + 8) * winograd_growth(row.name.find("4x3") != std::string_view::npos ? 4 : 2);
-}
-
-struct Comparison {
-  double rms_error = 0, rms = 0, largest = 0;
-  int64_t wrong_kind = 0;  // finite where the reference is not, or the other way round
-};
-
-Comparison compare(const Tensor& got, const Tensor& want) {
-  Comparison r;
-  auto a = got.as<float>(), b = want.as<float>();
-  int64_t finite = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (std::isfinite(a[i]) != std::isfinite(b[i])) ++r.wrong_kind;
-    if (!std::isfinite(a[i]) || !std::isfinite(b[i])) continue;
-    const double e = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
-    r.rms_error += e * e, r.rms += static_cast<double>(b[i]) * b[i], r.largest = std::max(r.largest, e), ++finite;
-  }
-  const double n = static_cast<double>(std::max<int64_t>(finite, 1));
-  r.rms_error = std::sqrt(r.rms_error / n), r.rms = std::sqrt(r.rms / n);
-  return r;
 }
 
 std::string describe(std::string_view line, const KernelRow& row, const Group& group, const FormatChoice& formats,

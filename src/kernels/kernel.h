@@ -51,6 +51,7 @@ struct PrepareContext {
   Device* device = nullptr;          // for rows of Place::kDevice; outlives what is prepared
   std::string_view variant = {};     // which of a library's ways, as detail() named it when it was timed; empty: any
   bool tune = false;                 // may time a library's ways against each other
+  std::vector<std::vector<int64_t>> results = {};  // shape of the first output of each of the group's nodes
 };
 
 // A kernel made ready for one set of shapes. Immutable: contexts in several threads run the same one.

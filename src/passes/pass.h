@@ -71,6 +71,7 @@ Result<bool> simplify_slices(Graph& graph, PassContext& context);
 Result<bool> merge_reductions(Graph& graph, PassContext& context);
 Result<bool> fold_affine(Graph& graph, PassContext& context);
 Result<bool> fold_bias(Graph& graph, PassContext& context);
+Result<bool> join_convolutions(Graph& graph, PassContext& context);
 Result<bool> classify(Graph& graph, PassContext& context);
 
 }  // namespace fovea::core

@@ -36,6 +36,8 @@ constexpr Pass kWeights[] = {
 };
 
 constexpr Pass kEnd[] = {
+    {"join_convolutions", join_convolutions, "heads on the same features are one convolution, and slices of it"},
+    {"dead_code", remove_dead, "the weights that were joined"},
     {"classify", classify, "what a value means decides what it may be stored as: coordinates and scores stay float32"},
 };
 

@@ -56,6 +56,7 @@ PrepareContext describe_group(const Group& group, const FormatChoice& formats, c
     context.inputs.push_back(describe(group.inputs[i], formats.inputs[i]));
   for (size_t i = 0; i < group.outputs.size(); ++i)
     context.outputs.push_back(describe(group.outputs[i], formats.outputs[i]));
+  for (const Node* n : group.nodes) context.results.push_back(n->output() ? sizes.upper(n->output()->shape) : Dims());
   return context;
 }
 

@@ -61,6 +61,7 @@ inline PrepareContext describe(const Group& group, const FormatChoice& choice, i
   PrepareContext c{group, {}, {}, threads, &weights};
   for (size_t i = 0; i < group.inputs.size(); ++i) c.inputs.push_back(desc(group.inputs[i], choice.inputs[i]));
   for (size_t i = 0; i < group.outputs.size(); ++i) c.outputs.push_back(desc(group.outputs[i], choice.outputs[i]));
+  for (const Node* n : group.nodes) c.results.push_back(constant_shape(n->output()->shape).value_or(Dims()));
   return c;
 }
 

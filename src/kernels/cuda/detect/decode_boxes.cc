@@ -1,10 +1,7 @@
 // Boxes from deltas and anchors, a thread for each.
-#include "kernels/cuda/detect/decode_boxes.h"
+#include "kernels/cuda/detect/decode_args.h"
 
 #include <algorithm>
-
-#include "kernels/cuda/common.h"
-#include "ops/decode_boxes.h"
 
 namespace fovea::core {
 namespace {
@@ -33,10 +30,17 @@ std::string refuse(const Group& group) {
 }
 
 Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
-  const auto& a = c.group.nodes[0]->as<DecodeBoxesAttrs>();
-  const auto &deltas = c.inputs[0].shape, &anchors = c.inputs[1].shape;
   auto kernel = std::make_unique<DecodeBoxesKernel>();
-  DecodeArgs& d = kernel->args;
+  FOVEA_TRY_SET(kernel->args, decode_args(c, *c.group.nodes[0], c.inputs[0].shape));
+  return std::unique_ptr<PreparedKernel>(std::move(kernel));
+}
+
+}  // namespace
+
+Result<DecodeArgs> cuda::decode_args(const PrepareContext& c, const Node& node, const std::vector<int64_t>& deltas) {
+  const auto& a = node.as<DecodeBoxesAttrs>();
+  const auto& anchors = c.inputs[1].shape;
+  DecodeArgs d;
   d.images = deltas.size() == 2 ? 1 : deltas[0], d.boxes = deltas[deltas.size() == 2 ? 0 : 1];
   d.classes = deltas.size() == 4 ? deltas[2] : 1;
   d.own_anchors = anchors.size() == 3;
@@ -60,10 +64,8 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
   d.max_log_size = static_cast<float>(a.max_log_size);
   d.clip = a.clip;
   d.clip_height = static_cast<float>(a.clip_height), d.clip_width = static_cast<float>(a.clip_width);
-  return std::unique_ptr<PreparedKernel>(std::move(kernel));
+  return d;
 }
-
-}  // namespace
 
 const KernelRow kernel_decode_boxes_cuda = {.name = "decode_boxes_cuda",
                                             .op = "DecodeBoxes",

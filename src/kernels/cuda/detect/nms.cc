@@ -1,10 +1,7 @@
 // Non-maximum suppression: the reference's boxes to the last bit.
-#include "kernels/cuda/detect/nms.h"
+#include "kernels/cuda/detect/nms_args.h"
 
 #include <algorithm>
-
-#include "kernels/cuda/common.h"
-#include "ops/nms.h"
 
 namespace fovea::core {
 namespace {
@@ -34,20 +31,7 @@ class NmsKernel final : public PreparedKernel {
 
 const Value* input(const Group& group, size_t i) { return i < group.inputs.size() ? group.inputs[i] : nullptr; }
 
-std::string refuse(const Group& group) {
-  for (size_t i : {nms_input::kBoxes, nms_input::kScores})
-    if (group.inputs[i]->dtype != DType::kFloat32)
-      return fmt::format("{}, not float32", to_string(group.inputs[i]->dtype));
-  if (const Value* g = input(group, nms_input::kGroup); g && g->dtype != DType::kInt64 && g->dtype != DType::kInt32)
-    return fmt::format("groups of {}", to_string(g->dtype));
-  for (size_t i : {nms_input::kMaxPerGroup, nms_input::kIouThreshold, nms_input::kScoreThreshold})
-    if (const Value* v = input(group, i); v && (!v->constant || v->constant->count() != 1))
-      return fmt::format("'{}' is not constant", v->name);
-  for (const Value* v : group.inputs)
-    if (v && std::ranges::any_of(v->shape, [](const Dim& d) { return d.data_dependent(); }))
-      return fmt::format("'{}' has a data-dependent size", v->name);
-  return group.nodes[0]->as<NmsAttrs>().soft_sigma > 0 ? "soft suppression" : "";
-}
+std::string refuse(const Group& group) { return nms_refusal(*group.nodes[0], group); }
 
 std::vector<FormatChoice> formats(const Group& group) {
   FormatChoice c;
@@ -96,11 +80,27 @@ void choose_lists(const NmsAttrs& a, int64_t real, uint32_t max_per_group, NmsAr
   else n.keep = std::min(n.keep, max_per_group);
 }
 
-Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
+}  // namespace
+
+std::string cuda::nms_refusal(const Node& nms, const Group& group) {
+  for (size_t i : {nms_input::kBoxes, nms_input::kScores})
+    if (group.inputs[i] && group.inputs[i]->dtype != DType::kFloat32)
+      return fmt::format("{}, not float32", to_string(group.inputs[i]->dtype));
+  if (const Value* g = input(group, nms_input::kGroup); g && g->dtype != DType::kInt64 && g->dtype != DType::kInt32)
+    return fmt::format("groups of {}", to_string(g->dtype));
+  for (size_t i : {nms_input::kMaxPerGroup, nms_input::kIouThreshold, nms_input::kScoreThreshold})
+    if (const Value* v = input(group, i); v && (!v->constant || v->constant->count() != 1))
+      return fmt::format("'{}' is not constant", v->name);
+  for (const Value* v : group.inputs)
+    if (v && std::ranges::any_of(v->shape, [](const Dim& d) { return d.data_dependent(); }))
+      return fmt::format("'{}' has a data-dependent size", v->name);
+  return nms.as<NmsAttrs>().soft_sigma > 0 ? "soft suppression" : "";
+}
+
+Result<NmsArgs> cuda::nms_args(const PrepareContext& c, const Node& node, const std::vector<int64_t>& scores) {
   constexpr int64_t kMostIndices = int64_t{1} << 31;
-  const Node& node = *c.group.nodes[0];
   const auto& a = node.as<NmsAttrs>();
-  const auto &boxes = c.inputs[nms_input::kBoxes].shape, &scores = c.inputs[nms_input::kScores].shape;
+  const auto& boxes = c.inputs[nms_input::kBoxes].shape;
   const int64_t images = scores[0], count = scores[1], classes = scores.size() == 3 ? scores[2] : 1;
   const int64_t sets = boxes.size() == 4 ? boxes[2] : 1;
   if (boxes[0] != images || boxes[1] != count || boxes.back() != 4 || (sets != 1 && sets != classes))
@@ -116,8 +116,7 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
       images * std::max<int64_t>(classes, 1) * (count / 8 + 1) >= kMostIndices)
     return unsupported("{} images of {} boxes and {} classes are too many", images, count, classes);
 
-  auto kernel = std::make_unique<NmsKernel>();
-  NmsArgs& n = kernel->args;
+  NmsArgs n;
   n.images = images, n.boxes = static_cast<uint32_t>(count), n.classes = static_cast<uint32_t>(classes);
   n.boxes_per_class = sets != 1;
   n.wide_group = group && group->dtype == DType::kInt64;
@@ -134,6 +133,14 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
       n.padded_rows = c.outputs[i].shape[1];
   n.class_offset = a.class_offset, n.clip = a.clip, n.fill = a.fill == NmsFill::kZero ? 0 : -1;
   n.defines_size = !node.sizes.empty();
+  return n;
+}
+
+namespace {
+
+Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
+  auto kernel = std::make_unique<NmsKernel>();
+  FOVEA_TRY_SET(kernel->args, nms_args(c, *c.group.nodes[0], c.inputs[nms_input::kScores].shape));
   return std::unique_ptr<PreparedKernel>(std::move(kernel));
 }
 

@@ -43,7 +43,9 @@ cudaError_t run_nms(const NmsArgs& a, const NmsTensors& t, cudaStream_t stream) 
   if (a.lists() > 0) {
     if (cudaError_t e = cudaMemsetAsync(m.counts, 0, static_cast<size_t>(a.lists()) * 4, stream); e != cudaSuccess)
       return e;
-    filter_candidates(a, t.scores, m, stream);
+    if (cudaError_t e = t.heads ? filter_heads(a, *t.heads, m, stream) : filter_candidates(a, t.scores, m, stream);
+        e != cudaSuccess)
+      return e;
     if (a.most_of_group != kNoLimit) thin_groups(a, t.group, m, stream);
     suppress_lists(a, t.boxes, t.group, m, stream);
   }

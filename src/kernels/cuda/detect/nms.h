@@ -50,8 +50,11 @@ struct NmsArgs {
   bool compares_groups() const { return rivals != Rivals::kAll; }
 };
 
+struct ScoreHeads;  // heads.h
+
 struct NmsTensors {
   const float *boxes = nullptr, *scores = nullptr;
+  const ScoreHeads* heads = nullptr;  // instead of scores; then best_of_box is kNoLimit and rows_per_box 1
   const void* group = nullptr;
   void* outputs[5] = {};  // null where nobody wants it; in the order of ops/nms.h
   int64_t* size = nullptr;

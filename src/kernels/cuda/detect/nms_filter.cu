@@ -136,8 +136,8 @@ __global__ void __launch_bounds__(kThinThreads) drop_beyond_best(NmsArgs a, cons
 
 }  // namespace
 
-void filter_candidates(const NmsArgs& a, const float* scores, const NmsMemory& m, cudaStream_t stream) {
-  if (a.boxes == 0 || a.classes == 0 || a.keep == 0) return;
+cudaError_t filter_candidates(const NmsArgs& a, const float* scores, const NmsMemory& m, cudaStream_t stream) {
+  if (a.boxes == 0 || a.classes == 0 || a.keep == 0) return cudaSuccess;
   int64_t blocks = 0;
   if (a.best_of_box != kNoLimit) {
     blocks = (a.images * a.boxes + kFilterWarps - 1) / kFilterWarps;
@@ -149,6 +149,7 @@ void filter_candidates(const NmsArgs& a, const float* scores, const NmsMemory& m
     blocks = a.images * tiles(a.boxes * a.classes, kFilterThreads * kFilterEach);
     filter_image<<<static_cast<unsigned>(blocks), kFilterThreads, 0, stream>>>(a, scores, m);
   }
+  return cudaGetLastError();
 }
 
 void thin_groups(const NmsArgs& a, const void* group, const NmsMemory& m, cudaStream_t stream) {

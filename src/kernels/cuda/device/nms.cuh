@@ -24,7 +24,8 @@ struct NmsMemory {
 
 // ---- launches, in this order
 
-void filter_candidates(const NmsArgs& args, const float* scores, const NmsMemory& memory, cudaStream_t stream);
+cudaError_t filter_candidates(const NmsArgs& args, const float* scores, const NmsMemory& memory, cudaStream_t stream);
+cudaError_t filter_heads(const NmsArgs& args, const ScoreHeads& scores, const NmsMemory& memory, cudaStream_t stream);
 // Where a list has several groups: drops what is not among the best most_of_group of its group.
 void thin_groups(const NmsArgs& args, const void* group, const NmsMemory& memory, cudaStream_t stream);
 void suppress_lists(const NmsArgs& args, const float* boxes, const void* group, const NmsMemory& memory,

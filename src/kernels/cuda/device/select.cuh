@@ -20,6 +20,11 @@ __device__ __forceinline__ uint32_t ordered(float x) {
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
+// The number again; 0 where it was -0.
+__device__ __forceinline__ float from_ordered(uint32_t order) {
+  return __uint_as_float(order & 0x80000000u ? order & 0x7fffffffu : ~order);
+}
+
 template <int kRoom>
 struct Chunk {
   Key keys[kRoom];

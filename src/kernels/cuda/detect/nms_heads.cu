@@ -1,0 +1,121 @@
+// Scores that pass, from the heads' outputs: activation and threshold without a tensor of scores.
+#include <limits>
+
+#include "kernels/cuda/device/heads.cuh"
+#include "kernels/cuda/device/nms.cuh"
+
+namespace fovea::core::cuda {
+namespace {
+
+// The scores of one box. What surely does not pass is known without its exponential: `cut` is below the argument of
+// the least score that does.
+template <typename T, ScoreActivation kActivation>
+struct ScoreRow {
+  const T* x;
+  uint32_t stride;
+  float largest = 0, scale = 1, cut;
+  bool may_pass = true;  // can any of them?
+
+  __device__ float number(uint32_t k) const { return to_float(x[k * stride]); }
+
+  __device__ ScoreRow(const NmsArgs& a, const T* row, uint32_t number_stride, uint32_t numbers)
+      : x(row), stride(number_stride), cut(-std::numeric_limits<float>::infinity()) {
+    const float threshold = a.score_threshold;
+    if constexpr (kActivation == ScoreActivation::kSoftmax) {
+      largest = -std::numeric_limits<float>::infinity();  // no NaN, as in softmax: the sum has them
+      float best = largest;  // but for the background
+#pragma unroll 4
+      for (uint32_t k = 0; k < numbers; ++k) {
+        const float v = number(k);
+        largest = fmaxf(largest, v);
+        if (k != a.background) best = fmaxf(best, v);
+      }
+      float sum = 0;
+#pragma unroll 4
+      for (uint32_t k = 0; k < numbers; ++k) sum += expf(number(k) - largest);
+      scale = 1.0f / sum;
+      if (threshold > 0) cut = logf(threshold * sum) - 1e-3f;
+      may_pass = !(best - largest < cut);
+    } else if constexpr (kActivation == ScoreActivation::kSigmoid) {
+      if (threshold > 0 && threshold < 1) {
+        const float logit = logf(threshold / (1.0f - threshold));
+        cut = logit - 1e-3f * (1 + fabsf(logit));
+      }
+    }
+  }
+
+  // ~0 where it does not pass: the upper half of no candidate's key.
+  __device__ uint32_t key(const NmsArgs& a, uint32_t k) const {
+    const float argument = number(k) - (kActivation == ScoreActivation::kSoftmax ? largest : 0.0f);
+    if (argument < cut) return kDropped;
+    float score = argument;
+    if constexpr (kActivation == ScoreActivation::kSoftmax) score = expf(argument) * scale;
+    if constexpr (kActivation == ScoreActivation::kSigmoid) score = 1.0f / (1.0f + expf(-argument));
+    return is_candidate(a, k, score) ? ~ordered(score) : kDropped;
+  }
+};
+
+// A list for each class, or one for each image. Places in the lists are taken for a whole tile at once.
+template <typename T, ScoreActivation kActivation>
+__global__ void __launch_bounds__(kHeadThreads) filter_tiles(const __grid_constant__ Heads h, NmsArgs a, NmsMemory m) {
+  extern __shared__ uint4 memory[];
+  uint32_t* const places = reinterpret_cast<uint32_t*>(memory + h.tile_vectors);  // of each of the tile's lists
+  const uint32_t lists = a.list_per_class ? a.classes : 1;
+  for (uint32_t l = threadIdx.x; l < lists; l += kHeadThreads) places[l] = 0;
+  const HeadTile<T> tile = load_tile<T>(h, blockIdx.x, memory);
+  const HeadPiece& p = *tile.piece;
+  for (uint32_t first = 0; first < tile.boxes; first += kHeadThreads) {
+    const bool inside = first + threadIdx.x < tile.boxes;
+    uint32_t pixel = inside ? first + threadIdx.x : 0;
+    const uint32_t anchor = p.by_anchors.split(pixel);
+    const ScoreRow<T, kActivation> row(a, tile.row(pixel, anchor), p.number_stride, a.classes);
+    uint32_t passed = 0;  // of the warp
+    const bool look = __any_sync(0xffffffffu, inside && row.may_pass);
+    for (uint32_t k = 0; look && k < a.classes; ++k) {
+      const uint32_t mask = __ballot_sync(0xffffffffu, inside && row.key(a, k) != kDropped);
+      passed += __popc(mask);
+      if (mask != 0 && threadIdx.x % 32 == 0) atomicAdd(&places[a.list_per_class ? k : 0], __popc(mask));
+    }
+    if (!__syncthreads_or(passed > 0)) continue;
+    for (uint32_t l = threadIdx.x; l < lists; l += kHeadThreads)
+      if (places[l] > 0) places[l] = atomicAdd(&m.counts[tile.image * lists + l], places[l]);
+    __syncthreads();
+    const uint32_t box = tile.box(pixel, anchor);
+    for (uint32_t k = 0; passed > 0 && k < a.classes; ++k) {
+      const uint32_t high = inside ? row.key(a, k) : kDropped;
+      const uint32_t mask = __ballot_sync(0xffffffffu, high != kDropped);
+      if (mask == 0) continue;
+      uint32_t begin = 0;
+      if (threadIdx.x % 32 == 0) begin = atomicAdd(&places[a.list_per_class ? k : 0], __popc(mask));
+      begin = __shfl_sync(0xffffffffu, begin, 0) + __popc(mask & lanes_below());
+      if (high == kDropped) continue;
+      const int64_t at = (tile.image * lists + (a.list_per_class ? k : 0)) * a.room + begin;
+      m.high[at] = high;
+      m.low[at] = box * a.classes + k;
+    }
+    __syncthreads();
+    for (uint32_t l = threadIdx.x; l < lists; l += kHeadThreads) places[l] = 0;
+    __syncthreads();
+  }
+}
+
+template <ScoreActivation kActivation>
+cudaError_t filter(const NmsArgs& a, const Heads& h, const NmsMemory& m, cudaStream_t stream) {
+  const auto extra = static_cast<uint32_t>(a.lists_per_image() * 4);
+  return h.half ? launch_tiles(filter_tiles<__half, kActivation>, h, extra, stream, a, m)
+                : launch_tiles(filter_tiles<float, kActivation>, h, extra, stream, a, m);
+}
+
+}  // namespace
+
+cudaError_t filter_heads(const NmsArgs& a, const ScoreHeads& scores, const NmsMemory& m, cudaStream_t stream) {
+  if (a.keep == 0) return cudaSuccess;
+  switch (scores.activation) {
+    case ScoreActivation::kNone: return filter<ScoreActivation::kNone>(a, scores.heads, m, stream);
+    case ScoreActivation::kSigmoid: return filter<ScoreActivation::kSigmoid>(a, scores.heads, m, stream);
+    case ScoreActivation::kSoftmax: return filter<ScoreActivation::kSoftmax>(a, scores.heads, m, stream);
+  }
+  return cudaErrorInvalidValue;
+}
+
+}  // namespace fovea::core::cuda

@@ -71,6 +71,7 @@ struct KernelRow {
   bool strided_inputs = false;  // takes plain inputs with any strides
   bool dynamic_shapes = false;  // prepare() does not depend on sizes; sizes may be data-dependent
   bool in_place = false;        // output 0 may take input 0's memory when both have the same size
+  bool reaches_back = false;    // its groups hold nodes in front of the anchor: asked before all other rows
   bool copies_view = false;     // copies what a view would do without: taken only where there can be none
   Place place = Place::kHost;   // where it runs
   // The groups that start at `anchor` and that this row would take, the largest first (the others serve where a node of

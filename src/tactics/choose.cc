@@ -66,11 +66,15 @@ class Chooser {
   // ---- which groups
   Status cover(const Graph& graph) {
     int done = 0, total = static_cast<int>(graph.nodes().size());
+    auto open = [&](const Node& n) {
+      return phases_.of(n) == Phase::kRun && !is_reshape(n) && n.regions.empty() && !covered_.contains(&n);
+    };
+    // Those that reach back come first: in order, what is in front of their anchors would be taken already.
+    for (const auto& node : graph.nodes())
+      if (open(*node)) FOVEA_TRY(cover_from(graph, *node, true));
     for (const auto& node : graph.nodes()) {
       if (options_.progress && !graph.parent()) options_.progress(++done, total);
-      const Node& n = *node;
-      if (phases_.of(n) != Phase::kRun || is_reshape(n) || !n.regions.empty() || covered_.contains(&n)) continue;
-      FOVEA_TRY(cover_from(graph, n));
+      if (open(*node)) FOVEA_TRY(cover_from(graph, *node, false));
     }
     std::stable_sort(sites_.begin(), sites_.end(),
                      [](const Site& a, const Site& b) { return a.position < b.position; });
@@ -78,17 +82,17 @@ class Chooser {
   }
 
   // The largest group that starts here and that some kernel takes; the node alone on its reference kernel if none does.
-  Status cover_from(const Graph& graph, const Node& anchor) {
+  Status cover_from(const Graph& graph, const Node& anchor, bool reaching_back) {
     struct Offer {
       const KernelRow* row;
       Group group;
     };
-    std::vector<CandidateNote> notes;
+    std::vector<CandidateNote> notes = std::move(refused_back_[&anchor]);
     Site site;
     auto ask = [&](std::span<const KernelRow* const> rows) -> Status {
       std::vector<Offer> offers;
       for (const KernelRow* row : rows) {
-        if (row->op != anchor.op->name) continue;
+        if (row->op != anchor.op->name || row->reaches_back != reaching_back) continue;
         if (row->place == Place::kHost && (row->features & cpu_features()) != row->features) {
           notes.push_back({std::string(row->name), "", -1, "needs " + cpu_features_string(row->features)});
           continue;
@@ -112,6 +116,10 @@ class Chooser {
     // What the device can do it does: the way to the host and back costs more than any kernel saves.
     if (device_) FOVEA_TRY(ask(device_->kernels()));
     if (site.candidates.empty()) FOVEA_TRY(ask(cpu_kernels()));
+    if (site.candidates.empty() && reaching_back) {
+      for (CandidateNote& n : notes) refused_back_[&anchor].push_back(std::move(n));
+      return {};
+    }
     if (site.candidates.empty()) {
       site.group = single_node_group(anchor);
       site.candidates.push_back({nullptr, all_plain(site.group), "", 0});
@@ -308,6 +316,7 @@ class Chooser {
   std::vector<std::vector<std::pair<int, int>>> consumers_;
   std::unordered_set<const Node*> covered_;
   std::map<std::tuple<const Value*, Format, Format>, double> reformats_;
+  std::unordered_map<const Node*, std::vector<CandidateNote>> refused_back_;  // by rows that reach back
   Device* device_ = nullptr;
   Format home_;  // where views and outputs are at home
 };

@@ -80,6 +80,7 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
 
 const KernelRow kernel_gather_heads_cuda = {.name = "gather_heads_cuda",
                                             .op = "Concat",
+                                            .reaches_back = true,
                                             .place = Place::kDevice,
                                             .match = match,
                                             .refuse = refuse,

@@ -6,11 +6,12 @@
 
 #include "ir/infer.h"
 #include "kernels/cuda/cuda_runner.h"
-#include "kernels/cuda/detect/heads.h"
+#include "kernels/cuda/detect/head_map.h"
 #include "ops/axis.h"
 #include "ops/decode_boxes.h"
 #include "ops/nms.h"
 #include "ops/op.h"
+#include "ops/reshape.h"
 #include "ops/softmax.h"
 #include "ops/transpose.h"
 
@@ -142,7 +143,9 @@ class HeadsCase {
   Value* ints(std::initializer_list<int64_t> values) {
     return graph_.add_constant(Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, std::span(values)));
   }
-  Status reshape(std::initializer_list<int64_t> shape) { return step("Reshape", nullptr, {ints(shape)}); }
+  Status reshape(std::initializer_list<int64_t> shape) {
+    return step("Reshape", make_attrs(ReshapeAttrs{}), {ints(shape)});
+  }
 
   std::mt19937 rng_;
   Graph graph_{"heads"};
@@ -190,16 +193,61 @@ void compare(const HeadsCase& c, const KernelRow& row, double tolerance) {
   }
 }
 
+void make(HeadsCase& c, const std::function<Status()>& rest) {
+  Status s = c.make_heads();
+  if (s.ok()) s = rest();
+  if (s.ok()) s = c.evaluate();
+  ASSERT_TRUE(s.ok()) << s.message();
+}
+
+// The map alone, which needs no device: each number is where it says.
+class HeadMap : public testing::TestWithParam<uint32_t> {};
+
+TEST_P(HeadMap, SaysWhereEachNumberIs) {
+  HeadsCase c(GetParam());
+  make(c, [] { return Status(); });
+  const auto trees = cuda::head_trees(c.graph(), c.concat());
+  ASSERT_FALSE(trees.empty());
+  Group group{trees[0].nodes, trees[0].sources, {trees[0].joined}};
+  rows::WeightsMap weights;
+  const FormatChoice formats{std::vector<Format>(group.inputs.size(), cuda::kNhwc8), {cuda::kPlain}};
+  const PrepareContext context = rows::describe(group, formats, 1, weights);
+  bool numbers_first = false;
+  auto heads = cuda::map_heads(context, 0, trees[0].joined, numbers_first);
+  ASSERT_TRUE(heads.ok()) << heads.status().message();
+  const Tensor& want = *c.values().at(trees[0].joined);
+  ASSERT_EQ(want.dims(), (numbers_first ? Dims{heads->images, heads->numbers, heads->boxes}
+                                        : Dims{heads->images, heads->boxes, heads->numbers}));
+  std::vector<int> seen(static_cast<size_t>(want.count()), 0);
+  for (int i = 0; i < heads->pieces; ++i) {
+    const cuda::HeadPiece& p = heads->piece[i];
+    const Tensor& source = *c.values().at(trees[0].sources[static_cast<size_t>(i)]);
+    const int64_t channels = source.dims()[1], pixels = source.dims()[2] * source.dims()[3];
+    EXPECT_GE(p.vectors * 4 + p.begin,
+              p.offset + (p.anchors - 1) * p.anchor_stride + (heads->numbers - 1) * p.number_stride + 1);
+    for (int64_t image = 0; image < heads->images; ++image)
+      for (uint32_t pixel = 0; pixel < p.pixels; ++pixel)
+        for (uint32_t anchor = 0; anchor < p.anchors; ++anchor)
+          for (uint32_t k = 0; k < heads->numbers; ++k) {
+            const int64_t channel = p.offset + anchor * p.anchor_stride + k * p.number_stride;
+            ASSERT_LT(channel, channels);
+            const int64_t box = p.first_box + pixel * p.box_pixel + anchor * p.box_anchor;
+            const int64_t to = numbers_first ? (image * heads->numbers + k) * heads->boxes + box
+                                             : (image * heads->boxes + box) * heads->numbers + k;
+            ++seen[static_cast<size_t>(to)];
+            ASSERT_EQ(want.as<float>()[static_cast<size_t>(to)],
+                      source.as<float>()[static_cast<size_t>((image * channels + channel) * pixels + pixel)]);
+          }
+  }
+  EXPECT_TRUE(std::ranges::all_of(seen, [](int times) { return times == 1; }));
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, HeadMap, testing::Range(0u, 60u));
+
 class HeadsCuda : public testing::TestWithParam<uint32_t> {
  protected:
   void SetUp() override {
     if (!gpu().device) GTEST_SKIP() << gpu().why;
-  }
-  void make(HeadsCase& c, const std::function<Status()>& rest) {
-    Status s = c.make_heads();
-    if (s.ok()) s = rest();
-    if (s.ok()) s = c.evaluate();
-    ASSERT_TRUE(s.ok()) << s.message();
   }
 };
 

@@ -97,6 +97,7 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
 const KernelRow kernel_nms_heads_cuda = {.name = "nms_heads_cuda",
                                          .op = "Concat",
                                          .dynamic_shapes = true,  // those of its outputs
+                                         .reaches_back = true,
                                          .place = Place::kDevice,
                                          .match = match,
                                          .refuse = refuse,

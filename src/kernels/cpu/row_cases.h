@@ -2,7 +2,7 @@
 //   Conv 2x17x38x38 c:24x17x3x3 c:24 | strides=2,1 pads=1,1,1,1 group=1 | Add Relu
 // The operator and its inputs (c: a constant of that shape, i: integers, - absent), its attributes, and what follows
 // it: Add brings an input of the output's shape, add:24 a constant (so do sub, mul, div, max, min); other operators
-// take attributes in brackets, Clip its bounds: LeakyRelu(alpha=0.1), Clip(0,6).
+// take attributes in brackets, several with semicolons between, Clip its bounds: LeakyRelu(alpha=0.1), Clip(0,6).
 #pragma once
 
 #include <charconv>
@@ -156,7 +156,7 @@ class Parser {
       if (name.size() >= 4 && name[3] == ':' && name.substr(1, 2) == std::string_view(op).substr(1) &&
           (name[0] ^ 0x20) == op[0])
         return node(op, {}, {value, input("c:" + name.substr(4), {})});
-    if (name != "Clip") return node(name, attributes({inside}), {value});
+    if (name != "Clip") return node(name, attributes(split(inside, ';')), {value});
     std::vector<Value*> bounds = {value};
     for (const std::string& b : split(inside, ','))
       bounds.push_back(b.empty() ? nullptr : case_.graph->add_constant(Tensor::scalar(std::stof(b))));

@@ -26,6 +26,9 @@ constexpr std::string_view kCudaCases[] = {
 #if __has_include("kernels/cuda/row_cases_layout.inc")
 #include "kernels/cuda/row_cases_layout.inc"
 #endif
+#if __has_include("kernels/cuda/row_cases_conv.inc")
+#include "kernels/cuda/row_cases_conv.inc"
+#endif
 #undef FOVEA_CASE
 };
 
@@ -132,9 +135,11 @@ class CudaRows : public testing::TestWithParam<std::string_view> {
       EXPECT_TRUE((*got)->same_as(want));
       return;
     }
+    // TF32 rounds factors to as many bits as float16 has.
+    const bool rough = uses_half(formats) || group.outputs[i]->storage.tf32;
     // An exponential makes the error of its argument, whose size here is at most about 8, a part of the result; so
     // does a division by a small number.
-    const double own = std::ldexp(uses_half(formats) ? 16 : 8, uses_half(formats) ? -12 : -24);
+    const double own = std::ldexp(rough ? 16 : 8, rough ? -12 : -24);
     const Comparison c = compare(**got, want, own);
     EXPECT_EQ(c.wrong_kind, 0);
     const Tensor& sums = *values_.at(case_.anchor->output());
@@ -142,9 +147,9 @@ class CudaRows : public testing::TestWithParam<std::string_view> {
     // float32: additions round partial sums no larger than the result, like a random walk. float16: every factor and
     // the result round once, by 2^-12 of its size at random, which a sum of independent terms keeps.
     double bound = std::ldexp(size, -24) * std::sqrt(static_cast<double>(case_.sum_length) + 8) + 4e-7;
-    if (uses_half(formats)) bound += 3 * std::ldexp(size, -12) * std::sqrt(3.0);
+    if (rough) bound += 3 * std::ldexp(size, -12) * std::sqrt(3.0);
     EXPECT_LE(c.rms_error, bound) << "of " << c.rms;
-    EXPECT_LE(c.largest, bound * (uses_half(formats) ? 12 : 8)) << "of " << c.rms;
+    EXPECT_LE(c.largest, bound * (rough ? 12 : 8)) << "of " << c.rms;
   }
 
   Case case_;
@@ -156,6 +161,14 @@ TEST_P(CudaRows, AgreeWithTheReference) { try_rows(); }
 TEST_P(CudaRows, AgreeWithTheReferenceInHalfPrecision) {
   for (const auto& v : case_.graph->values())
     if (v->dtype == DType::kFloat32 && !v->constant) v->storage.type = DType::kFloat16;
+  try_rows();
+}
+
+// What TF32 changes is convolutions.
+TEST_P(CudaRows, AgreeWithTheReferenceInTf32) {
+  if (!case_.anchor->is("Conv")) return;
+  for (const auto& v : case_.graph->values())
+    if (v->dtype == DType::kFloat32 && !v->constant) v->storage.type = DType::kFloat32, v->storage.tf32 = true;
   try_rows();
 }
 

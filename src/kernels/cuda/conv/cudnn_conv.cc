@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels/cuda/common.h"
+#include "kernels/cuda/conv/activation.h"
 #include "kernels/tail.h"
 #include "ops/activation.h"
 #include "ops/conv.h"
@@ -25,25 +26,10 @@ int64_t padded(int64_t channels) { return (channels + 7) / 8 * 8; }
 
 // ---- what may follow
 
-struct Clip {
-  float low, high;
-};
-std::optional<Clip> clip_of(const Node& node) {
-  Clip c{-std::numeric_limits<float>::infinity(), std::numeric_limits<float>::infinity()};
-  for (size_t i = 1; i <= 2; ++i) {
-    const Value* bound = node.input(i);
-    if (!bound) continue;
-    if (!bound->constant || bound->constant->count() != 1) return std::nullopt;
-    (i == 1 ? c.low : c.high) = static_cast<float>(bound->constant->to_doubles()[0]);
-  }
-  if (!(c.low <= c.high)) return std::nullopt;
-  return c;
-}
-
 // cuDNN's ReLU with both bounds is Clip; it has no HardSwish.
 bool activation(const Node& node) {
   if (node.is("Clip")) {
-    const auto c = clip_of(node);
+    const auto c = clip_bounds(node);
     return c && c->low == 0 && std::isfinite(c->high);
   }
   return node.is("Relu") || node.is("LeakyRelu") || node.is("Sigmoid") || node.is("Tanh") || node.is("Swish");
@@ -163,7 +149,7 @@ Attributes apply(fe::graph::Graph& g, const Node& node, const Attributes& x) {
   else if (node.is("LeakyRelu"))
     a.set_mode(fe::PointwiseMode_t::RELU_FWD).set_relu_lower_clip_slope(static_cast<float>(node.as<LeakyReluAttrs>().alpha));
   else if (node.is("Clip"))
-    a.set_mode(fe::PointwiseMode_t::RELU_FWD).set_relu_lower_clip(0.0f).set_relu_upper_clip(clip_of(node)->high);
+    a.set_mode(fe::PointwiseMode_t::RELU_FWD).set_relu_lower_clip(0.0f).set_relu_upper_clip(clip_bounds(node)->high);
   else if (node.is("Sigmoid")) a.set_mode(fe::PointwiseMode_t::SIGMOID_FWD);
   else if (node.is("Tanh")) a.set_mode(fe::PointwiseMode_t::TANH_FWD);
   else a.set_mode(fe::PointwiseMode_t::SWISH_FWD).set_swish_beta(static_cast<float>(node.as<AlphaAttrs>().alpha));

@@ -1,0 +1,132 @@
+// The patch of few_channels.h and its products with the weights.
+#pragma once
+
+#include "kernels/cuda/conv/few_channels_tile.cuh"
+#include "kernels/cuda/device/mma.cuh"
+
+namespace fovea::core::cuda {
+
+// ---- the two kinds of factors
+
+struct HalfFactors {
+  using Pixel = uint2;
+  using Out = __half;
+  static __device__ __forceinline__ uint32_t two(float a, float b) {
+    const __half2 v = __floats2half2_rn(a, b);
+    return *reinterpret_cast<const uint32_t*>(&v);
+  }
+  static __device__ __forceinline__ Pixel pixel(const float (&v)[4]) { return {two(v[0], v[1]), two(v[2], v[3])}; }
+  static __device__ __forceinline__ void multiply(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    multiply_half(sum, a, b0, b1);
+  }
+};
+
+struct Tf32Factors {
+  using Pixel = uint4;
+  using Out = float;
+  static __device__ __forceinline__ Pixel pixel(const float (&v)[4]) {
+    return {to_tf32(v[0]), to_tf32(v[1]), to_tf32(v[2]), to_tf32(v[3])};
+  }
+  static __device__ __forceinline__ void multiply(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    multiply_tf32(sum, a, b0, b1);
+  }
+};
+
+// ---- the patch
+
+// A pixel of the patch: its row and column there, and where it is in a channel of the picture, or -1 outside.
+struct Source {
+  int row, column, at;
+};
+__device__ __forceinline__ Source source(const FewChannelsArgs& a, const Tile& t, int i) {
+  Source s;
+  s.row = static_cast<int>(a.by_columns.quotient(static_cast<uint32_t>(i))), s.column = i - s.row * a.columns;
+  const int y = t.patch_y + s.row, x = t.patch_x + s.column;
+  const bool inside = y >= 0 && y < a.h && x >= 0 && x < a.w;
+  s.at = inside ? y * a.w + x : -1;
+  return s;
+}
+
+template <typename In>
+__device__ __forceinline__ const In* picture(const FewChannelsArgs& a, const Tile& t) {
+  return static_cast<const In*>(a.from) + static_cast<int64_t>(t.n) * a.c * a.h * a.w;
+}
+
+// Asks for a float32 tile's part of the picture, channel after channel.
+__device__ __forceinline__ void fetch(const FewChannelsArgs& a, const Tile& t, uint32_t to) {
+  const float* from = picture<float>(a, t);
+  const int count = a.rows * a.columns;
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += kFewThreads) {
+    const int at = source(a, t, i).at;
+    for (int c = 0; c < a.c; ++c)
+      copy_4_async(to + static_cast<uint32_t>(c * count + i) * 4, from + c * a.h * a.w + max(at, 0), at >= 0);
+  }
+}
+
+// The patch, from what was fetched or, float16, from the picture.
+template <typename In, typename Factors>
+__device__ __forceinline__ void fill(const FewChannelsArgs& a, const Tile& t, char* shared) {
+  using Pixel = typename Factors::Pixel;
+  auto* patch = reinterpret_cast<Pixel*>(shared + a.places.patch);
+  auto* shifted = reinterpret_cast<Pixel*>(shared + a.places.shifted);
+  const bool twice = a.half && a.stride_w % 2 != 0;
+  const int count = a.rows * a.columns;
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += kFewThreads) {
+    const Source s = source(a, t, i);
+    float v[kFewChannels];
+#pragma unroll
+    for (int c = 0; c < kFewChannels; ++c) {
+      v[c] = 0;
+      if (c >= a.c) continue;
+      if constexpr (sizeof(In) == 4) v[c] = reinterpret_cast<const float*>(shared + a.places.fetched)[c * count + i];
+      else if (s.at >= 0) v[c] = as_float(picture<In>(a, t)[c * a.h * a.w + s.at]);
+    }
+    const Pixel pixel = Factors::pixel(v);
+    patch[s.row * a.pitch + s.column] = pixel;
+    if (twice && s.column > 0) shifted[s.row * a.pitch + s.column - 1] = pixel;
+  }
+}
+
+// ---- products
+
+// The sums of a warp's 32 pixels and the block's channels: [16 pixels][eight][as multiply_half() says].
+template <typename Factors, int kEights>
+__device__ __forceinline__ void multiply(const FewChannelsArgs& a, const char* shared, const uint32_t (&windows)[2],
+                                         float (&sums)[2][kEights][4]) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const auto* table = reinterpret_cast<const int4*>(shared + a.places.steps);
+  const auto* weights = reinterpret_cast<const uint4*>(shared + a.places.weights) + lane;
+  const int part = lane % 4 / 2;  // of a unit: which 8 bytes of it this lane's four belong to
+  for (int step = 0; step < a.steps; ++step) {
+    const int4 units = table[step];  // the offsets of both, then which taps of them count
+    const auto offset = static_cast<uint32_t>(lane < 16 ? units.x : units.y);
+    const uint32_t first = 0u - static_cast<uint32_t>(units.z >> part & 1);
+    const uint32_t second = 0u - static_cast<uint32_t>(units.w >> part & 1);
+    uint32_t x[2][4];
+#pragma unroll
+    for (int m = 0; m < 2; ++m) {
+      load_matrices(x[m], windows[m] + offset);
+      x[m][0] &= first, x[m][1] &= first, x[m][2] &= second, x[m][3] &= second;
+    }
+#pragma unroll
+    for (int j = 0; j < kEights / 2; ++j) {
+      const uint4 w = weights[(step * (kEights / 2) + j) * 32];
+#pragma unroll
+      for (int m = 0; m < 2; ++m) {
+        Factors::multiply(sums[m][2 * j], x[m], w.x, w.y);
+        Factors::multiply(sums[m][2 * j + 1], x[m], w.z, w.w);
+      }
+    }
+  }
+}
+
+template <int kEights>
+__device__ __forceinline__ void begin_with_bias(bool half, const float* bias, float (&sums)[2][kEights][4]) {
+  const int column = static_cast<int>(threadIdx.x) % 4 * 2;
+#pragma unroll
+  for (int j = 0; j < kEights; ++j)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sums[0][j][i] = sums[1][j][i] = bias[few_channel(half, kEights, j, column + i % 2)];
+}
+
+}  // namespace fovea::core::cuda

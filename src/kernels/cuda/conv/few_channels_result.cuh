@@ -1,0 +1,97 @@
+// What becomes of the sums of few_channels.h: activation, pool, NHWC8.
+#pragma once
+
+#include "kernels/cuda/conv/few_channels_tile.cuh"
+
+namespace fovea::core::cuda {
+
+// ---- activation
+
+// Within a few ulp, which rounding to float16 or the products in TF32 hide; the exact division is a call.
+__device__ __forceinline__ float sigmoid(float v) { return __fdividef(1.0f, 1.0f + __expf(-v)); }
+__device__ __forceinline__ float hyperbolic_tangent(float v) {
+  return 1.0f - __fdividef(2.0f, __expf(2.0f * v) + 1.0f);
+}
+
+template <int kEights>
+__device__ __forceinline__ void activate(const FewChannelsArgs& a, float (&sums)[2][kEights][4]) {
+  const float low = a.low, high = a.high;  // comparisons let NaN pass
+  auto each = [&](auto&& function) {
+#pragma unroll
+    for (int i = 0; i < 2 * kEights * 4; ++i) {
+      float& v = sums[i / (kEights * 4)][i / 4 % kEights][i % 4];
+      v = function(v);
+    }
+  };
+  switch (a.activate) {
+    case Activate::kNone: break;
+    case Activate::kClip: each([=](float v) { return v < low ? low : v > high ? high : v; }); break;
+    case Activate::kLeakyRelu: each([=](float v) { return v < 0 ? low * v : v; }); break;
+    case Activate::kSigmoid: each([](float v) { return sigmoid(v); }); break;
+    case Activate::kTanh: each([](float v) { return hyperbolic_tangent(v); }); break;
+    case Activate::kSwish: each([=](float v) { return v * sigmoid(low * v); }); break;
+    case Activate::kHardSwish:
+      each([](float v) {
+        const float s = v * (1.0f / 6.0f) + 0.5f;
+        return v * (s < 0 ? 0.0f : s > 1 ? 1.0f : s);
+      });
+      break;
+  }
+}
+
+// ---- results
+
+// The sums of pixel 16 * m + 8 * half + lane / 4, as vectors of neighbouring channels, to wherever `to(channel)` says,
+// null: nowhere. What is no channel is zero.
+template <typename Out, int kEights, typename To>
+__device__ __forceinline__ void store(const FewChannelsArgs& a, int group, const float (&sums)[kEights][4], int half,
+                                      To&& to) {
+  constexpr int kJoin = eights_of_vector(sizeof(Out) == 2, kEights), kVector = 2 * kJoin;
+#pragma unroll
+  for (int v = 0; v < kEights / kJoin; ++v) {
+    const int inner = v * 8 * kJoin + static_cast<int>(threadIdx.x) % 4 * kVector;
+    const int channel = group * kEights * 8 + inner;
+    Run<Out, kVector> run;
+#pragma unroll
+    for (int i = 0; i < kVector; ++i)
+      assign(run.lane[i], channel + i < a.k ? sums[v * kJoin + i / 2][half * 2 + i % 2] : 0.0f);
+    if (Out* place = to(inner, channel)) *reinterpret_cast<Run<Out, kVector>*>(place) = run;
+  }
+}
+
+// The largest of each window of the tile's sums, NaN if it has one; eight channels a thread.
+template <typename Out, int kEights>
+__device__ __forceinline__ void pool_tile(const FewChannelsArgs& a, const Tile& t, int group, const char* sums) {
+  constexpr int kVector = 16 / sizeof(Out), kVectors = kEights * 8 / kVector;
+  for (int i = static_cast<int>(threadIdx.x); i < a.part_h * a.part_w * kVectors; i += kFewThreads) {
+    const int pixel = i / kVectors, inner = i % kVectors * kVector, channel = group * kEights * 8 + inner;
+    const int y = static_cast<int>(a.by_part_w.quotient(static_cast<uint32_t>(pixel))), x = pixel - y * a.part_w;
+    const int out_y = t.part_y + y, out_x = t.part_x + x;
+    if (out_y >= a.out_h || out_x >= a.out_w || channel >= a.stored) continue;
+    float best[kVector];
+    bool any = false;
+#pragma unroll
+    for (int l = 0; l < kVector; ++l) best[l] = __int_as_float(0xff800000);
+    for (int r = 0; r < a.pool_h; ++r)
+      for (int s = 0; s < a.pool_w; ++s) {
+        const int cy = y * a.pool_stride_h + r, cx = x * a.pool_stride_w + s;
+        if (t.y + cy < 0 || t.y + cy >= a.p || t.x + cx < 0 || t.x + cx >= a.q) continue;
+        const auto v = *reinterpret_cast<const Run<Out, kVector>*>(sums + (cy * a.tile_w + cx) * a.sum_pitch +
+                                                                   inner * static_cast<int>(sizeof(Out)));
+#pragma unroll
+        for (int l = 0; l < kVector; ++l) {
+          const float f = as_float(v.lane[l]);
+          if (!any || f > best[l] || (f != f && best[l] == best[l])) best[l] = f;
+        }
+        any = true;
+      }
+    Run<Out, kVector> run;
+#pragma unroll
+    for (int l = 0; l < kVector; ++l) assign(run.lane[l], channel + l < a.k ? best[l] : 0.0f);
+    Out* to = static_cast<Out*>(a.to) + ((static_cast<int64_t>(t.n) * a.out_h + out_y) * a.out_w + out_x) * a.stored +
+              channel;
+    *reinterpret_cast<Run<Out, kVector>*>(to) = run;
+  }
+}
+
+}  // namespace fovea::core::cuda

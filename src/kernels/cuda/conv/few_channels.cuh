@@ -49,12 +49,12 @@ __global__ void __launch_bounds__(kFewThreads, 2) few_channels_kernel(const __gr
     float sums[2][kEights][4];
     begin_with_bias<kEights>(sizeof(Out) == 2, bias, sums);
     multiply<Factors, kEights>(a, shared, windows, sums);
-    activate<kEights>(a, sums);
 
     const Tile tile = tile_at(a, index);
+    const int mine = made_anew(first + lane / 4);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int pixel = first + i * 8 + lane / 4;
+      const int pixel = mine + i * 8;
       const int y = static_cast<int>(a.by_tile_w.quotient(static_cast<uint32_t>(pixel))), x = pixel - y * a.tile_w;
       if constexpr (kPooled) {
         store<Out, kEights>(a, group, sums[i / 2], i % 2, [&](int inner, int) -> Out* {

@@ -55,11 +55,12 @@ __device__ __forceinline__ const In* picture(const FewChannelsArgs& a, const Til
 // Asks for a float32 tile's part of the picture, channel after channel.
 __device__ __forceinline__ void fetch(const FewChannelsArgs& a, const Tile& t, uint32_t to) {
   const float* from = picture<float>(a, t);
-  const int count = a.rows * a.columns;
+  const int count = a.rows * a.columns, plane = a.h * a.w;
   for (int i = static_cast<int>(threadIdx.x); i < count; i += kFewThreads) {
     const int at = source(a, t, i).at;
-    for (int c = 0; c < a.c; ++c)
-      copy_4_async(to + static_cast<uint32_t>(c * count + i) * 4, from + c * a.h * a.w + max(at, 0), at >= 0);
+#pragma unroll
+    for (int c = 0; c < kFewChannels; ++c)
+      if (c < a.c) copy_4_async(to + static_cast<uint32_t>(c * count + i) * 4, from + c * plane + max(at, 0), at >= 0);
   }
 }
 

@@ -13,15 +13,12 @@ __device__ __forceinline__ float hyperbolic_tangent(float v) {
   return 1.0f - __fdividef(2.0f, __expf(2.0f * v) + 1.0f);
 }
 
-template <int kEights>
-__device__ __forceinline__ void activate(const FewChannelsArgs& a, float (&sums)[2][kEights][4]) {
+template <int N>
+__device__ __forceinline__ void activate(const FewChannelsArgs& a, float (&values)[N]) {
   const float low = a.low, high = a.high;  // comparisons let NaN pass
   auto each = [&](auto&& function) {
 #pragma unroll
-    for (int i = 0; i < 2 * kEights * 4; ++i) {
-      float& v = sums[i / (kEights * 4)][i / 4 % kEights][i % 4];
-      v = function(v);
-    }
+    for (int i = 0; i < N; ++i) values[i] = function(values[i]);
   };
   switch (a.activate) {
     case Activate::kNone: break;
@@ -41,20 +38,26 @@ __device__ __forceinline__ void activate(const FewChannelsArgs& a, float (&sums)
 
 // ---- results
 
-// The sums of pixel 16 * m + 8 * half + lane / 4, as vectors of neighbouring channels, to wherever `to(channel)` says,
-// null: nowhere. What is no channel is zero.
+// The activated sums of pixel 16 * m + 8 * half + lane / 4, as vectors of neighbouring channels, to wherever
+// `to(channel)` says, null: nowhere. What is no channel is zero.
 template <typename Out, int kEights, typename To>
 __device__ __forceinline__ void store(const FewChannelsArgs& a, int group, const float (&sums)[kEights][4], int half,
                                       To&& to) {
   constexpr int kJoin = eights_of_vector(sizeof(Out) == 2, kEights), kVector = 2 * kJoin;
 #pragma unroll
-  for (int v = 0; v < kEights / kJoin; ++v) {
-    const int inner = v * 8 * kJoin + static_cast<int>(threadIdx.x) % 4 * kVector;
+  for (int vector = 0; vector < kEights / kJoin; ++vector) {
+    const int inner = vector * 8 * kJoin + static_cast<int>(threadIdx.x) % 4 * kVector;
     const int channel = group * kEights * 8 + inner;
+    float v[kVector];
+#pragma unroll
+    for (int i = 0; i < kVector; ++i) v[i] = sums[vector * kJoin + i / 2][half * 2 + i % 2];
+    activate(a, v);
+    if (a.k != a.stored)
+#pragma unroll
+      for (int i = 0; i < kVector; ++i) v[i] = channel + i < a.k ? v[i] : 0.0f;
     Run<Out, kVector> run;
 #pragma unroll
-    for (int i = 0; i < kVector; ++i)
-      assign(run.lane[i], channel + i < a.k ? sums[v * kJoin + i / 2][half * 2 + i % 2] : 0.0f);
+    for (int i = 0; i < kVector; ++i) assign(run.lane[i], v[i]);
     if (Out* place = to(inner, channel)) *reinterpret_cast<Run<Out, kVector>*>(place) = run;
   }
 }

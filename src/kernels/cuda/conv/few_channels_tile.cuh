@@ -17,6 +17,13 @@ struct alignas(N * sizeof(T)) Run {
   T lane[N];
 };
 
+// The same number, but the compiler cannot know it: what follows from it is computed where it is needed, and takes no
+// registers from one tile to the next.
+__device__ __forceinline__ int made_anew(int v) {
+  asm volatile("" : "+r"(v));
+  return v;
+}
+
 // A tile: its picture, its first pixel of the output, that of the convolution, and where the patch begins.
 struct Tile {
   int n, part_y, part_x, y, x, patch_y, patch_x;

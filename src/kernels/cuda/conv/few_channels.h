@@ -49,6 +49,7 @@ struct FewChannelsArgs {
   int part_h = 1, part_w = 1;  // pixels of the output; the same without a pool
   int tiles_y = 1, tiles_x = 1;
   int rows = 1, columns = 1, pitch = 2;      // of the patch, in pixels
+  int phases = 1, slots = 1;                 // of a line of it: unit_place()
   int steps = 1, stored = 8, sum_pitch = 0;  // steps_of(); channels of the output in memory; sum_pitch_of()
   FewPlaces places;
   Divisor by_columns, by_tile_w, by_part_w, by_tiles_x, by_tiles_y;
@@ -63,15 +64,32 @@ __host__ __device__ inline int units_of_row(const FewChannelsArgs& a) {
 }
 __host__ __device__ inline int steps_of(const FewChannelsArgs& a) { return (a.r * units_of_row(a) + 1) / 2; }
 
+// How far apart the windows of neighbouring pixels are, in units; 1 where they may begin in the middle of one.
+__host__ __device__ inline int units_apart(const FewChannelsArgs& a) {
+  if (!a.half) return a.stride_w;
+  return a.stride_w % 2 == 0 ? a.stride_w / 2 : 1;
+}
+// Where a unit is in its line of the patch, in bytes: those that neighbouring windows read together are neighbours, so
+// that they are in different banks.
+__host__ __device__ inline int unit_place(const FewChannelsArgs& a, int unit) {
+  if (a.phases == 1) return unit * 16;
+  return (unit % a.phases * a.slots + unit / a.phases) * 16;
+}
+// Where a pixel of the patch is.
+__host__ __device__ inline int pixel_place(const FewChannelsArgs& a, int row, int column) {
+  const int taps = taps_of_unit(a);
+  return row * a.pitch * pixel_bytes(a) + unit_place(a, column / taps) + column % taps * pixel_bytes(a);
+}
+
 // A unit: its offset from where a window begins, and which of its halves are taps of the filter (bit 0: its first 8
 // bytes, bit 1: its last). What is no tap may be any pixel of the picture, infinite even, and must not be multiplied.
 struct FewUnit {
   int offset, taps;
 };
 __host__ __device__ inline FewUnit few_unit(const FewChannelsArgs& a, int unit) {
-  const int row = unit / units_of_row(a), tap = unit % units_of_row(a) * taps_of_unit(a);
+  const int row = unit / units_of_row(a), in_row = unit % units_of_row(a), tap = in_row * taps_of_unit(a);
   if (row >= a.r) return {0, 0};  // the second of the last step
-  return {row * a.pitch * pixel_bytes(a) + tap * pixel_bytes(a), !a.half || tap + 1 < a.s ? 3 : 1};
+  return {row * a.pitch * pixel_bytes(a) + unit_place(a, in_row), !a.half || tap + 1 < a.s ? 3 : 1};
 }
 
 // ---- weights
@@ -112,7 +130,7 @@ inline FewPlaces places_of(const FewChannelsArgs& a) {
 // Where the window of the tile's pixel (y, x) begins.
 __host__ __device__ inline int window_place(const FewChannelsArgs& a, int y, int x) {
   const int column = x * a.stride_w, odd = a.half ? column % 2 : 0;
-  return (odd ? a.places.shifted : a.places.patch) + (y * a.stride_h * a.pitch + column - odd) * pixel_bytes(a);
+  return (odd ? a.places.shifted : a.places.patch) + pixel_place(a, y * a.stride_h, column - odd);
 }
 
 // ---- calls

@@ -83,8 +83,10 @@ __device__ __forceinline__ void fill(const FewChannelsArgs& a, const Tile& t, ch
       else if (s.at >= 0) v[c] = as_float(picture<In>(a, t)[c * a.h * a.w + s.at]);
     }
     const Pixel pixel = Factors::pixel(v);
-    patch[s.row * a.pitch + s.column] = pixel;
-    if (twice && s.column > 0) shifted[s.row * a.pitch + s.column - 1] = pixel;
+    int place = s.row * a.pitch + s.column;
+    if (twice && s.column > 0) shifted[place - 1] = pixel;
+    if (a.phases != 1) place = pixel_place(a, s.row, s.column) / static_cast<int>(sizeof(Pixel));
+    patch[place] = pixel;
   }
 }
 

@@ -19,13 +19,15 @@ int evened(int size, int part) { return ceil_div(size, ceil_div(size, part)); }
 void place_patch(FewChannelsArgs& a) {
   a.rows = (a.tile_h - 1) * a.stride_h + a.r;
   a.columns = (a.tile_w - 1) * a.stride_w + units_of_row(a) * taps_of_unit(a);
-  const int least = (a.columns + 1) / 2 * 2, in_a_line = 128 / pixel_bytes(a);
-  a.pitch = least;
-  for (int pitch = least; pitch < least + in_a_line; pitch += 2)
-    if ((pitch * a.stride_h - a.tile_w * a.stride_w) % in_a_line == 0) {
-      a.pitch = pitch;
-      break;
-    }
+  a.phases = units_apart(a);
+  const int units = ceil_div(a.columns, taps_of_unit(a)), least = ceil_div(units, a.phases);
+  const int apart = a.half && a.stride_w % 2 != 0 ? a.stride_w * 8 : 16;  // windows of a line, in bytes
+  auto place = [&](int slots) { a.slots = slots, a.pitch = slots * a.phases * taps_of_unit(a); };
+  for (int slots = least; slots < least + 8; ++slots) {
+    place(slots);
+    if ((a.pitch * a.stride_h * pixel_bytes(a) - a.tile_w * apart) % 128 == 0) return;
+  }
+  place(least);
 }
 
 void place_tile(FewChannelsArgs& a, int part_h, int part_w) {

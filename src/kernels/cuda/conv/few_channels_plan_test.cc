@@ -35,7 +35,7 @@ std::vector<float> filled(const FewChannelsArgs& a, const std::vector<float>& pi
   std::vector<float> shared(static_cast<size_t>(a.places.end / element), kNan);
   auto put = [&](int patch, int row, int column, int from) {
     for (int c = 0; c < kFewChannels; ++c)
-      shared[static_cast<size_t>((patch + (row * a.pitch + column) * pixel_bytes(a)) / element + c)] =
+      shared[static_cast<size_t>((patch + pixel_place(a, row, column)) / element + c)] =
           c < a.c ? picture[static_cast<size_t>(from * a.c + c)] : 0;
   };
   for (int y = 0; y < a.rows; ++y)

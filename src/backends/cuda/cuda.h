@@ -14,6 +14,8 @@ struct cudnnContext;
 
 namespace fovea::core::cuda {
 
+struct CublasLt;  // cublaslt.h
+
 // What went wrong in a call; memory that cannot be had says so.
 Status check(cudaError_t error, std::string_view what);
 #define FOVEA_CUDA(call) FOVEA_TRY(::fovea::core::cuda::check((call), #call))
@@ -96,9 +98,13 @@ class CudaDevice final : public Device {
   const Properties& properties() const { return properties_; }
   // This thread's calls go to this device from now on.
   Status make_current() const { return check(cudaSetDevice(properties_.index), "cudaSetDevice"); }
+  // Opened on first use; kUnsupported with one sentence where the library is missing.
+  Result<std::shared_ptr<const CublasLt>> cublaslt();
 
  private:
   CudaDevice() = default;
+  std::mutex mutex_;  // of what is opened on first use
+  std::shared_ptr<const CublasLt> cublaslt_;
   std::string name_;
   Target target_;
   Properties properties_;
@@ -113,7 +119,9 @@ Result<void*> open_library(const std::string& name);
 
 // cuDNN's version as it reports it, 91900 for 9.19.0; kUnsupported with one sentence where it is missing or too old.
 Result<int> cudnn_version();
-std::string cudnn_version_text(int version);
+// The same of cuBLASLt: 130100 for 13.1.0.
+Result<int> cublaslt_version();
+std::string version_text(int version);  // of both: "9.19.0"
 
 // ---- code compiled at run time
 

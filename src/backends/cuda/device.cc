@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "backends/cpu/target.h"
-#include "backends/cuda/cuda.h"
+#include "backends/cuda/cublaslt.h"
 #include "backends/cuda/cudnn.h"
 
 namespace fovea::core::cuda {
@@ -132,10 +132,12 @@ Result<std::shared_ptr<Device>> CudaDevice::open(int index) {
   int driver = 0;
   FOVEA_CUDA(cudaDriverGetVersion(&driver));
   FOVEA_TRY_SET(const int cudnn, cudnn_version());
+  const auto cublaslt = cublaslt_version();  // some kernels do without
   d->name_ = fmt::format("cuda:{}", index);
   d->target_ = {cpu_target().build,
-                fmt::format("CUDA {}.{}, driver for CUDA {}.{}, cuDNN {}", CUDART_VERSION / 1000,
-                            CUDART_VERSION % 1000 / 10, driver / 1000, driver % 1000 / 10, cudnn_version_text(cudnn)),
+                fmt::format("CUDA {}.{}, driver for CUDA {}.{}, cuDNN {}, {}", CUDART_VERSION / 1000,
+                            CUDART_VERSION % 1000 / 10, driver / 1000, driver % 1000 / 10, version_text(cudnn),
+                            cublaslt.ok() ? "cuBLASLt " + version_text(*cublaslt) : "no cuBLASLt"),
                 p.name, fmt::format("sm_{}{},{} multiprocessors", p.major, p.minor, p.multiProcessorCount)};
   return std::shared_ptr<Device>(std::move(d));
 }
@@ -169,6 +171,15 @@ Result<std::unique_ptr<DeviceEvent>> CudaDevice::create_event() {
   cudaEvent_t event = nullptr;
   FOVEA_CUDA(cudaEventCreate(&event));
   return std::unique_ptr<DeviceEvent>(std::make_unique<Event>(event));
+}
+
+Result<std::shared_ptr<const CublasLt>> CudaDevice::cublaslt() {
+  std::lock_guard lock(mutex_);
+  if (!cublaslt_) {
+    FOVEA_TRY(make_current());
+    FOVEA_TRY_SET(cublaslt_, open_cublaslt());
+  }
+  return cublaslt_;
 }
 
 bool CudaDevice::owns(const void* data) const {

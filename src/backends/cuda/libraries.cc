@@ -69,11 +69,11 @@ Result<int> cudnn_version() {
   cudnn_frontend::cudnn_dlhandle = library;
   const auto v = static_cast<int>(version());
   if (v < kOldestCudnn)
-    return unsupported("cuDNN: expected {} or newer, found {}", cudnn_version_text(kOldestCudnn), cudnn_version_text(v));
+    return unsupported("cuDNN: expected {} or newer, found {}", version_text(kOldestCudnn), version_text(v));
   return v;
 }
 
-std::string cudnn_version_text(int v) { return fmt::format("{}.{}.{}", v / 10000, v % 10000 / 100, v % 100); }
+std::string version_text(int v) { return fmt::format("{}.{}.{}", v / 10000, v % 10000 / 100, v % 100); }
 
 Result<cudnnContext*> create_cudnn(cudaStream_t stream) {
   FOVEA_TRY_SET(void* const library, open_library("libcudnn.so.9"));

@@ -29,6 +29,9 @@ constexpr std::string_view kCudaCases[] = {
 #if __has_include("kernels/cuda/row_cases_conv.inc")
 #include "kernels/cuda/row_cases_conv.inc"
 #endif
+#if __has_include("kernels/cuda/row_cases_gemm.inc")
+#include "kernels/cuda/row_cases_gemm.inc"
+#endif
 #undef FOVEA_CASE
 };
 

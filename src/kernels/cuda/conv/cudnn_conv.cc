@@ -3,10 +3,11 @@
 #include <cudnn_frontend.h>
 
 #include <algorithm>
-#include <cstring>
+#include <limits>
 
-#include "kernels/cuda/common.h"
 #include "kernels/cuda/conv/activation.h"
+#include "kernels/cuda/conv/packing.h"
+#include "kernels/cuda/conv/tuning.h"
 #include "kernels/tail.h"
 #include "ops/activation.h"
 #include "ops/conv.h"
@@ -17,12 +18,9 @@ namespace {
 using namespace cuda;
 namespace fe = cudnn_frontend;
 
-enum Input : size_t { kX, kWeights, kBias, kInputs };
 constexpr int64_t kX_ = 1, kW_ = 2, kB_ = 3, kR_ = 4, kY_ = 5;  // cuDNN's ids of the tensors
 constexpr size_t kMostPlans = 8;                                // that are timed
 constexpr int64_t kMostWorkspace = int64_t{256} << 20;
-
-int64_t padded(int64_t channels) { return (channels + 7) / 8 * 8; }
 
 // ---- what may follow
 
@@ -38,67 +36,19 @@ bool activation(const Node& node) {
 bool keeps_zero(const Node& node) { return !node.is("Sigmoid"); }
 
 std::vector<Group> match(const Graph& graph, const Node& anchor) {
-  return match_with_tail(graph, anchor, {.inputs = kInputs, .bias = -1, .residual = true, .activation = activation});
+  return match_with_tail(graph, anchor, {.inputs = kConvInputs, .bias = -1, .residual = true, .activation = activation});
 }
 
 std::string refuse(const Group& group) {
-  const Value *x = group.inputs[kX], *w = group.inputs[kWeights], *bias = group.inputs[kBias];
-  if (x->dtype != DType::kFloat32) return fmt::format("{}, not float32", to_string(x->dtype));
-  if (x->shape.size() != 4) return fmt::format("rank {}, not 4", x->shape.size());
-  if (!w->constant) return "weights are not constant";
-  if (bias && !bias->constant) return "bias is not constant";
-  if (w->constant->count() == 0) return "no weights";
+  if (std::string why = conv_refusal(group); !why.empty()) return why;
   const auto& attrs = group.nodes[0]->as<ConvAttrs>();
-  const Dims& d = w->constant->dims();
+  const Dims& d = group.inputs[kWeights]->constant->dims();
   if (std::ranges::any_of(attrs.pads, [](int64_t p) { return p < 0; })) return "negative padding";
   if (attrs.group > 1 && (d[1] * attrs.group % 8 != 0 || d[0] % 8 != 0))
     return fmt::format("{} groups of {} to {} channels: not multiples of 8", attrs.group, d[1] * attrs.group, d[0]);
   if (d[0] % 8 != 0 && !std::all_of(group.nodes.begin() + 1, group.nodes.end(), [](auto* n) { return keeps_zero(*n); }))
     return fmt::format("{} channels are no multiple of 8, and the activation of 0 is not 0", d[0]);
   return "";
-}
-
-std::vector<FormatChoice> formats(const Group& group) {
-  auto all = [&](const Format& f) {
-    FormatChoice c;
-    c.inputs.assign(group.inputs.size(), kHost);
-    c.inputs[kX] = f;
-    if (group.residual >= 0) c.inputs[static_cast<size_t>(group.residual)] = f;
-    c.outputs = {f};
-    return c;
-  };
-  bool halves = may_be_half(*group.inputs[kX]) && may_be_half(*group.outputs[0]);
-  if (group.residual >= 0) halves &= may_be_half(*group.inputs[static_cast<size_t>(group.residual)]);
-  // What may be float16 is: matrix units pay for every conversion.
-  return {all(halves ? half(kNhwc8) : kNhwc8)};
-}
-
-// ---- weights
-
-// Output channel, row, column, input channel; channels padded with zeros.
-std::vector<float> packed_weights(const Tensor& w, int64_t in, int64_t out) {
-  const Dims& d = w.dims();
-  const int64_t r = d[2], s = d[3];
-  std::vector<float> packed(static_cast<size_t>(out * r * s * in), 0.0f);
-  const auto* from = reinterpret_cast<const float*>(w.bytes().data());
-  for (int64_t k = 0; k < d[0]; ++k)
-    for (int64_t c = 0; c < d[1]; ++c)
-      for (int64_t i = 0; i < r * s; ++i)
-        packed[static_cast<size_t>((k * r * s + i) * in + c)] = from[(k * d[1] + c) * r * s + i];
-  return packed;
-}
-
-Result<std::shared_ptr<void>> upload_as(const PrepareContext& c, const std::string& key, DType type,
-                                        const std::vector<float>& values) {
-  if (type == DType::kFloat32) return upload(c, key, values.data(), static_cast<int64_t>(values.size()) * 4);
-  std::vector<Half> halves;
-  halves.reserve(values.size());
-  for (float v : values) {
-    halves.emplace_back(v);
-    if (std::isfinite(v) && !std::isfinite(static_cast<float>(halves.back())))
-      return unsupported("a weight of {} does not fit into float16", v);
-  }
-  return upload(c, key, halves.data(), static_cast<int64_t>(halves.size()) * 2);
 }
 
 // ---- the graph
@@ -111,16 +61,15 @@ Status fe_status(fe::error_t e, std::string_view what) {
 class ConvKernel final : public PreparedKernel {
  public:
   std::shared_ptr<fe::graph::Graph> graph;
-  std::shared_ptr<void> weights, bias;
-  TensorPtr weights_owner;  // whose address names the packed ones
+  ConvConstants constants;
   int residual = -1;
   int64_t workspace = 0, plan = 0;
   std::string plan_name;
 
   Status run(KernelContext& c) const override {
     FOVEA_TRY_SET(cudnnContext* const handle, stream_of(c).cudnn());
-    std::unordered_map<int64_t, void*> pack = {{kX_, c.in(kX).data}, {kW_, weights.get()}, {kY_, c.out().data}};
-    if (bias) pack[kB_] = bias.get();
+    std::unordered_map<int64_t, void*> pack = {{kX_, c.in(kX).data}, {kW_, constants.weights.get()}, {kY_, c.out().data}};
+    if (constants.bias) pack[kB_] = constants.bias.get();
     if (residual >= 0) pack[kR_] = c.in(static_cast<size_t>(residual)).data;
     return fe_status(graph->execute_plan_at_index(handle, pack, c.workspace, plan), "execution");
   }
@@ -193,28 +142,6 @@ Result<std::shared_ptr<fe::graph::Graph>> describe(const PrepareContext& c, cons
   return g;
 }
 
-// Milliseconds of a plan on memory of its own; the median of a few.
-Result<double> time_plan(fe::graph::Graph& g, int64_t plan, Stream& stream, std::unordered_map<int64_t, void*>& pack,
-                         void* workspace) {
-  FOVEA_TRY_SET(cudnnContext* const handle, stream.cudnn());
-  FOVEA_TRY(fe_status(g.execute_plan_at_index(handle, pack, workspace, plan), "execution"));
-  FOVEA_TRY_SET(auto begin, stream.device().create_event());
-  FOVEA_TRY_SET(auto end, stream.device().create_event());
-  std::vector<double> times;
-  for (int repeat = 0; repeat < 5; ++repeat) {
-    constexpr int kRuns = 4;
-    FOVEA_TRY(stream.record(*begin));
-    for (int i = 0; i < kRuns; ++i)
-      FOVEA_TRY(fe_status(g.execute_plan_at_index(handle, pack, workspace, plan), "execution"));
-    FOVEA_TRY(stream.record(*end));
-    FOVEA_TRY(stream.synchronize());
-    FOVEA_TRY_SET(const double ms, end->ms_since(*begin));
-    times.push_back(ms / kRuns);
-  }
-  std::ranges::sort(times);
-  return times[times.size() / 2];
-}
-
 Status choose_plan(const PrepareContext& c, const Shapes& d, ConvKernel& kernel, Stream& stream) {
   fe::graph::Graph& g = *kernel.graph;
   const int64_t plans = g.get_execution_plan_count();
@@ -230,29 +157,25 @@ Status choose_plan(const PrepareContext& c, const Shapes& d, ConvKernel& kernel,
     for (int64_t i = 0; i < plans && kernel.plan < 0; ++i)
       if (name_of(i) == c.variant && build(i)) kernel.plan = i;
   if (kernel.plan < 0 && c.tune) {
-    std::vector<DeviceMemory> blocks;
-    auto memory = [&](int64_t elements) -> Result<void*> {
-      FOVEA_TRY_SET(blocks.emplace_back(), stream.device().allocate(elements * dtype_bits(c.inputs[kX].dtype) / 8,
-                                                                    DeviceMemory::Kind::kDevice));
-      FOVEA_TRY(stream.zero(blocks.back().data(), blocks.back().bytes()));
-      return static_cast<void*>(blocks.back().data());
-    };
-    std::unordered_map<int64_t, void*> pack = {{kW_, kernel.weights.get()}, {kB_, kernel.bias.get()}};
-    FOVEA_TRY_SET(pack[kX_], memory(d.n * d.c * d.h * d.w));
-    FOVEA_TRY_SET(pack[kY_], memory(d.n * d.k * d.p * d.q));
-    if (kernel.residual >= 0) {
-      FOVEA_TRY_SET(pack[kR_], memory(d.n * d.k * d.p * d.q));
-    }
-    if (!kernel.bias) pack.erase(kB_);
+    const DType type = c.inputs[kX].dtype;
+    FOVEA_TRY_SET(const DeviceMemory x, random_memory(stream, type, d.n * d.c * d.h * d.w));
+    FOVEA_TRY_SET(const DeviceMemory y, random_memory(stream, type, d.n * d.k * d.p * d.q));
     FOVEA_TRY_SET(DeviceMemory workspace, stream.device().allocate(kMostWorkspace, DeviceMemory::Kind::kDevice));
-    double best = 0;
+    std::unordered_map<int64_t, void*> pack = {{kX_, x.data()}, {kW_, kernel.constants.weights.get()}, {kY_, y.data()}};
+    if (kernel.constants.bias) pack[kB_] = kernel.constants.bias.get();
+    if (kernel.residual >= 0) pack[kR_] = y.data();  // in place, as it will be
+    double best = std::numeric_limits<double>::infinity();
     size_t timed = 0;
     for (int64_t i = 0; i < plans && timed < kMostPlans; ++i) {
       if (!build(i) || !fits(i)) continue;
-      auto ms = time_plan(g, i, stream, pack, workspace.data());
+      // A residual in place adds up run by run: every plan starts from the same numbers.
+      if (kernel.residual >= 0) FOVEA_TRY(fill_random(stream, type, y));
+      auto ms = time_runs(stream, best, [&] {
+        return fe_status(g.execute_plan_at_index(handle, pack, workspace.data(), i), "execution");
+      });
       if (!ms.ok()) continue;
       ++timed;
-      if (kernel.plan < 0 || *ms < 0.97 * best) best = *ms, kernel.plan = i;
+      if (*ms < 0.97 * best) best = *ms, kernel.plan = i;
     }
   }
   for (int64_t i = 0; i < plans && kernel.plan < 0; ++i)
@@ -270,20 +193,8 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
   const Shapes d{x[0], padded(x[1]), x[2], x[3], padded(y[1]), y[2], y[3], w[2], w[3], attrs.group > 1 ? w[1] : padded(w[1])};
   auto kernel = std::make_unique<ConvKernel>();
   kernel->residual = c.group.residual;
-  kernel->weights_owner = c.inputs[kWeights].constant;
   const DType type = c.inputs[kX].dtype;
-  const std::string key = fmt::format("cuda conv {} {} {}", static_cast<const void*>(kernel->weights_owner.get()),
-                                      to_string(type), c.inputs[kBias].dtype != DType::kUndefined);
-  kernel->weights = c.weights->find(key);
-  if (!kernel->weights) {
-    FOVEA_TRY_SET(kernel->weights, upload_as(c, key, type, packed_weights(*kernel->weights_owner, d.c_per_group, d.k)));
-  }
-  if (const TensorPtr& bias = c.inputs[kBias].constant) {
-    std::vector<float> values(static_cast<size_t>(d.k), 0.0f);
-    std::memcpy(values.data(), bias->bytes().data(), bias->bytes().size());
-    FOVEA_TRY_SET(kernel->bias, upload_as(c, key + " bias " + fmt::format("{}", static_cast<const void*>(bias.get())),
-                                          DType::kFloat32, values));
-  }
+  FOVEA_TRY_SET(kernel->constants, pack_conv(c, DType::kFloat32));
   FOVEA_TRY_SET(kernel->graph, describe(c, d));
   FOVEA_TRY_SET(auto owned, device_of(c).create_stream());
   Stream& stream = static_cast<Stream&>(*owned);
@@ -306,7 +217,7 @@ const KernelRow kernel_cudnn_conv = {.name = "cudnn_conv",
                                      .place = Place::kDevice,
                                      .match = match,
                                      .refuse = refuse,
-                                     .formats = formats,
+                                     .formats = conv_formats,
                                      .prepare = prepare};
 
 }  // namespace fovea::core

@@ -106,28 +106,35 @@ Result<double> median_ms_on(Device& device, DeviceStream& stream, F&& run) {
 // Three digits: what a later run would not measure the same is not written down.
 double rounded(double ms) { return std::strtod(fmt::format("{:.4g}", ms).c_str(), nullptr); }
 
+// A piece from the host; the rest are copies of what is there, twice as much each time.
+Status fill_random(DType type, int64_t elements, DeviceStream& stream, Memory& memory, std::byte* to) {
+  constexpr int64_t kPiece = 1 << 18;
+  const int64_t some = std::min(elements, kPiece), size = dtype_bits(type) / 8;
+  std::byte* host = memory.take(some * 4, true);
+  const auto* wide = reinterpret_cast<const float*>(host);
+  if (size == 2) {
+    auto* narrow = reinterpret_cast<uint16_t*>(host);
+    for (int64_t i = 0; i < some; ++i) narrow[i] = type == DType::kFloat16 ? Half(wide[i]).bits : BFloat16(wide[i]).bits;
+  }
+  FOVEA_TRY(stream.copy(to, host, some * size));
+  for (int64_t done = some; done < elements; done *= 2)
+    FOVEA_TRY(stream.copy(to + done * size, to, std::min(done, elements - done) * size));
+  return {};
+}
+
 // A tensor in the device's memory, filled as make_ref() fills it.
 Result<TensorRef> make_device_ref(const TensorDesc& d, Device& device, DeviceStream& stream, Memory& memory,
                                   std::vector<DeviceMemory>& blocks, bool random) {
   if (d.dtype == DType::kUndefined) return TensorRef();
   const int64_t elements = storage_elements(d.layout, d.shape);
   const int64_t bytes = dtype_bytes(d.dtype, elements).value_or(0);
-  const int64_t float_bytes = dtype_bytes(DType::kFloat32, elements).value_or(0);
   FOVEA_TRY_SET(blocks.emplace_back(), device.allocate(std::max<int64_t>(bytes, 1), DeviceMemory::Kind::kDevice));
   const TensorRef ref = TensorRef::dense_of(d.dtype, d.shape, blocks.back().data());
   if (d.constant && d.layout == Layout::kPlain && d.dtype == d.constant->dtype()) {
     FOVEA_TRY(stream.copy(ref.data, d.constant->bytes().data(), bytes));
   } else if (random && (d.dtype == DType::kFloat32 || d.dtype == DType::kFloat16 || d.dtype == DType::kBFloat16)) {
     // Padding gets numbers as well, and kernels take them for zeros: their time is the same.
-    std::byte* host = memory.take(float_bytes, true);
-    if (d.dtype != DType::kFloat32) {
-      auto* narrow = reinterpret_cast<uint16_t*>(host);
-      const auto* wide = reinterpret_cast<const float*>(host);
-      for (int64_t i = 0; i < elements; ++i)
-        narrow[i] = d.dtype == DType::kFloat16 ? Half(wide[i]).bits
-                                               : BFloat16(wide[i]).bits;
-    }
-    FOVEA_TRY(stream.copy(ref.data, host, bytes));
+    FOVEA_TRY(fill_random(d.dtype, elements, stream, memory, blocks.back().data()));
   } else {
     FOVEA_TRY(stream.zero(ref.data, bytes));
   }
@@ -262,9 +269,17 @@ Result<double> Timer::on_host(const PreparedKernel& kernel, const PrepareContext
   });
 }
 
+Result<DeviceStream*> Timer::stream_on(Device& device) {
+  auto& stream = streams_[&device];
+  if (!stream) {
+    FOVEA_TRY_SET(stream, device.create_stream());
+  }
+  return stream.get();
+}
+
 Result<double> Timer::on_device(const PreparedKernel& kernel, const PrepareContext& context) {
   Device& device = *context.device;
-  FOVEA_TRY_SET(auto stream, device.create_stream());
+  FOVEA_TRY_SET(DeviceStream* const stream, stream_on(device));
   Memory memory;
   std::vector<DeviceMemory> blocks;
   std::vector<TensorRef> inputs, outputs;
@@ -277,7 +292,7 @@ Result<double> Timer::on_device(const PreparedKernel& kernel, const PrepareConte
   if (context.group.residual >= 0) inputs[static_cast<size_t>(context.group.residual)].data = outputs[0].data;
   constexpr int64_t kSizes = 64;  // more than any group defines
   KernelContext run;
-  run.inputs = inputs, run.outputs = outputs, run.threads = threads_, run.stream = stream.get();
+  run.inputs = inputs, run.outputs = outputs, run.threads = threads_, run.stream = stream;
   FOVEA_TRY_SET(blocks.emplace_back(),
                 device.allocate(kernel.workspace_bytes() + kSizes * 8, DeviceMemory::Kind::kDevice));
   run.sizes = reinterpret_cast<int64_t*>(blocks.back().data());
@@ -315,7 +330,7 @@ Result<double> Timer::measure_reformat(DType own, const std::vector<int64_t>& sh
     const TensorRef a = make_ref(source, memory, true), b = make_ref(target, memory, false);
     return median_ms([&] { return fovea::core::reformat(a, from.layout, b, to.layout, threads_); });
   }
-  FOVEA_TRY_SET(auto stream, device->create_stream());
+  FOVEA_TRY_SET(DeviceStream* const stream, stream_on(*device));
   std::vector<DeviceMemory> blocks;
   FOVEA_TRY_SET(const TensorRef a, make_device_ref(source, *device, *stream, memory, blocks, true));
   FOVEA_TRY_SET(const TensorRef b, make_device_ref(target, *device, *stream, memory, blocks, false));

@@ -49,6 +49,7 @@ class Timer {
 
  private:
   Result<double> on_host(const PreparedKernel& kernel, const PrepareContext& context);
+  Result<DeviceStream*> stream_on(Device& device);
   Result<double> on_device(const PreparedKernel& kernel, const PrepareContext& context);
   Result<double> measure_reformat(DType own, const std::vector<int64_t>& shape, const Format& from, const Format& to,
                                   Device* device);
@@ -56,6 +57,7 @@ class Timer {
   int threads_;
   bool enabled_;
   int measured_ = 0;
+  std::map<Device*, std::unique_ptr<DeviceStream>> streams_;  // with libraries' handles, which are slow to make
 };
 
 // Packed weights of one compilation or engine, with a limit on nothing: they live as long as the engine.

@@ -24,8 +24,10 @@ Result<int> cublaslt_version() {
 Status CublasLt::check(cublasStatus_t status, std::string_view what) const {
   if (status == CUBLAS_STATUS_SUCCESS) return {};
   const std::string text = fmt::format("{}: {}", what, status_text(status));
-  // What it has no algorithm for is a limit; memory and the device are not.
-  return status == CUBLAS_STATUS_NOT_SUPPORTED ? unsupported("{}", text) : system_error("{}", text);
+  // What it does not do is a limit, and another kernel does it; memory and the device are none.
+  const bool limit = status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE ||
+                     status == CUBLAS_STATUS_ARCH_MISMATCH;
+  return limit ? unsupported("{}", text) : system_error("{}", text);
 }
 
 Result<std::shared_ptr<const CublasLt>> open_cublaslt() {

@@ -100,11 +100,19 @@ class CudaDevice final : public Device {
   Status make_current() const { return check(cudaSetDevice(properties_.index), "cudaSetDevice"); }
   // Opened on first use; kUnsupported with one sentence where the library is missing.
   Result<std::shared_ptr<const CublasLt>> cublaslt();
+  // A stream with its library handles, made once, to prepare and time kernels on. Whoever has it has it alone.
+  struct Workbench {
+    std::unique_lock<std::mutex> lock;
+    Stream& stream;
+  };
+  Result<Workbench> workbench();
 
  private:
   CudaDevice() = default;
   std::mutex mutex_;  // of what is opened on first use
   std::shared_ptr<const CublasLt> cublaslt_;
+  std::mutex bench_mutex_;
+  Stream* bench_ = nullptr;  // stays until the process ends, for at its exit the libraries are gone before the device
   std::string name_;
   Target target_;
   Properties properties_;

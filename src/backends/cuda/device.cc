@@ -182,6 +182,16 @@ Result<std::shared_ptr<const CublasLt>> CudaDevice::cublaslt() {
   return cublaslt_;
 }
 
+Result<CudaDevice::Workbench> CudaDevice::workbench() {
+  std::unique_lock lock(bench_mutex_);
+  FOVEA_TRY(make_current());
+  if (!bench_) {
+    FOVEA_TRY_SET(auto made, create_stream());
+    bench_ = static_cast<Stream*>(made.release());
+  }
+  return Workbench{std::move(lock), *bench_};
+}
+
 bool CudaDevice::owns(const void* data) const {
   cudaPointerAttributes a{};
   if (cudaPointerGetAttributes(&a, data) != cudaSuccess) {

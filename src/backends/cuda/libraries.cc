@@ -43,9 +43,7 @@ std::vector<std::string> places_of(const std::string& file) {
   return found;
 }
 
-}  // namespace
-
-Result<void*> open_library(const std::string& name) {
+Result<void*> find_library(const std::string& name) {
   std::string why;
   for (const std::string& path : places_of(name)) {
     if (void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL)) return library;
@@ -55,6 +53,20 @@ Result<void*> open_library(const std::string& name) {
   if (why.empty()) why = ::dlerror();
   return unsupported(
       "{} cannot be opened ({}): install NVIDIA's package of it, or name its folder in FOVEA_CUDA_LIBRARIES", name, why);
+}
+
+}  // namespace
+
+// To look through folders takes longer than what is asked of a library: what was found stays.
+Result<void*> open_library(const std::string& name) {
+  static std::mutex mutex;
+  static auto& opened = *new std::map<std::string, void*>;  // never destroyed: handles are given back as late as at exit
+  std::lock_guard lock(mutex);
+  void*& library = opened[name];
+  if (!library) {
+    FOVEA_TRY_SET(library, find_library(name));
+  }
+  return library;
 }
 
 Result<int> cudnn_version() {

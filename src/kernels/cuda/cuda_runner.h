@@ -50,7 +50,9 @@ class DeviceFenced {
 class CudaRunner {
  public:
   CudaRunner(Device& device, const PrepareContext& context, const PreparedKernel& kernel)
-      : device_(device), context_(context), kernel_(kernel) {}
+      : device_(device), context_(context), kernel_(&kernel) {}
+  // The same kernel, prepared another time.
+  void use(const PreparedKernel& kernel) { kernel_ = &kernel; }
 
   Status set_up(const std::vector<TensorPtr>& plain, const FormatChoice& formats) {
     formats_ = formats;
@@ -71,7 +73,7 @@ class CudaRunner {
       FOVEA_TRY_SET(outputs_.back(), memory_for(d));
       refs_out_.back() = TensorRef::dense_of(d.dtype, d.shape, outputs_.back()->data());
     }
-    FOVEA_TRY_SET(workspace_, DeviceFenced::make(device_, kernel_.workspace_bytes()));
+    FOVEA_TRY_SET(workspace_, DeviceFenced::make(device_, kernel_->workspace_bytes()));
     FOVEA_TRY_SET(sizes_, DeviceFenced::make(device_, 64 * 8));
     return {};
   }
@@ -93,11 +95,11 @@ class CudaRunner {
     c.scratch = &scratch, c.workspace = workspace_.data(), c.stream = stream_.get();
     c.sizes = reinterpret_cast<int64_t*>(sizes_.data());
     if (!captured) {
-      FOVEA_TRY(kernel_.run(c));
+      FOVEA_TRY(kernel_->run(c));
       return stream_->synchronize();
     }
     FOVEA_TRY(stream_->begin_capture());
-    Status s = kernel_.run(c);
+    Status s = kernel_->run(c);
     auto graph = stream_->end_capture();
     FOVEA_TRY(std::move(s));
     if (!graph.ok()) return graph.status();
@@ -162,7 +164,7 @@ class CudaRunner {
 
   Device& device_;
   const PrepareContext& context_;
-  const PreparedKernel& kernel_;
+  const PreparedKernel* kernel_;
   FormatChoice formats_;
   std::unique_ptr<DeviceStream> stream_;
   std::vector<std::optional<DeviceFenced>> inputs_, outputs_;

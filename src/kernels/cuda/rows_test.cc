@@ -75,6 +75,7 @@ class CudaRows : public testing::TestWithParam<std::string_view> {
     rows::WeightsMap weights;
     PrepareContext context = rows::describe(group, formats, 1, weights);
     context.device = gpu().device.get();
+    context.tune = tune_;
     auto kernel = row.prepare(context);
     if (!kernel.ok()) {
       EXPECT_EQ(kernel.status().kind(), ErrorKind::kUnsupported) << kernel.status().message();
@@ -104,6 +105,27 @@ class CudaRows : public testing::TestWithParam<std::string_view> {
           EXPECT_EQ(true_bytes(group, runner, i), first[i]) << "another result in the second run";
         }
       }
+    }
+    find_again(row, context, **kernel, runner, first);
+  }
+
+  // A library's way, by the name that a recipe keeps: built anew or read from the user's cache it is the same one.
+  void find_again(const KernelRow& row, PrepareContext context, const PreparedKernel& kernel, CudaRunner& runner,
+                  const std::vector<std::vector<std::byte>>& first) {
+    const std::string variant = kernel.detail();
+    if (variant.empty()) return;
+    context.variant = variant, context.tune = false;
+    for (int time = 0; time < 2; ++time) {
+      auto again = row.prepare(context);
+      ASSERT_TRUE(again.ok()) << again.status().message();
+      ASSERT_EQ((*again)->detail(), variant);
+      ASSERT_EQ((*again)->workspace_bytes(), kernel.workspace_bytes());
+      runner.use(**again);
+      const Status s = runner.run(false);
+      ASSERT_TRUE(s.ok()) << s.message();
+      EXPECT_TRUE(runner.intact()) << "wrote outside its memory";
+      EXPECT_EQ(true_bytes(context.group, runner, 0), first[0]) << "another result of " << variant;
+      runner.use(kernel);
     }
   }
 
@@ -157,6 +179,7 @@ class CudaRows : public testing::TestWithParam<std::string_view> {
 
   Case case_;
   Values values_;
+  bool tune_ = false;
 };
 
 TEST_P(CudaRows, AgreeWithTheReference) { try_rows(); }
@@ -174,6 +197,25 @@ TEST_P(CudaRows, AgreeWithTheReferenceInTf32) {
     if (v->dtype == DType::kFloat32 && !v->constant) v->storage.type = DType::kFloat32, v->storage.tf32 = true;
   try_rows();
 }
+
+// Where a library has several ways and the fastest is taken.
+class TunedCudaRows : public CudaRows {};
+
+TEST_P(TunedCudaRows, AgreeWithTheReference) {
+  tune_ = true;
+  try_rows();
+  for (const auto& v : case_.graph->values())
+    if (v->dtype == DType::kFloat32 && !v->constant) v->storage.type = DType::kFloat16;
+  try_rows();
+}
+
+constexpr std::string_view kTunedCases[] = {
+    "Conv 1x64x38x38 c:256x64x1x1 c:256 | | Add Relu",
+    "Conv 2x20x9x7 c:3x20x1x1 - | |",
+    "Conv 1x2048x3x3 c:64x2048x1x1 c:64 | | Relu",
+    "Conv 2x64x19x19 c:96x64x3x3 c:96 | pads=1,1,1,1 | Relu",
+};
+INSTANTIATE_TEST_SUITE_P(Cases, TunedCudaRows, testing::ValuesIn(kTunedCases));
 
 INSTANTIATE_TEST_SUITE_P(Cases, CudaRows, testing::ValuesIn(kCudaCases), [](const auto& i) {
   return fmt::format("{}_{}", i.index, std::string(i.param.substr(0, i.param.find(' '))));

@@ -199,8 +199,8 @@ struct Extents {
 
 Result<size_t> fastest(const PrepareContext& c, const Extents& e, const ProductKernel& k,
                        std::span<const Algorithm> all) {
-  FOVEA_TRY_SET(auto owned, device_of(c).create_stream());
-  auto& stream = static_cast<Stream&>(*owned);
+  FOVEA_TRY_SET(const CudaDevice::Workbench bench, device_of(c).workbench());
+  Stream& stream = bench.stream;
   const DType type = c.inputs[kX].dtype;
   FOVEA_TRY_SET(const DeviceMemory from, random_memory(stream, type, e.pixels * e.in));
   FOVEA_TRY_SET(const DeviceMemory to, random_memory(stream, type, e.pixels * e.out));

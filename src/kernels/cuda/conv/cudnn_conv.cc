@@ -6,8 +6,8 @@
 #include <limits>
 
 #include "kernels/cuda/conv/activation.h"
+#include "kernels/cuda/conv/cudnn_plans.h"
 #include "kernels/cuda/conv/packing.h"
-#include "kernels/cuda/conv/tuning.h"
 #include "kernels/tail.h"
 #include "ops/activation.h"
 #include "ops/conv.h"
@@ -19,8 +19,6 @@ using namespace cuda;
 namespace fe = cudnn_frontend;
 
 constexpr int64_t kX_ = 1, kW_ = 2, kB_ = 3, kR_ = 4, kY_ = 5;  // cuDNN's ids of the tensors
-constexpr size_t kMostPlans = 8;                                // that are timed
-constexpr int64_t kMostWorkspace = int64_t{256} << 20;
 
 // ---- what may follow
 
@@ -53,28 +51,20 @@ std::string refuse(const Group& group) {
 
 // ---- the graph
 
-Status fe_status(fe::error_t e, std::string_view what) {
-  if (e.is_good()) return {};
-  return unsupported("cuDNN {}: {}", what, e.get_message());
-}
-
 class ConvKernel final : public PreparedKernel {
  public:
-  std::shared_ptr<fe::graph::Graph> graph;
+  CudnnPlan plan;
   ConvConstants constants;
   int residual = -1;
-  int64_t workspace = 0, plan = 0;
-  std::string plan_name;
 
   Status run(KernelContext& c) const override {
-    FOVEA_TRY_SET(cudnnContext* const handle, stream_of(c).cudnn());
-    std::unordered_map<int64_t, void*> pack = {{kX_, c.in(kX).data}, {kW_, constants.weights.get()}, {kY_, c.out().data}};
-    if (constants.bias) pack[kB_] = constants.bias.get();
-    if (residual >= 0) pack[kR_] = c.in(static_cast<size_t>(residual)).data;
-    return fe_status(graph->execute_plan_at_index(handle, pack, c.workspace, plan), "execution");
+    CudnnTensors tensors = {{kX_, c.in(kX).data}, {kW_, constants.weights.get()}, {kY_, c.out().data}};
+    if (constants.bias) tensors[kB_] = constants.bias.get();
+    if (residual >= 0) tensors[kR_] = c.in(static_cast<size_t>(residual)).data;
+    return plan.execute(stream_of(c), tensors, c.workspace);
   }
-  int64_t workspace_bytes() const override { return workspace; }
-  std::string detail() const override { return plan_name; }
+  int64_t workspace_bytes() const override { return plan.workspace; }
+  std::string detail() const override { return plan.name; }
 };
 
 fe::DataType_t type_of(DType type) { return type == DType::kFloat16 ? fe::DataType_t::HALF : fe::DataType_t::FLOAT; }
@@ -114,9 +104,7 @@ struct Shapes {
   int64_t n, c, h, w, k, p, q, r, s, c_per_group;
 };
 
-Result<std::shared_ptr<fe::graph::Graph>> describe(const PrepareContext& c, const Shapes& d) {
-  const auto& attrs = c.group.nodes[0]->as<ConvAttrs>();
-  FOVEA_TRY_SET(Windows windows, conv_windows(attrs, c.inputs[kX].shape, c.inputs[kWeights].shape));
+std::shared_ptr<fe::graph::Graph> describe(const PrepareContext& c, const Shapes& d, const Windows& windows) {
   auto g = std::make_shared<fe::graph::Graph>();
   const DType type = c.inputs[kX].dtype;
   g->set_io_data_type(type_of(type))
@@ -142,49 +130,55 @@ Result<std::shared_ptr<fe::graph::Graph>> describe(const PrepareContext& c, cons
   return g;
 }
 
-Status choose_plan(const PrepareContext& c, const Shapes& d, ConvKernel& kernel, Stream& stream) {
-  fe::graph::Graph& g = *kernel.graph;
-  const int64_t plans = g.get_execution_plan_count();
-  FOVEA_TRY_SET(cudnnContext* const handle, stream.cudnn());
-  auto name_of = [&](int64_t i) {
-    std::string name;
-    return g.get_plan_name_at_index(i, name).is_good() ? name : std::string();
-  };
-  auto build = [&](int64_t i) { return g.build_plan_at_index(handle, i).is_good(); };
-  auto fits = [&](int64_t i) { return g.get_workspace_size_plan_at_index(i) <= kMostWorkspace; };
-  kernel.plan = -1;
-  if (!c.variant.empty())
-    for (int64_t i = 0; i < plans && kernel.plan < 0; ++i)
-      if (name_of(i) == c.variant && build(i)) kernel.plan = i;
-  if (kernel.plan < 0 && c.tune) {
-    const DType type = c.inputs[kX].dtype;
-    FOVEA_TRY_SET(const DeviceMemory x, random_memory(stream, type, d.n * d.c * d.h * d.w));
-    FOVEA_TRY_SET(const DeviceMemory y, random_memory(stream, type, d.n * d.k * d.p * d.q));
-    FOVEA_TRY_SET(DeviceMemory workspace, stream.device().allocate(kMostWorkspace, DeviceMemory::Kind::kDevice));
-    std::unordered_map<int64_t, void*> pack = {{kX_, x.data()}, {kW_, kernel.constants.weights.get()}, {kY_, y.data()}};
-    if (kernel.constants.bias) pack[kB_] = kernel.constants.bias.get();
-    if (kernel.residual >= 0) pack[kR_] = y.data();  // in place, as it will be
-    double best = std::numeric_limits<double>::infinity();
-    size_t timed = 0;
-    for (int64_t i = 0; i < plans && timed < kMostPlans; ++i) {
-      if (!build(i) || !fits(i)) continue;
-      // A residual in place adds up run by run: every plan starts from the same numbers.
-      if (kernel.residual >= 0) FOVEA_TRY(fill_random(stream, type, y));
-      auto ms = time_runs(stream, best, [&] {
-        return fe_status(g.execute_plan_at_index(handle, pack, workspace.data(), i), "execution");
-      });
-      if (!ms.ok()) continue;
-      ++timed;
-      if (*ms < 0.97 * best) best = *ms, kernel.plan = i;
-    }
+// The same graph as a text: what two of them differ in stands here.
+std::string description(const PrepareContext& c, const Shapes& d, const Windows& windows, bool tensor_cores) {
+  std::string text = fmt::format("conv {} x {},{},{},{} w {},{},{},{} y {},{}", to_string(c.inputs[kX].dtype), d.n, d.c,
+                                 d.h, d.w, d.k, d.c_per_group, d.r, d.s, d.p, d.q);
+  for (int i = 0; i < 2; ++i) {
+    const Window& a = windows.axis(i);
+    text += fmt::format(" pads {},{} stride {} dilation {}", a.pad_begin, a.pad_end, a.stride, a.dilation);
   }
-  for (int64_t i = 0; i < plans && kernel.plan < 0; ++i)
-    if (build(i) && fits(i)) kernel.plan = i;
-  if (kernel.plan < 0) return unsupported("none of cuDNN's {} plans can be built", plans);
-  kernel.plan_name = name_of(kernel.plan);
-  kernel.workspace = g.get_workspace_size_plan_at_index(kernel.plan);
-  return {};
+  if (c.inputs[kBias].dtype != DType::kUndefined) text += " bias";
+  for (size_t i = 1; i < c.group.nodes.size(); ++i) {
+    const Node& node = *c.group.nodes[i];
+    text += fmt::format(" {}", node.op->name);
+    if (node.is("LeakyRelu")) text += fmt::format(" {}", node.as<LeakyReluAttrs>().alpha);
+    if (node.is("Swish")) text += fmt::format(" {}", node.as<AlphaAttrs>().alpha);
+    if (node.is("Clip")) text += fmt::format(" {}", clip_of(node)->high);
+  }
+  return text + (tensor_cores ? " tensor cores" : "");
 }
+
+// What plans are timed on, taken when the first one is.
+class Trial {
+ public:
+  Trial(const ConvKernel& kernel, DType type, const Shapes& d)
+      : kernel_(kernel), type_(type), x_elements_(d.n * d.c * d.h * d.w), y_elements_(d.n * d.k * d.p * d.q) {}
+
+  Result<double> time(Stream& stream, const CudnnPlan& plan, double best) {
+    if (tensors_.empty()) FOVEA_TRY(set_up(stream));
+    // A residual in place adds up run by run: every plan starts from the same numbers.
+    if (kernel_.residual >= 0) FOVEA_TRY(fill_random(stream, type_, y_));
+    return time_runs(stream, best, [&] { return plan.execute(stream, tensors_, workspace_.data()); });
+  }
+
+ private:
+  Status set_up(Stream& stream) {
+    FOVEA_TRY_SET(x_, random_memory(stream, type_, x_elements_));
+    FOVEA_TRY_SET(y_, random_memory(stream, type_, y_elements_));
+    FOVEA_TRY_SET(workspace_, stream.device().allocate(kMostCudnnWorkspace, DeviceMemory::Kind::kDevice));
+    tensors_ = {{kX_, x_.data()}, {kW_, kernel_.constants.weights.get()}, {kY_, y_.data()}};
+    if (kernel_.constants.bias) tensors_[kB_] = kernel_.constants.bias.get();
+    if (kernel_.residual >= 0) tensors_[kR_] = y_.data();
+    return {};
+  }
+
+  const ConvKernel& kernel_;
+  DType type_;
+  int64_t x_elements_, y_elements_;
+  DeviceMemory x_, y_, workspace_;
+  CudnnTensors tensors_;
+};
 
 Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
   const auto& attrs = c.group.nodes[0]->as<ConvAttrs>();
@@ -195,18 +189,17 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
   kernel->residual = c.group.residual;
   const DType type = c.inputs[kX].dtype;
   FOVEA_TRY_SET(kernel->constants, pack_conv(c, DType::kFloat32));
-  FOVEA_TRY_SET(kernel->graph, describe(c, d));
-  FOVEA_TRY_SET(auto owned, device_of(c).create_stream());
-  Stream& stream = static_cast<Stream&>(*owned);
-  FOVEA_TRY_SET(cudnnContext* const handle, stream.cudnn());
-  fe::graph::Graph& g = *kernel->graph;
-  FOVEA_TRY(fe_status(g.validate(), "validation"));
-  FOVEA_TRY(fe_status(g.build_operation_graph(handle), "operation graph"));
-  FOVEA_TRY(fe_status(g.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK}), "heuristics"));
-  if (!c.group.outputs[0]->storage.tf32 && type == DType::kFloat32)
-    g.deselect_numeric_notes({fe::NumericalNote_t::TENSOR_CORE});
-  FOVEA_TRY(fe_status(g.check_support(), "support"));
-  FOVEA_TRY(choose_plan(c, d, *kernel, stream));
+  FOVEA_TRY_SET(const Windows windows, conv_windows(attrs, x, w));
+  const bool tensor_cores = type != DType::kFloat32 || c.group.outputs[0]->storage.tf32;
+  CudnnTask task{
+      describe(c, d, windows), description(c, d, windows, tensor_cores), {kX_, kW_}, tensor_cores, c.variant, {}};
+  if (kernel->constants.bias) task.tensors.push_back(kB_);
+  if (kernel->residual >= 0) task.tensors.push_back(kR_);
+  task.tensors.push_back(kY_);
+  Trial trial(*kernel, type, d);
+  if (c.tune)
+    task.time = [&](Stream& stream, const CudnnPlan& plan, double best) { return trial.time(stream, plan, best); };
+  FOVEA_TRY_SET(kernel->plan, find_plan(device_of(c), task));
   return std::unique_ptr<PreparedKernel>(std::move(kernel));
 }
 

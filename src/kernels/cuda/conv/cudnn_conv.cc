@@ -144,7 +144,7 @@ std::string description(const PrepareContext& c, const Shapes& d, const Windows&
     text += fmt::format(" {}", node.op->name);
     if (node.is("LeakyRelu")) text += fmt::format(" {}", node.as<LeakyReluAttrs>().alpha);
     if (node.is("Swish")) text += fmt::format(" {}", node.as<AlphaAttrs>().alpha);
-    if (node.is("Clip")) text += fmt::format(" {}", clip_of(node)->high);
+    if (node.is("Clip")) text += fmt::format(" {}", clip_bounds(node)->high);
   }
   return text + (tensor_cores ? " tensor cores" : "");
 }

@@ -52,7 +52,7 @@ Executor::Memory Executor::take(int64_t bytes) {
 }
 
 Status Executor::bind(std::shared_ptr<const Specialisation> specialisation) {
-  if (this->specialisation() == specialisation.get()) return {};
+  if (this->specialisation() == specialisation.get() && !bound().moved) return {};
   user_inputs_ = {};  // the last run's are no longer ours to look at
   const Specialisation& s = *specialisation;
   if (s.arena_bytes() > arena_size_) {
@@ -86,11 +86,13 @@ Status Executor::bind(std::shared_ptr<const Specialisation> specialisation) {
     kept_.push_front(std::move(fresh));
     if (kept_.size() > kKept) kept_.pop_back();
   }
-  if (again == kept_.end() || bound().arena != arena_.get() || bound().device_arena != device_arena_.data()) {
+  if (again == kept_.end() || bound().arena != arena_.get() || bound().device_arena != device_arena_.data() ||
+      bound().moved) {
     for (size_t i = 0; i < bound().refs.size(); ++i) bound().refs[i].data = address(static_cast<int>(i));
     bound().arena = arena_.get();
     bound().device_arena = device_arena_.data();
     bound().graphs.clear(), bound().runs = 0;  // they hold addresses
+    bound().moved = false;
   }
   in_.clear(), out_.clear();
   in_.reserve(256), out_.reserve(64);
@@ -204,10 +206,15 @@ Status Executor::enqueue(std::span<const TensorRef> inputs) {
   user_inputs_ = inputs;
   if (device_) FOVEA_TRY(stage_inputs(inputs));
   std::copy(s.known().begin(), s.known().end(), bound().known.begin());
-  for (size_t i = 0; i < bound().refs.size(); ++i)
-    if (plan.tensors[i].home == PlanTensor::Home::kInput) bound().refs[i].data = address(static_cast<int>(i));
+  for (size_t i = 0; i < bound().refs.size(); ++i) {
+    const PlanTensor& t = plan.tensors[i];
+    // What the device sizes has room for the most: finish() has left the last run's size there.
+    const bool sized_there = t.dynamic && t.format.place == Place::kDevice;
+    if (sized_there) bound().refs[i] = s.place(static_cast<int>(i)).ref;
+    if (sized_there || t.home == PlanTensor::Home::kInput) bound().refs[i].data = address(static_cast<int>(i));
+  }
   ThreadCountScope threads(s.threads());
-  sizes_read_ = plan.device_sizes.empty();
+  sizes_read_ = plan.device_sizes.empty(), sent_ = false;
   Status status;
   try {
     if (check_finite) status = check_inputs();
@@ -225,6 +232,8 @@ Status Executor::enqueue(std::span<const TensorRef> inputs) {
 Status Executor::finish(std::span<TensorRef> outputs) {
   const Plan& plan = bound().spec->plan();
   bool on_device = false;
+  if (sent_ && pending_) FOVEA_TRY(wait());
+  if (sent_ && !sizes_read_) FOVEA_TRY(take_sizes());
   for (size_t i = 0; i < plan.outputs.size(); ++i) {
     const PlanTensor& t = plan.tensors[idx(plan.outputs[i])];
     on_device |= t.format.place == Place::kDevice && t.home == PlanTensor::Home::kBuffer;
@@ -300,11 +309,20 @@ Status Executor::wait() {
   return observe_device_steps();
 }
 
-// The sizes that the device has decided become known to the shape program.
 Status Executor::read_sizes() {
-  const std::vector<int>& slots = bound().spec->plan().device_sizes;
-  FOVEA_TRY(stream_->copy(host_sizes_.data(), device_sizes_.data(), static_cast<int64_t>(slots.size()) * 8));
+  FOVEA_TRY(ask_sizes());
   FOVEA_TRY(wait());
+  return take_sizes();
+}
+
+Status Executor::ask_sizes() {
+  const auto words = static_cast<int64_t>(bound().spec->plan().device_sizes.size());
+  return stream_->copy(host_sizes_.data(), device_sizes_.data(), words * 8);
+}
+
+// The sizes that the device has decided become known to the shape program.
+Status Executor::take_sizes() {
+  const std::vector<int>& slots = bound().spec->plan().device_sizes;
   sizes_read_ = true;
   const auto* words = reinterpret_cast<const int64_t*>(host_sizes_.data());
   for (size_t i = 0; i < slots.size(); ++i)
@@ -318,13 +336,15 @@ Status Executor::copy_outputs_to_host(std::span<TensorRef> outputs) {
   for (size_t i = 0; i < outputs.size(); ++i) {
     const int t = plan.outputs[i];
     if (plan.tensors[idx(t)].format.place != Place::kDevice) continue;
-    const int64_t capacity = dtype_bytes(outputs[i].dtype, bound().spec->place(t).ref.count()).value_or(0);
+    const int64_t capacity = capacity_bytes(i);
     const int64_t bytes = dtype_bytes(outputs[i].dtype, outputs[i].count()).value_or(0);
     if (bytes > capacity)
       return internal_error("an output of {} bytes does not fit into its bound {}", bytes, capacity);
     std::byte* to = host_outputs_.data() + at;
-    if (bytes > 0) FOVEA_TRY(stream_->copy(to, outputs[i].data, bytes));
-    pending_ = true;
+    if (!sent_) {
+      if (bytes > 0) FOVEA_TRY(stream_->copy(to, outputs[i].data, bytes));
+      pending_ = true;
+    }
     outputs[i].data = to;
     at += (capacity + 63) / 64 * 64;
   }
@@ -393,7 +413,9 @@ Status Executor::run_device_step(const Step& step) {
   stream_->begin_range(step.node && !step.node->origin.empty() ? step.node->origin[0].c_str() : "input");
   Status status;
   if (step.kind == Step::Kind::kTransfer) {
-    status = stream_->copy(out_[0].data, in_[0].data, dtype_bytes(in_[0].dtype, in_[0].count()).value_or(0));
+    // What its maker has put there already (input_memory()) stays.
+    if (in_[0].data != out_[0].data)
+      status = stream_->copy(out_[0].data, in_[0].data, dtype_bytes(in_[0].dtype, in_[0].count()).value_or(0));
   } else if (step.kind != Step::Kind::kGroup) {
     status = device_->reformat(*stream_, in_[0], plan.tensors[idx(step.inputs[0])].format, out_[0],
                                plan.tensors[idx(step.outputs[0])].format);

@@ -53,7 +53,20 @@ class Executor {
   // that can be, and the stream may still be at work on them.
   Status finish_on_device(std::span<TensorRef> outputs);
   DeviceStream* stream() const { return stream_.get(); }  // null: the processor alone
-  struct Counts {                                         // of the last run
+
+  // ---- in and out of a device without a detour (executor_direct.cc), for what is bound
+  // Where the device reads input `i`. Whoever fills it on stream() and gives it to enqueue() as that input saves a
+  // copy. Null where the run brings the input over later, or the host reads it.
+  std::byte* input_memory(size_t i) const;
+  // Output `i` goes to `data`, in the device's memory, until the next bind(); finish_on_device() belongs to it. False
+  // where it cannot: then it goes where it did.
+  bool put_output(size_t i, void* data);
+  // Asks for the copies to the host that finish() would wait for, so that finish() has only to wait.
+  Status send_outputs();
+  // Works on the other's stream, behind what that was asked for; before the first bind.
+  void share_stream(const Executor& other) { stream_ = other.stream_; }
+
+  struct Counts {  // of the last run
     int synchronisations = 0, launches = 0, graphs = 0;
   };
   const Counts& counts() const { return counts_; }
@@ -87,6 +100,7 @@ class Executor {
     std::map<int, std::unique_ptr<DeviceGraph>> graphs;  // by the index of the first step
     std::vector<Pool> pools;                             // by buffer
     std::vector<TensorRef> refs;
+    bool moved = false;  // put_output(): refs that point elsewhere
     std::vector<int64_t> values;
     std::vector<uint8_t> known;
     bool weights_checked = false;
@@ -102,6 +116,9 @@ class Executor {
   Status observe_device_steps();
   Status wait();  // until the device has nothing of ours left to do
   Status read_sizes();
+  Status ask_sizes();
+  Status take_sizes();
+  int64_t capacity_bytes(size_t output) const;
   Status copy_outputs_to_host(std::span<TensorRef> outputs);
   Status run_step(const Step& step);
   Status run_group(const Step& step);
@@ -129,13 +146,14 @@ class Executor {
   Scratch scratch_;
 
   Device* device_ = nullptr;
-  std::unique_ptr<DeviceStream> stream_;
+  std::shared_ptr<DeviceStream> stream_;
   DeviceMemory device_arena_;               // shared by them, as arena_ is
   DeviceMemory device_sizes_, host_sizes_;  // words that the device writes, and where the host reads them
   DeviceMemory host_outputs_;
   std::vector<TensorRef> inputs_;               // the caller's, and what is staged of them
   std::vector<std::vector<std::byte>> staged_;  // inputs in the device's memory that the host reads
   bool pending_ = false, sizes_read_ = true;
+  bool sent_ = false;  // are the outputs on their way to the host?
   Counts counts_;
   struct Observed {
     const Step* step;

@@ -99,6 +99,8 @@ class Device {
   virtual Result<std::unique_ptr<DeviceEvent>> create_event() = 0;
   // Where the memory is: true for the device's own.
   virtual bool owns(const void* data) const = 0;
+  // Memory of the host that copies need not wait for.
+  virtual bool pinned(const void* data) const = 0;
   virtual int64_t free_bytes() const = 0;
   virtual Telemetry telemetry() const = 0;
   // Changes layout, element type and strides (plain ones) of a tensor in the device's memory.

@@ -46,7 +46,7 @@ TEST(Compile, EveryPassIsVerifiedAndTheDetectorFindsThings) {
   ASSERT_TRUE(detector.ok()) << detector.status().message();
   auto image = read_image(kModel + "pictures/000001.jpg");
   ASSERT_TRUE(image.ok()) << image.status().message();
-  const Image* picture = &*image;
+  const PictureView picture(*image);
   auto found = (*detector)->detect(std::span(&picture, 1), 1);
   ASSERT_TRUE(found.ok()) << found.status().message();
   ASSERT_FALSE((*found)[0].empty());

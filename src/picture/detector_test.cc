@@ -111,9 +111,7 @@ class Toy {
     return made.ok() ? detect(**made, pictures, at_once) : Detections(pictures.size());
   }
   static Detections detect(Detector& detector, const std::vector<Image>& pictures, int64_t at_once) {
-    std::vector<const Image*> pointers;
-    for (const Image& p : pictures) pointers.push_back(&p);
-    auto found = detector.detect(pointers, at_once);
+    auto found = detector.detect(std::vector<PictureView>(pictures.begin(), pictures.end()), at_once);
     EXPECT_TRUE(found.ok()) << found.status().message();
     return found.ok() ? *std::move(found) : Detections(pictures.size());
   }
@@ -346,9 +344,9 @@ TEST(DetectorRoles, AMaskHasThePicturesSides) {
   ASSERT_TRUE(detector.ok()) << detector.status().message();
   EXPECT_EQ(Toy::detect(**detector, {picture(30, 40)}, 1)[0].size(), 1u);  // padded to 32 x 48
   const Image other = picture(40, 30);
-  const Image* pointer = &other;
+  const PictureView view(other);
   EXPECT_THAT(
-      (*detector)->detect(std::span(&pointer, 1), 1).status().message(),
+      (*detector)->detect(std::span(&view, 1), 1).status().message(),
       HasSubstr("input 'mask': a padding mask has the sides of the picture input in its last two axes: expected "
                 "48 x 32, found [1,32,48]"));
 }
@@ -586,8 +584,8 @@ TEST(DetectorRows, TablesAreThoseOfTheBatch) {
   auto detector = toy.detector();
   ASSERT_TRUE(detector.ok()) << detector.status().message();
   const Image image = picture(50, 50);
-  const Image* pointer = &image;
-  EXPECT_EQ((*detector)->detect(std::span(&pointer, 1), 1).status().message(),
+  const PictureView view(image);
+  EXPECT_EQ((*detector)->detect(std::span(&view, 1), 1).status().message(),
             "output 'boxes': expected one for each of the run's pictures, 1, found 3");
 }
 

@@ -22,6 +22,17 @@ struct Image {
   std::vector<uint8_t> rgb;       // [height, width, 3], row by row from the top
 };
 
+// Pixels that somebody else keeps.
+struct PictureView {
+  PictureView(int64_t h, int64_t w, const uint8_t* pixels) : height(h), width(w), rgb(pixels) {}
+  PictureView(const Image& image)  // NOLINT: implicit on purpose
+      : PictureView(image.height, image.width, image.rgb.data()) {}
+  int64_t bytes() const { return height * width * 3; }
+
+  int64_t height, width;
+  const uint8_t* rgb;
+};
+
 inline constexpr int64_t kMaxPixels = int64_t{1} << 28;  // 805 MB of RGB; a hostile header cannot ask for more
 
 // The format by signature, never by file name. `name` appears in messages.

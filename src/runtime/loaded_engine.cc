@@ -1,5 +1,7 @@
 #include "runtime/loaded_engine.h"
 
+#include <algorithm>
+
 #include "backends/cpu/target.h"
 
 namespace fovea::core {
@@ -59,9 +61,13 @@ Result<std::shared_ptr<LoadedEngine>> LoadedEngine::from(EngineData data, const 
   if (e->data_.file) release = [file = e->data_.file] { file->release_pages(); };
   e->main_ = std::make_unique<PlannedGraph>(*e->data_.graph, std::move(recipes), timings, options.limits, options.log,
                                             std::move(release), e->device_);
-  if (e->data_.preprocess)
+  if (e->data_.preprocess) {
+    CacheLimits limits = options.limits;
+    // One for each size of pictures: a few kilobytes, while freeing a device's memory waits for all of its streams.
+    if (e->device_) limits.specialisations = std::max(limits.specialisations, 1024);
     e->preprocess_ = std::make_unique<PlannedGraph>(*e->data_.preprocess, std::vector<Recipe>{}, std::move(timings),
-                                                    options.limits, options.log, nullptr, e->device_);
+                                                    limits, options.log, nullptr, e->device_);
+  }
   return e;
 }
 

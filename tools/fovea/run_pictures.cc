@@ -212,14 +212,12 @@ Status run_pictures(const RunOptions& o) {
   const auto batch = static_cast<size_t>(std::clamp<int64_t>(o.batch, 1, detectors[0]->max_batch()));
   auto detect = [&](Detector& detector, size_t at, size_t end) -> Status {
     std::vector<Image> images;
-    std::vector<const Image*> pointers;
     for (size_t i = at; i < end; ++i) {
       FOVEA_TRY_SET(Image image, read_image(pictures[i].path));
       images.push_back(std::move(image));
     }
-    pointers.reserve(images.size());
-    for (const Image& image : images) pointers.push_back(&image);
-    auto found = detector.detect(pointers, static_cast<int64_t>(batch));
+    const std::vector<PictureView> views(images.begin(), images.end());
+    auto found = detector.detect(views, static_cast<int64_t>(batch));
     if (!found.ok())
       return found.status().in(fmt::format("{}", fmt::join(std::span(paths).subspan(at, end - at), ", ")));
     const Detector::Timing& t = detector.timing();

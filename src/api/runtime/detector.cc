@@ -32,18 +32,16 @@ std::vector<Detected> Detector::detect(const Picture& picture) { return detect(s
 
 std::vector<std::vector<Detected>> Detector::detect(std::span<const Picture> pictures, int64_t batch) {
   return take_turn(impl_, "Detector", [&](Impl& impl) {
-    std::vector<core::Image> images;
-    std::vector<const core::Image*> pointers;
+    std::vector<core::PictureView> views;
     for (const Picture& p : pictures) {
       const auto needed = core::element_count(std::array{p.height, p.width, int64_t{3}});
       if (p.height < 1 || p.width < 1 || !needed || static_cast<int64_t>(p.rgb.size()) != *needed)
         throw Error(ErrorCode::kInvalidArgument, fmt::format("a picture of {} x {} pixels needs {} bytes, found {}",
                                                              p.height, p.width, needed.value_or(-1), p.rgb.size()));
-      images.push_back({p.height, p.width, p.rgb});
+      views.emplace_back(p.height, p.width, p.rgb.data());
     }
-    for (const core::Image& i : images) pointers.push_back(&i);
     std::vector<std::vector<Detected>> out;
-    for (const auto& list : take(impl.detector->detect(pointers, batch))) {
+    for (const auto& list : take(impl.detector->detect(views, batch))) {
       out.emplace_back();
       for (const core::Detection& d : list) out.back().push_back({d.x0, d.y0, d.x1, d.y1, d.score, d.label});
     }

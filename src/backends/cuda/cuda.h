@@ -92,6 +92,7 @@ class CudaDevice final : public Device {
   Result<std::unique_ptr<DeviceStream>> create_stream() override;
   Result<std::unique_ptr<DeviceEvent>> create_event() override;
   bool owns(const void* data) const override;
+  bool pinned(const void* data) const override;
   int64_t free_bytes() const override;
   Telemetry telemetry() const override;
 

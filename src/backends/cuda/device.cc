@@ -201,6 +201,15 @@ bool CudaDevice::owns(const void* data) const {
   return a.type == cudaMemoryTypeDevice && a.device == properties_.index;
 }
 
+bool CudaDevice::pinned(const void* data) const {
+  cudaPointerAttributes a{};
+  if (cudaPointerGetAttributes(&a, data) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return false;
+  }
+  return a.type == cudaMemoryTypeHost;
+}
+
 int64_t CudaDevice::free_bytes() const {
   size_t free = 0, total = 0;
   if (!make_current().ok() || cudaMemGetInfo(&free, &total) != cudaSuccess) return -1;

@@ -161,12 +161,20 @@ Status FakeEvent::wait() {
   return streams.contains(stream_) ? stream_->run_until(position_) : Status();
 }
 
+// A size that the kernel decides: a dimension of an output.
+struct Decided {
+  size_t output, dim;
+};
+
 class FakeKernel final : public PreparedKernel {
  public:
-  explicit FakeKernel(std::string_view op) : op_(op) {}
+  explicit FakeKernel(const Node& node) : op_(node.op->name) {
+    for (const SizeDefinition& d : node.sizes)
+      decided_.push_back({static_cast<size_t>(d.output), static_cast<size_t>(d.dim)});
+  }
   Status run(KernelContext& c) const override {
     auto* stream = static_cast<FakeStream*>(c.stream);
-    stream->push([op = op_, in = std::vector(c.inputs.begin(), c.inputs.end()),
+    stream->push([op = op_, in = std::vector(c.inputs.begin(), c.inputs.end()), decided = decided_, sizes = c.sizes,
                   out = std::vector(c.outputs.begin(), c.outputs.end()), attributes = c.attributes]() mutable {
       std::vector<TensorRef> from = in, to = out;
       for (TensorRef& r : from) r.data = real(r.data);
@@ -174,22 +182,27 @@ class FakeKernel final : public PreparedKernel {
       Scratch scratch;
       KernelContext k;
       k.inputs = from, k.outputs = to, k.attributes = attributes, k.scratch = &scratch;
-      return find_reference(op)(k);
+      Status s = find_reference(op)(k);
+      auto* words = static_cast<int64_t*>(real(static_cast<void*>(sizes)));
+      for (const Decided& d : decided) *words++ = to[d.output].dims[d.dim];
+      return s;
     });
     return {};
   }
 
  private:
   std::string_view op_;
+  std::vector<Decided> decided_;
 };
 
 Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
-  return std::unique_ptr<PreparedKernel>(std::make_unique<FakeKernel>(c.group.nodes[0]->op->name));
+  return std::unique_ptr<PreparedKernel>(std::make_unique<FakeKernel>(*c.group.nodes[0]));
 }
 
+// What reads sizes that data decides would have to wait for them.
 std::string refuse(const Group& group) {
-  for (const Value* v : group.outputs)
-    if (v && v->producer && !v->producer->sizes.empty()) return "the size of its output depends on data";
+  for (const Value* v : group.inputs)
+    if (v && v->producer && !v->producer->sizes.empty()) return "the size of its input depends on data";
   return "";
 }
 
@@ -202,7 +215,8 @@ constexpr KernelRow row(std::string_view name, std::string_view op) {
           .refuse = refuse,
           .prepare = prepare};
 }
-const KernelRow rows[] = {row("fake_add", "Add"), row("fake_conv", "Conv"), row("fake_relu", "Relu")};
+const KernelRow rows[] = {row("fake_add", "Add"), row("fake_conv", "Conv"), row("fake_relu", "Relu"),
+                          row("fake_preprocess", "Preprocess"), row("fake_nms", "Nms")};
 
 void release(void* data, void*) {
   std::lock_guard lock(mutex);
@@ -247,6 +261,10 @@ class FakeDevice final : public Device {
   bool owns(const void* data) const override {
     std::lock_guard lock(mutex);
     return on_device(data);
+  }
+  bool pinned(const void* data) const override {
+    std::lock_guard lock(mutex);
+    return find(data) && !on_device(data);
   }
   int64_t free_bytes() const override { return int64_t{64} << 20; }
   Telemetry telemetry() const override { return {}; }

@@ -23,7 +23,7 @@ Status run_tensors(const RunOptions& o) {
 Status run(const RunOptions& o, const CLI::App& verb) {
   if (!o.pictures.empty() && !o.inputs.empty()) return invalid_argument("give pictures or --input, not both");
   if (!o.inputs.empty()) {
-    FOVEA_TRY(refuse_flags(verb, {"--json", "--draw", "--labels", "--min-score", "--batch"},
+    FOVEA_TRY(refuse_flags(verb, {"--json", "--draw", "--labels", "--min-score", "--batch", "--contexts"},
                            "goes with pictures; with --input the results are tensors, for --output"));
     if (o.output.empty()) return invalid_argument("--input needs --output DIR, where the results go as NAME.npy");
     return run_tensors(o);
@@ -46,6 +46,8 @@ void add_run(CLI::App& app, Action& action) {
   verb->add_option("--min-score", o->min_score, "Objects below it are neither drawn nor counted in the table")
       ->check(CLI::Range(0.0, 1.0));
   verb->add_option("--batch", o->batch, "Pictures in a run")->check(CLI::Range(1, 1 << 20));
+  verb->add_option("--contexts", o->contexts, "Batches in flight on each GPU; 3 if not given")
+      ->check(CLI::Range(1, 64));
   verb->add_option("--input", o->inputs, "A tensor for an input; one for each")
       ->type_name("NAME=FILE.npy")
       ->allow_extra_args(false);

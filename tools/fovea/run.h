@@ -11,7 +11,7 @@ namespace fovea::core::tool {
 struct RunOptions {
   std::string engine, device, output, json, draw, labels;
   std::vector<std::string> inputs, pictures;
-  int threads = 0;
+  int threads = 0, contexts = 0;  // contexts 0: not given
   int64_t batch = 1;
   double min_score = 0.3;
   bool check = false, verbose = false;

@@ -4,16 +4,13 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <set>
-#include <thread>
-
-#include <fmt/ranges.h>
 
 #include "base/file.h"
+#include "base/parallel.h"
+#include "detect_pictures.h"
 #include "eval/results.h"
-#include "picture/detector.h"
 #include "picture/draw.h"
 #include "run.h"
 #include "verbs.h"
@@ -26,34 +23,6 @@ struct Picture {
   int64_t id = 0;          // COCO's image_id
   std::string drawn{};     // where it goes with boxes on it; empty: nowhere
 };
-
-std::string lower_extension(const std::filesystem::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return extension;
-}
-
-// Folders stand for the pictures in them, in order of their names.
-Result<std::vector<std::string>> expand(const std::vector<std::string>& paths) {
-  std::vector<std::string> files;
-  for (const std::string& path : paths) {
-    std::error_code error;
-    if (!std::filesystem::is_directory(path, error)) {
-      files.push_back(path);
-      continue;
-    }
-    std::vector<std::string> found;
-    for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
-      const std::string extension = lower_extension(entry.path());
-      if (extension == ".jpg" || extension == ".jpeg" || extension == ".png") found.push_back(entry.path().string());
-    }
-    if (found.empty()) return invalid_argument("{}: expected a folder with .jpg or .png pictures, found none", path);
-    std::sort(found.begin(), found.end());
-    files.insert(files.end(), found.begin(), found.end());
-  }
-  return files;
-}
 
 // The id by name where the labels know the name, else by the number in it.
 Status identify(std::vector<Picture>& pictures, const CocoLabels* labels, const std::string& labels_path) {
@@ -121,41 +90,6 @@ void print_table(std::span<const PictureDetections> results, std::span<const dou
   }
 }
 
-// Each detector, in a thread of its own, takes batches of the pictures while there are any: work(detector, first, end).
-// The failure that is returned is that of the earliest batch.
-template <typename Work>
-Status in_batches(std::span<const std::unique_ptr<Detector>> detectors, size_t pictures, size_t batch,
-                  Progress& progress, Work&& work) {
-  std::mutex mutex;  // of what follows
-  size_t next = 0, done = 0, failed = pictures;
-  Status status;
-  auto take_batches = [&](Detector& detector) {
-    while (true) {
-      size_t at, end;
-      {
-        std::lock_guard lock(mutex);
-        if (next >= failed) return;
-        at = next, end = next = std::min(at + batch, pictures);
-      }
-      Status s;
-      try {
-        s = work(detector, at, end);
-      } catch (const std::bad_alloc&) {
-        s = system_error("out of memory");
-      }
-      std::lock_guard lock(mutex);
-      done += end - at;
-      progress.show("detecting", static_cast<int>(done), static_cast<int>(pictures));
-      if (!s.ok() && at < failed) failed = at, status = std::move(s);
-    }
-  };
-  std::vector<std::thread> team;
-  for (size_t i = 1; i < detectors.size(); ++i) team.emplace_back(take_batches, std::ref(*detectors[i]));
-  take_batches(*detectors[0]);
-  for (std::thread& t : team) t.join();
-  return status;
-}
-
 Status draw(const RunOptions& o, Image image, const Picture& picture, const PictureDetections& result,
             const ClassesCard& classes) {
   std::vector<Detection> shown;
@@ -164,6 +98,40 @@ Status draw(const RunOptions& o, Image image, const Picture& picture, const Pict
   FOVEA_TRY(draw_detections(image, shown, classes));
   return write_image(picture.drawn, image,
                      lower_extension(picture.path) == ".png" ? PictureFormat::kPng : PictureFormat::kJpeg);
+}
+
+// A GPU has several batches in flight: while one is copied and run, the next is made ready and the last one's boxes are
+// read. More than there are batches would only take memory.
+Result<std::vector<Crew>> make_crews(const RunOptions& o, const Engines& engines, size_t pictures) {
+  constexpr int kInFlight = 3;
+  if (o.contexts > 0 && std::ranges::none_of(engines, [](const auto& e) { return e->device(); }))
+    return invalid_argument("--contexts: means nothing on the CPU; name a device with --device");
+  const auto batches = static_cast<int>(pictures) / static_cast<int>(std::max<int64_t>(o.batch, 1)) + 1;
+  std::vector<Crew> crews;
+  for (const auto& engine : engines) {
+    Crew& crew = crews.emplace_back();
+    const int members = engine->device() ? std::min(o.contexts > 0 ? o.contexts : kInFlight, batches) : 1;
+    for (int i = 0; i < members; ++i) {
+      FOVEA_TRY_SET(auto detector, Detector::make(engine));
+      detector->check_finite = o.check;
+      crew.push_back(std::move(detector));
+    }
+  }
+  return crews;
+}
+
+// A GPU's share of the cores decodes and draws for it. On the CPU the network has them: one thread decodes and draws,
+// ahead of the network only if that leaves a core.
+DetectJob plan_work(const RunOptions& o, const Engines& engines, std::span<const Crew> crews) {
+  DetectJob job;
+  job.crews = crews, job.draws = !o.draw.empty();
+  job.batch = static_cast<size_t>(std::clamp<int64_t>(o.batch, 1, crews[0][0]->max_batch()));
+  int threads = 0, busy = 0;
+  for (const auto& engine : engines) (engine->device() ? threads : busy) += engine->threads();
+  job.threads = std::max(threads, 1);
+  if (threads > 0) job.ahead = engines.size() * job.batch + 2 * static_cast<size_t>(threads);
+  else job.ahead = busy < hardware_threads() ? job.batch : 0;
+  return job;
 }
 
 // Pictures that were not run do not count as missed.
@@ -183,7 +151,7 @@ Status print_precision(CocoLabels labels, std::span<const PictureDetections> res
 
 Status run_pictures(const RunOptions& o) {
   // What can be wrong is looked at before the long work.
-  FOVEA_TRY_SET(std::vector<std::string> paths, expand(o.pictures));
+  FOVEA_TRY_SET(std::vector<std::string> paths, picture_files(o.pictures));
   std::vector<Picture> pictures;
   pictures.reserve(paths.size());
   for (const std::string& path : paths)
@@ -197,38 +165,20 @@ Status run_pictures(const RunOptions& o) {
   if (!o.draw.empty()) FOVEA_TRY(name_drawings(pictures, o.draw));
   if (!o.json.empty()) FOVEA_TRY(check_writable(o.json));
   FOVEA_TRY_SET(const Engines engines, open_engines(o.engine, o.device, o.threads, o.verbose));
-  std::vector<std::unique_ptr<Detector>> detectors;
-  for (const auto& engine : engines) {
-    FOVEA_TRY_SET(auto detector, Detector::make(engine));
-    detector->check_finite = o.check;
-    detectors.push_back(std::move(detector));
-  }
+  FOVEA_TRY_SET(const std::vector<Crew> crews, make_crews(o, engines, pictures.size()));
   if (!o.draw.empty()) FOVEA_TRY(make_folder(o.draw));
 
-  const ClassesCard& classes = detectors[0]->card().classes;
+  const ClassesCard& classes = crews[0][0]->card().classes;
   std::vector<PictureDetections> results(pictures.size());
   std::vector<double> ms(pictures.size());
-  Progress progress;
-  const auto batch = static_cast<size_t>(std::clamp<int64_t>(o.batch, 1, detectors[0]->max_batch()));
-  auto detect = [&](Detector& detector, size_t at, size_t end) -> Status {
-    std::vector<Image> images;
-    for (size_t i = at; i < end; ++i) {
-      FOVEA_TRY_SET(Image image, read_image(pictures[i].path));
-      images.push_back(std::move(image));
-    }
-    const std::vector<PictureView> views(images.begin(), images.end());
-    auto found = detector.detect(views, static_cast<int64_t>(batch));
-    if (!found.ok())
-      return found.status().in(fmt::format("{}", fmt::join(std::span(paths).subspan(at, end - at), ", ")));
-    const Detector::Timing& t = detector.timing();
-    for (size_t i = at; i < end; ++i) {
-      results[i] = {pictures[i].name, pictures[i].id, std::move((*found)[i - at])};
-      ms[i] = (t.preprocess + t.network + t.boxes) / static_cast<double>(end - at);
-      if (!o.draw.empty()) FOVEA_TRY(draw(o, std::move(images[i - at]), pictures[i], results[i], classes));
-    }
-    return {};
+  DetectJob job = plan_work(o, engines, crews);
+  job.paths = paths;
+  job.found = [&](size_t i, std::vector<Detection> found, double took) {
+    results[i] = {pictures[i].name, pictures[i].id, std::move(found)};
+    ms[i] = took;
   };
-  FOVEA_TRY(in_batches(detectors, pictures.size(), batch, progress, detect));
+  job.draw = [&](size_t i, Image image) { return draw(o, std::move(image), pictures[i], results[i], classes); };
+  FOVEA_TRY(detect_pictures(job));
   Progress::clear();
   print_table(results, ms, o, classes);
   if (!o.json.empty()) FOVEA_TRY(write_file(o.json, detections_to_json(results, classes)));

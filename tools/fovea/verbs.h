@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <set>
@@ -68,6 +69,9 @@ struct TensorInputs {
 };
 Result<TensorInputs> read_inputs(const Graph& graph, const std::vector<std::string>& items);
 Status write_outputs(const std::string& folder, const Graph& graph, std::span<const TensorRef> outputs);  // NAME.npy
+// Folders stand for the pictures in them, in order of their names.
+Result<std::vector<std::string>> picture_files(const std::vector<std::string>& paths);
+std::string lower_extension(const std::filesystem::path& path);
 Status make_folder(const std::string& path);
 // Can a file be written there? Asked before long work that ends with it.
 Status check_writable(const std::string& path);

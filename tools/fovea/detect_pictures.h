@@ -1,0 +1,32 @@
+// Pictures of many files to their detections: decoded ahead, several batches in flight, drawn behind.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "picture/detector.h"
+#include "verbs.h"
+
+namespace fovea::core::tool {
+
+// One engine's detectors, as many as it has batches in flight; with one the batch is over before the next begins.
+using Crew = std::vector<std::unique_ptr<Detector>>;
+
+struct DetectJob {
+  std::span<const std::string> paths;
+  std::span<const Crew> crews;  // each in a thread of its own takes batches of the pictures while there are any
+  size_t batch = 1;
+  int threads = 1;   // that decode and draw
+  size_t ahead = 1;  // pictures decoded and not asked for yet
+  bool draws = false;
+  // What becomes of picture `i`: called once for each, in any thread.
+  std::function<void(size_t i, std::vector<Detection> found, double ms)> found;
+  std::function<Status(size_t i, Image image)> draw;  // after found(i), if `draws`
+};
+
+// The failure is that of the earliest batch.
+Status detect_pictures(const DetectJob& job);
+
+}  // namespace fovea::core::tool

@@ -1,0 +1,107 @@
+#include "picture_pool.h"
+
+#include <algorithm>
+#include <new>
+
+namespace fovea::core::tool {
+
+PicturePool::PicturePool(std::span<const std::string> paths, int threads, Draw draw)
+    : paths_(paths), draw_(std::move(draw)), failed_(paths.size()) {
+  for (int i = 0; i < threads; ++i) team_.emplace_back([this] { work(); });
+}
+
+PicturePool::~PicturePool() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  work_there_.notify_all();
+  for (std::thread& t : team_) t.join();
+}
+
+void PicturePool::allow(size_t end) {
+  {
+    std::lock_guard lock(mutex_);
+    allowed_ = std::max(allowed_, end);
+  }
+  work_there_.notify_all();
+}
+
+Result<Image> PicturePool::take(size_t i) {
+  std::unique_lock lock(mutex_);
+  work_done_.wait(lock, [&] { return decoded_.contains(i) || i >= failed_; });
+  if (!decoded_.contains(i)) return internal_error("{}: void after the failure of a picture before it", paths_[i]);
+  return std::move(decoded_.extract(i).mapped());
+}
+
+void PicturePool::draw(size_t i, Image image) {
+  {
+    std::lock_guard lock(mutex_);
+    if (i < failed_) drawings_.emplace_back(i, std::move(image));
+  }
+  work_there_.notify_one();
+}
+
+void PicturePool::fail(size_t i, Status status) {
+  {
+    std::lock_guard lock(mutex_);
+    if (i >= failed_) return;
+    failed_ = i, status_ = std::move(status);
+    std::erase_if(drawings_, [&](const auto& drawing) { return drawing.first >= failed_; });
+  }
+  work_done_.notify_all();
+}
+
+size_t PicturePool::failed() const {
+  std::lock_guard lock(mutex_);
+  return failed_;
+}
+
+Status PicturePool::finish() {
+  std::unique_lock lock(mutex_);
+  work_done_.wait(lock, [&] { return drawings_.empty() && drawing_ == 0; });
+  return status_;
+}
+
+// Drawing goes first: so no more pictures wait for it than were decoded before.
+void PicturePool::work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    work_there_.wait(lock, [&] { return stop_ || has_work(); });
+    if (stop_) return;
+    if (!drawings_.empty()) draw_one(lock);
+    else decode_one(lock);
+    work_done_.notify_all();
+  }
+}
+
+void PicturePool::decode_one(std::unique_lock<std::mutex>& lock) {
+  const size_t i = next_++;
+  lock.unlock();
+  Result<Image> image = Status();
+  try {
+    image = read_image(paths_[i]);
+  } catch (const std::bad_alloc&) {
+    image = system_error("out of memory");
+  }
+  lock.lock();
+  decoded_.emplace(i, std::move(image));
+}
+
+void PicturePool::draw_one(std::unique_lock<std::mutex>& lock) {
+  auto [i, image] = std::move(drawings_.front());
+  drawings_.pop_front();
+  ++drawing_;
+  lock.unlock();
+  Status status;
+  try {
+    status = draw_(i, std::move(image));
+  } catch (const std::bad_alloc&) {
+    status = system_error("out of memory");
+  }
+  if (!status.ok()) fail(i, std::move(status));
+  lock.lock();
+  --drawing_;
+}
+
+}  // namespace fovea::core::tool

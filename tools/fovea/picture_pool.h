@@ -1,0 +1,56 @@
+// Threads that decode pictures ahead of those who detect on them, and write drawings behind.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "picture/image.h"
+
+namespace fovea::core::tool {
+
+class PicturePool {
+ public:
+  using Draw = std::function<Status(size_t picture, Image image)>;
+
+  PicturePool(std::span<const std::string> paths, int threads, Draw draw);
+  ~PicturePool();  // what has not begun is left undone
+
+  // Pictures before `end` may be decoded from now on: no more of them wait in memory than were allowed and not taken.
+  void allow(size_t end);
+  // A picture that was allowed, once; waits until it is decoded. A failure, too, where a failure before it makes it
+  // void.
+  Result<Image> take(size_t i);
+  void draw(size_t i, Image image);
+
+  // A failure makes void what comes behind its picture; that of the earliest picture counts.
+  void fail(size_t i, Status status);
+  size_t failed() const;  // the picture, or how many there are
+  // Waits for the drawings. The failure that counts, or none.
+  Status finish();
+
+ private:
+  void work();
+  bool has_work() const { return !drawings_.empty() || next_ < std::min(allowed_, failed_); }
+  void decode_one(std::unique_lock<std::mutex>& lock);
+  void draw_one(std::unique_lock<std::mutex>& lock);
+
+  const std::span<const std::string> paths_;
+  const Draw draw_;
+  mutable std::mutex mutex_;  // of what follows
+  std::condition_variable work_there_, work_done_;
+  bool stop_ = false;
+  size_t allowed_ = 0, next_ = 0, failed_;
+  Status status_;
+  std::map<size_t, Result<Image>> decoded_;
+  std::deque<std::pair<size_t, Image>> drawings_;
+  int drawing_ = 0;  // threads at it
+  std::vector<std::thread> team_;
+};
+
+}  // namespace fovea::core::tool

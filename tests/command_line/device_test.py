@@ -104,3 +104,36 @@ def test_bench_and_profile_on_a_device(fake_detector, tmp_path):
     convolutions = [s for s in found["steps"] if s["ops"] == ["Conv"]]
     assert convolutions and all(s["place"] == "device" and "memory_floor_ms" in s and "bound" not in s for s in convolutions)
     assert all("floor_ms" not in s for s in found["steps"] if s["place"] == "host")
+
+
+def boxes(*arguments, json_file):
+    succeeds("run", *arguments, "--json", json_file)
+    return [(b["image_id"], b["category_id"], b["score"], b["bbox"]) for b in json.loads(json_file.read_text())]
+
+
+def test_batches_in_flight_give_what_one_after_the_other_gives(fake_detector, detector, tmp_path):
+    """Nothing is done on this device before somebody waits for it; the last batch is not full."""
+    pictures = [*sorted(PICTURES.iterdir())[:7], "--threads", 2]
+    want = boxes(detector, *pictures, json_file=tmp_path / "cpu.json")
+    for i, options in enumerate((["--contexts", 1], ["--batch", 2], ["--batch", 2, "--contexts", 2, "--draw", tmp_path / "drawn"])):
+        device = "fake:0,fake:0" if i == 2 else "fake:0"
+        found = boxes(fake_detector, *pictures, *options, "--device", device, json_file=tmp_path / "found.json")
+        assert [b[:2] for b in found] == [b[:2] for b in want]
+        assert np.abs(np.subtract([b[3] for b in found], [b[3] for b in want])).max() < 0.01
+        assert np.abs(np.subtract([b[2] for b in found], [b[2] for b in want])).max() < 1e-4
+    assert files_below(tmp_path / "drawn") == [p.name for p in pictures[:7]]
+    fails(BAD_ARGUMENT, "run", detector, PICTURE, "--contexts", 2, says=["--contexts", "CPU"])
+
+
+def test_a_broken_picture_among_batches_in_flight(fake_detector, tmp_path):
+    for name in "abcdefg":
+        (tmp_path / f"{name}.jpg").write_bytes(b"no picture" if name in "df" else PICTURE.read_bytes())
+    fails(BAD_ARGUMENT, "run", fake_detector, tmp_path, "--device", "fake:0", "--threads", 2, "--draw", tmp_path / "drawn", says="d.jpg")
+    assert files_below(tmp_path / "drawn") == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+def test_bench_from_pictures_to_boxes_on_a_device(fake_detector, tmp_path):
+    succeeds("bench", fake_detector, "--device", "fake:0", "--threads", 1, "--memory", "pictures", "--pictures", PICTURES, "--contexts", 2,
+             "--seconds", 0.01, "--warmup", 0, "--json", tmp_path / "found.json")
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["memory"] == "pictures" and found["runs"] >= 6 and found["device_bytes"] > 0

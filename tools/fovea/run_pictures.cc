@@ -106,12 +106,13 @@ Result<std::vector<Crew>> make_crews(const RunOptions& o, const Engines& engines
   constexpr int kInFlight = 3;
   if (o.contexts > 0 && std::ranges::none_of(engines, [](const auto& e) { return e->device(); }))
     return invalid_argument("--contexts: means nothing on the CPU; name a device with --device");
-  const auto batches = static_cast<int>(pictures) / static_cast<int>(std::max<int64_t>(o.batch, 1)) + 1;
+  const size_t batches = (pictures + static_cast<size_t>(o.batch) - 1) / static_cast<size_t>(o.batch);
   std::vector<Crew> crews;
   for (const auto& engine : engines) {
     Crew& crew = crews.emplace_back();
-    const int members = engine->device() ? std::min(o.contexts > 0 ? o.contexts : kInFlight, batches) : 1;
-    for (int i = 0; i < members; ++i) {
+    const auto wanted = static_cast<size_t>(o.contexts > 0 ? o.contexts : kInFlight);
+    const size_t members = engine->device() ? std::min(wanted, batches) : 1;
+    for (size_t i = 0; i < members; ++i) {
       FOVEA_TRY_SET(auto detector, Detector::make(engine));
       detector->check_finite = o.check;
       crew.push_back(std::move(detector));

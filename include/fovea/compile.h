@@ -14,7 +14,7 @@ struct CompileOptions {
   std::string precision = "fp32";                      // or "tf32", "fp16": what features may be stored and multiplied as
   int threads = 0;                                     // of a run; 0: all cores
   std::string timing_cache;                            // read and written
-  int64_t memory_limit = 0;  // bytes that the arena and packed weights of a run may take; 0: no limit
+  int64_t memory_limit = 0;  // bytes of a run at any of `shapes`: arena, workspaces, packed weights; 0: no limit
   bool timing = true;        // false: choose kernels by estimates
   bool verify = false;       // check every pass against the imported graph
   std::function<void(LogLevel, const std::string&)> log;

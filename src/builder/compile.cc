@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <filesystem>
 #include <set>
 
 #include "backends/cpu/target.h"
 #include "builder/card_lowering.h"
+#include "builder/memory_limit.h"
 #include "builder/report.h"
 #include "ir/infer.h"
 #include "ir/text.h"
@@ -155,20 +155,24 @@ class Compiler {
       options.progress = [&](int done, int total) {
         progress(fmt::format("choosing kernels, profile {} of {}", i + 1, profiles.size()), done, total);
       };
+      FOVEA_TRY_SET(const Sizes sizes, Sizes::make(graph(), profiles[i]));
+      MemoryLimit limit(o_.memory_limit, graph(), threads_, o_.device.get());
       // A kernel may refuse when it is made ready for good: rows for any size are not asked before.
       while (true) {
         FOVEA_TRY_SET(Assignment assignment, choose(graph(), profiles[i], timer, weights, options));
         std::vector<Specialisation::Refusal> refusals;
         auto made = profile(profiles[i], std::move(assignment), weights, refusals);
-        const size_t before = options.banned.size();
         if (made.ok()) {
-          if (fits(*made)) {
+          if (limit.fits(*made)) {
+            limit.annotate(*made);
             profiles_.push_back(*std::move(made));
             break;
           }
-          lighten(*made, options.banned);
-          if (options.banned.size() == before) return over_limit(*made);
+          FOVEA_TRY_SET(const bool lighter, limit.lighten(*made, sizes, options));
+          if (!lighter) return limit.over();
+          continue;
         }
+        const size_t before = options.banned.size();
         for (const auto& r : refusals) options.banned.try_emplace({r.position, r.kernel}, r.reason);
         if (options.banned.size() > before) continue;
         if (o_.profiles.empty() && made.status().kind() == ErrorKind::kInvalidArgument)
@@ -201,49 +205,24 @@ class Compiler {
     report.transfers = plan.transfers, report.size_reads = plan.size_reads;
     FOVEA_TRY_SET(auto spec, Specialisation::make(std::make_shared<const Plan>(std::move(plan)), sizes, threads_,
                                                   weights, refusals, o_.device.get()));
-    report.arena_bytes = spec->arena_bytes(), report.device_arena_bytes = spec->arena_bytes(Place::kDevice);
-    report.packed_weight_bytes = weights.bytes();
+    report.memory = memory_needs(*spec), report.packed_weight_bytes = weights.bytes();
+    name_variants(*spec, spec->plan().run_steps, node_positions(graph()), report);
     return report;
   }
 
-  // ---- --memory-limit
-  static int64_t memory(const ProfileReport& r) { return r.arena_bytes + r.device_arena_bytes + r.packed_weight_bytes; }
-  bool fits(const ProfileReport& r) const { return o_.memory_limit == 0 || memory(r) <= o_.memory_limit; }
-
-  // Bans kernels with large packed weights, those first that save most for the time they cost.
-  void lighten(const ProfileReport& report, Banned& banned) const {
-    struct Heavy {
-      const GroupChoice* choice;
-      double bytes, bytes_per_ms;
-    };
-    std::vector<Heavy> heavy;
-    for (const GroupChoice& c : report.groups) {
-      if (!c.row || c.row->packed_growth <= 1) continue;
-      double plain = 0, next = HUGE_VAL;
-      for (const Value* v : c.group.inputs)
-        if (v && v->constant) plain += static_cast<double>(v->constant->bytes().size());
-      for (const CandidateNote& n : c.candidates)
-        if (n.ms >= 0 && n.kernel != c.row->name) next = std::min(next, n.ms);
-      const double bytes = plain * (c.row->packed_growth - 1);
-      heavy.push_back({&c, bytes, bytes / std::max(next - c.ms, 1e-6)});
+  // A kernel that was told how much workspace it has takes the same of its library's ways again when the engine runs.
+  static void name_variants(const Specialisation& spec, std::span<const Step> steps,
+                            const std::unordered_map<const Node*, int>& positions, ProfileReport& report) {
+    for (const Step& step : steps) {
+      for (const auto& b : step.branches) name_variants(spec, b, positions, report);
+      if (step.kind != Step::Kind::kGroup || step.choice < 0) continue;
+      GroupChoice& c = report.groups[static_cast<size_t>(step.choice)];
+      const PreparedKernel* kernel = spec.kernel(step);
+      if (c.workspace_limit == kAnyWorkspace || !c.variant.empty() || !kernel) continue;
+      c.variant = kernel->detail();
+      for (RecipeGroup& r : report.recipe.groups)
+        if (r.nodes.back() == positions.at(c.group.nodes.back())) r.variant = c.variant;
     }
-    std::ranges::sort(heavy, std::greater<>(), &Heavy::bytes_per_ms);
-    const auto positions = node_positions(*result_.engine.graph);
-    double excess = static_cast<double>(memory(report) - o_.memory_limit);
-    for (const Heavy& h : heavy) {
-      banned.try_emplace({positions.at(h.choice->group.nodes.back()), std::string(h.choice->row->name)},
-                         "its weights do not fit --memory-limit");
-      if ((excess -= h.bytes) <= 0) return;
-    }
-  }
-
-  Status over_limit(const ProfileReport& r) const {
-    return invalid_argument(
-        "--memory-limit: expected at least {:.1f} MB, found {:.1f}: with the smallest kernels profile {} needs {:.1f} "
-        "MB "
-        "for its arena and {:.1f} MB for packed weights",
-        static_cast<double>(memory(r)) / 1e6, static_cast<double>(o_.memory_limit) / 1e6, profile_text(r.profile),
-        static_cast<double>(r.arena_bytes) / 1e6, static_cast<double>(r.packed_weight_bytes) / 1e6);
   }
 
   const CompileOptions& o_;

@@ -20,7 +20,7 @@ struct CompileOptions {
   Precision precision = Precision::kFloat32;
   int threads = 0;                     // 0: as many as the process may use
   std::string timing_cache;            // read and written; empty: none
-  int64_t memory_limit = 0;            // bytes of arena and packed weights in any profile; 0: none
+  int64_t memory_limit = 0;            // bytes of a run in any profile, MemoryNeeds and packed weights; 0: none
   bool timing = true;                  // false: kernels chosen by estimates
   bool verify = false;                 // --verify: every pass against the imported graph, by the reference kernels
   std::string repro;                   // file for what --verify finds; empty: none

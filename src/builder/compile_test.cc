@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "picture/detector.h"
 
@@ -75,6 +76,36 @@ TEST(Compile, TheSameEngineTwiceAndAfterReading) {
   ASSERT_TRUE(back.ok()) << back.status().message();
   EXPECT_TRUE(first == write(*back, "c.fov"));
   fs::remove_all(folder);
+}
+
+int64_t bytes_of_a_run(const CompileResult& made) {
+  return nlohmann::json::parse(made.engine.report)["profiles"][0]["total_bytes"];
+}
+
+// What the error says is enough, and one byte less is not.
+TEST(Compile, AMemoryLimitHolds) {
+  CompileOptions options = options_with_card();
+  options.profiles = {{{"n", 2}}};
+  auto free = compile(options);
+  ASSERT_TRUE(free.ok()) << free.status().message();
+  options.memory_limit = bytes_of_a_run(*free);
+  auto same = compile(options);
+  ASSERT_TRUE(same.ok()) << same.status().message();
+  EXPECT_EQ(bytes_of_a_run(*same), options.memory_limit);
+  EXPECT_EQ(nlohmann::json::parse(same->engine.report)["profiles"][0]["left_out_for_memory"].size(), 0u);
+  options.memory_limit = 1;
+  auto refused = compile(options);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.status().kind(), ErrorKind::kInvalidArgument);
+  const std::string text = refused.status().message();
+  const std::string before = "expected at least ";
+  EXPECT_THAT(text, HasSubstr("profile n=2 needs"));
+  options.memory_limit = std::stoll(text.substr(text.find(before) + before.size()));
+  auto least = compile(options);
+  ASSERT_TRUE(least.ok()) << least.status().message();
+  EXPECT_LE(bytes_of_a_run(*least), options.memory_limit);
+  --options.memory_limit;
+  EXPECT_FALSE(compile(options).ok());
 }
 
 TEST(Compile, WhatIsWrongIsSaid) {

@@ -11,8 +11,10 @@ namespace {
 ordered_json candidate_json(const CandidateNote& c) {
   ordered_json j{{"kernel", c.kernel}};
   if (!c.formats.empty()) j["layouts"] = c.formats;
+  if (!c.variant.empty()) j["variant"] = c.variant;
   if (c.refusal.empty()) j["ms"] = c.ms;
   else j["refusal"] = c.refusal;
+  if (c.bytes >= 0) j["bytes"] = c.bytes;
   return j;
 }
 
@@ -33,10 +35,41 @@ ordered_json group_json(const GroupChoice& g) {
                          {"shape", to_string(v->shape)},
                          {"layout", to_string(k < g.formats.outputs.size() ? g.formats.outputs[k] : Format())}});
   j["outputs"] = outputs;
+  if (!g.variant.empty()) j["variant"] = g.variant;
   if (g.ms >= 0) j["ms"] = g.ms;
   ordered_json candidates = ordered_json::array();
   for (const CandidateNote& c : g.candidates) candidates.push_back(candidate_json(c));
   j["candidates"] = candidates;
+  return j;
+}
+
+std::string first_origin(const GroupChoice& g) {
+  const Node& n = *g.group.nodes[0];
+  return n.origin.empty() ? std::string(n.op->name) : n.origin[0];
+}
+
+ordered_json memory_json(const ProfileReport& p) {
+  const MemoryNeeds& m = p.memory;
+  int64_t workspace = 0;
+  for (const WorkspaceNeed& n : m.workspaces) workspace = std::max(workspace, n.bytes);
+  ordered_json j{{"arena_bytes", m.arena[0]},
+                 {"device_arena_bytes", m.arena[1]},
+                 {"largest_workspace_bytes", workspace},
+                 {"packed_weight_bytes", p.packed_weight_bytes},
+                 {"staging_bytes", m.staging},
+                 {"shape_tensor_bytes", m.shape_tensors},
+                 {"total_bytes", p.total_bytes()}};
+  if (p.memory_limit == 0) return j;
+  ordered_json left_out = ordered_json::array();
+  for (const GroupChoice& g : p.groups)
+    for (const CandidateNote& c : g.candidates) {
+      if (c.bytes < 0) continue;
+      ordered_json one{{"kernel", c.kernel}, {"onnx_node", first_origin(g)}, {"bytes", c.bytes}};
+      if (!c.variant.empty()) one["variant"] = c.variant;
+      left_out.push_back(std::move(one));
+    }
+  j["memory_limit"] = p.memory_limit;
+  j["left_out_for_memory"] = std::move(left_out);
   return j;
 }
 
@@ -66,11 +99,9 @@ std::string report_json(const CompileResult& result, const std::vector<ProfileRe
                     {"copies", p.copies},
                     {"transfers", p.transfers},
                     {"size_reads", p.size_reads},
-                    {"arena_bytes", p.arena_bytes},
-                    {"device_arena_bytes", p.device_arena_bytes},
-                    {"packed_weight_bytes", p.packed_weight_bytes},
-                    {"groups_on_reference_kernels", reference},
-                    {"groups", groups}});
+                    {"groups_on_reference_kernels", reference}});
+    list.back().update(memory_json(p));
+    list.back()["groups"] = groups;
   }
   j["profiles"] = list;
   return j.dump();

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "builder/compile.h"
-#include "plan/plan.h"
+#include "runtime/memory.h"
 
 namespace fovea::core {
 
@@ -14,7 +14,10 @@ struct ProfileReport {
   std::vector<GroupChoice> groups;
   double reformat_ms = 0;
   int reformats = 0, views = 0, copies = 0, transfers = 0, size_reads = 0;
-  int64_t arena_bytes = 0, device_arena_bytes = 0, packed_weight_bytes = 0;
+  MemoryNeeds memory = {};
+  int64_t packed_weight_bytes = 0;
+  int64_t memory_limit = 0;  // 0: none
+  int64_t total_bytes() const { return memory.total() + packed_weight_bytes; }
 };
 
 std::string report_json(const CompileResult& result, const std::vector<ProfileReport>& profiles);

@@ -43,6 +43,8 @@ class PackedWeights {
   virtual void put(const std::string& key, std::shared_ptr<void> packed, int64_t bytes) = 0;
 };
 
+inline constexpr int64_t kAnyWorkspace = INT64_MAX;
+
 struct PrepareContext {
   const Group& group;
   std::vector<TensorDesc> inputs, outputs;  // as group's; absent inputs have dtype kUndefined
@@ -52,6 +54,14 @@ struct PrepareContext {
   std::string_view variant = {};     // which of a library's ways, as detail() named it when it was timed; empty: any
   bool tune = false;                 // may time a library's ways against each other
   std::vector<std::vector<int64_t>> results = {};  // shape of the first output of each of the group's nodes
+  // What a library's way may take as workspace; where none takes so little, the one that takes the least is right.
+  int64_t workspace_limit = kAnyWorkspace;
+};
+
+// One of a library's ways to do what a kernel does.
+struct KernelVariant {
+  std::string name;
+  int64_t workspace_bytes = 0;
 };
 
 // A kernel made ready for one set of shapes. Immutable: contexts in several threads run the same one.
@@ -61,6 +71,7 @@ class PreparedKernel {
   virtual Status run(KernelContext& context) const = 0;
   virtual int64_t workspace_bytes() const { return 0; }  // KernelContext::workspace
   virtual std::string detail() const { return ""; }      // what a library chose, for the report
+  virtual std::vector<KernelVariant> over_limit() const { return {}; }  // left out for PrepareContext::workspace_limit
 };
 
 struct KernelRow {
@@ -73,6 +84,7 @@ struct KernelRow {
   bool in_place = false;        // output 0 may take input 0's memory when both have the same size
   bool reaches_back = false;    // its groups hold nodes in front of the anchor: asked before all other rows
   bool copies_view = false;     // copies what a view would do without: taken only where there can be none
+  bool limits_workspace = false;  // heeds PrepareContext::workspace_limit
   Place place = Place::kHost;   // where it runs
   // The groups that start at `anchor` and that this row would take, the largest first (the others serve where a node of
   // a larger one already belongs elsewhere); empty if it has nothing to do here. Called on a graph after all passes.
@@ -84,7 +96,6 @@ struct KernelRow {
   std::vector<FormatChoice> (*formats)(const Group& group) = nullptr;
   // Fails with kUnsupported and a reason where a library has nothing good for these sizes.
   Result<std::unique_ptr<PreparedKernel>> (*prepare)(const PrepareContext& context) = nullptr;
-  double packed_growth = 1;  // its packed weights, in times the plain ones: what a memory limit looks at
   double preference = 1;     // without timing: the candidate with the largest takes it
 };
 

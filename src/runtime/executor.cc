@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "kernels/reference/reference.h"
+#include "runtime/memory.h"
 
 namespace fovea::core {
 namespace {
@@ -31,17 +32,6 @@ std::string_view step_kernel(const Plan& plan, const Step& step) {
   }
   const KernelRow* row = step.choice >= 0 ? plan.assignment.groups[idx(step.choice)].row : nullptr;
   return row ? row->name : "reference";
-}
-
-// Inputs that steps of the host read.
-void mark_read(const Plan& plan, std::span<const Step> steps, std::vector<bool>& read) {
-  for (const Step& step : steps) {
-    if (step.place == Place::kHost)
-      for (int t : step.inputs)
-        if (t >= 0 && plan.tensors[idx(t)].home == PlanTensor::Home::kInput)
-          read[idx(plan.tensors[idx(t)].input)] = true;
-    for (const auto& branch : step.branches) mark_read(plan, branch, read);
-  }
 }
 
 }  // namespace
@@ -75,13 +65,7 @@ Status Executor::bind(std::shared_ptr<const Specialisation> specialisation) {
     fresh.values.assign(s.values().begin(), s.values().end());
     fresh.known.assign(s.known().begin(), s.known().end());
     for (size_t i = 0; i < plan.tensors.size(); ++i) fresh.refs.push_back(s.place(static_cast<int>(i)).ref);
-    if (s.device()) {
-      fresh.host_reads.assign(plan.graph->inputs.size(), false);
-      mark_read(plan, plan.run_steps, fresh.host_reads);
-      for (int t : plan.outputs)
-        if (plan.tensors[idx(t)].home == PlanTensor::Home::kInput)
-          fresh.host_reads[idx(plan.tensors[idx(t)].input)] = true;
-    }
+    if (s.device()) fresh.host_reads = inputs_that_the_host_reads(plan);
     fresh.spec = std::move(specialisation);
     kept_.push_front(std::move(fresh));
     if (kept_.size() > kKept) kept_.pop_back();
@@ -277,13 +261,7 @@ Status Executor::bind_device(const Specialisation& s) {
   FOVEA_TRY(room(host_sizes_, words, DeviceMemory::Kind::kPinned));
   if (device_sizes_.data() != old)
     for (Bound& b : kept_) b.graphs.clear();
-  int64_t outputs = 0;
-  for (int t : s.plan().outputs) {
-    const PlanTensor& tensor = s.plan().tensors[idx(t)];
-    if (tensor.format.place == Place::kDevice)
-      outputs += (dtype_bytes(tensor.dtype(), s.place(t).ref.count()).value_or(0) + 63) / 64 * 64;
-  }
-  return room(host_outputs_, outputs, DeviceMemory::Kind::kPinned);
+  return room(host_outputs_, host_output_bytes(s), DeviceMemory::Kind::kPinned);
 }
 
 // The host cannot read the device's memory.

@@ -15,6 +15,14 @@ std::vector<int64_t> Specialisation::capacity(int tensor) const {
   return sizes_->upper(plan_->tensors[static_cast<size_t>(tensor)].shape);
 }
 
+int64_t Specialisation::shape_tensor_bytes() const {
+  int64_t total = 0;
+  for (const auto& t : shape_tensors_)
+    if (t) total += static_cast<int64_t>(t->bytes().size());
+  for (const DeviceMemory& m : device_shape_tensors_) total += m.bytes();
+  return total;
+}
+
 namespace {
 
 // Adds up what is packed.
@@ -212,7 +220,7 @@ class Specialiser {
       if (!choice.row) continue;
       PrepareContext context =
           describe_group(choice.group, choice.formats, *s_.sizes_, s_.threads_, weights_, s_.device_);
-      context.variant = choice.variant;
+      context.variant = choice.variant, context.workspace_limit = choice.workspace_limit;
       auto kernel = choice.row->prepare(context);
       if (!kernel.ok()) {
         Status s = kernel.status().in(fmt::format("{} with {}", label(step), choice.row->name));

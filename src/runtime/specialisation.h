@@ -27,6 +27,7 @@ class Specialisation {
   // What it keeps alive: shape-phase tensors, and the weights that were packed for it. Weights that it shares are
   // counted with the specialisation that was first.
   int64_t bytes() const { return own_bytes_; }
+  int64_t shape_tensor_bytes() const;
 
   // Slots of the shape program: values, and which are known before a run.
   std::span<const int64_t> values() const { return values_; }

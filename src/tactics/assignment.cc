@@ -127,7 +127,7 @@ Result<Assignment> from_recipe(const Graph& graph, const Recipe& recipe, const D
     for (const Node* n : group->nodes)
       if (phases.of(*n) != Phase::kRun || !covered.insert(n).second)
         return unsupported("the recipe has {} twice, or where nothing runs", n->label());
-    choices.emplace_back(r->nodes.back(), GroupChoice{*group, row, r->formats, r->variant, r->ms, {}});
+    choices.emplace_back(r->nodes.back(), GroupChoice{*group, row, r->formats, r->variant, r->ms, {}, kAnyWorkspace});
   }
   for (size_t i = 0; i < nodes.size(); ++i) {
     const Node& n = *nodes[i].second;

@@ -14,6 +14,10 @@ struct CandidateNote {
   std::string kernel, formats;  // formats: "c16,plain -> c16"
   double ms = -1;               // measured, or -1
   std::string refusal;          // why not, or empty
+  std::string variant;          // which of a library's ways
+  int64_t bytes = -1;           // of packed weights and workspace, where they were too many
+  const KernelRow* row = nullptr;
+  FormatChoice choice;  // what `formats` tells
 };
 
 struct GroupChoice {
@@ -23,6 +27,7 @@ struct GroupChoice {
   std::string variant;  // which of a library's ways; empty: its own choice
   double ms = -1;       // what it was measured to take in the profile; -1 unknown
   std::vector<CandidateNote> candidates;
+  int64_t workspace_limit = kAnyWorkspace;
 };
 
 // The run phase of a graph, regions included, each node in exactly one group; in order of each group's last node.
@@ -48,12 +53,15 @@ struct Recipe {
 
 // Kernels that are not asked again: (last node's position, kernel) -> why.
 using Banned = std::map<std::pair<int, std::string>, std::string>;
+// What a kernel may take as workspace, by the same keys.
+using WorkspaceLimits = std::map<std::pair<int, std::string>, int64_t>;
 
 struct ChooseOptions {
   int threads = 1;
   Device* device = nullptr;      // null: the processor alone
   bool keep_candidates = false;  // for the report
   Banned banned;
+  WorkspaceLimits workspace_limits;
   const Recipe* prefer = nullptr;  // its choices are taken where they still can be
   std::function<void(int done, int total)> progress;
 };

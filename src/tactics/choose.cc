@@ -16,6 +16,7 @@ struct Candidate {
   FormatChoice formats;
   std::string variant;
   double ms = 0;
+  int64_t workspace_limit = kAnyWorkspace;
 };
 
 struct Site {  // a group that is certain, with the ways to run it
@@ -32,6 +33,12 @@ std::string formats_text(const FormatChoice& choice) {
   s += " ->";
   for (const Format& f : choice.outputs) s += " " + to_string(f);
   return s;
+}
+
+CandidateNote refused(const KernelRow& row, std::string why) {
+  CandidateNote note;
+  note.kernel = row.name, note.refusal = std::move(why), note.row = &row;
+  return note;
 }
 
 class Chooser {
@@ -52,8 +59,8 @@ class Chooser {
     }
     for (Site& s : sites_) {
       const Candidate& c = s.candidates[static_cast<size_t>(s.chosen)];
-      out.groups.push_back(
-          {std::move(s.group), c.row, c.formats, c.variant, c.row && timer_.enabled() ? c.ms : -1, std::move(s.notes)});
+      out.groups.push_back({std::move(s.group), c.row, c.formats, c.variant, c.row && timer_.enabled() ? c.ms : -1,
+                            std::move(s.notes), c.workspace_limit});
     }
     for (const auto& node : graph.nodes())
       if (phases_.of(*node) == Phase::kRun)
@@ -94,13 +101,13 @@ class Chooser {
       for (const KernelRow* row : rows) {
         if (row->op != anchor.op->name || row->reaches_back != reaching_back) continue;
         if (row->place == Place::kHost && (row->features & cpu_features()) != row->features) {
-          notes.push_back({std::string(row->name), "", -1, "needs " + cpu_features_string(row->features)});
+          notes.push_back(refused(*row, "needs " + cpu_features_string(row->features)));
           continue;
         }
         for (Group& group : row->match(graph, anchor)) {
           std::string refusal = refuse(*row, group);
           if (refusal.empty()) offers.push_back({row, std::move(group)});
-          else notes.push_back({std::string(row->name), "", -1, std::move(refusal)});
+          else notes.push_back(refused(*row, std::move(refusal)));
         }
       }
       std::stable_sort(offers.begin(), offers.end(),
@@ -146,15 +153,28 @@ class Chooser {
   Status time(const KernelRow& row, const Group& group, Site& site, std::vector<CandidateNote>& notes) {
     for (FormatChoice& formats : formats_of(row, group)) {
       PrepareContext context = describe_group(group, formats, sizes_, options_.threads, weights_, device_);
+      if (auto it = options_.workspace_limits.find({positions_.at(group.nodes.back()), std::string(row.name)});
+          it != options_.workspace_limits.end())
+        context.workspace_limit = it->second;
       const RecipeGroup* preferred = preference(row, group, formats);
-      auto timed = preferred            ? Result<TimingCache::Entry>({0.0, "", preferred->variant})
-                   : row.dynamic_shapes ? Result<TimingCache::Entry>({rough_ms(context) / row.preference, "", ""})
+      auto timed = preferred            ? Result<TimingCache::Entry>({0.0, "", preferred->variant, {}})
+                   : row.dynamic_shapes ? Result<TimingCache::Entry>({rough_ms(context) / row.preference, "", "", {}})
                                         : timer_.kernel(row, context);
       if (!timed.ok() && timed.status().kind() != ErrorKind::kUnsupported)
         return timed.status().in(fmt::format("{} on {}", row.name, group.nodes[0]->label()));
-      notes.push_back({std::string(row.name), formats_text(formats), timed.ok() ? timed->ms : -1,
-                       timed.ok() ? "" : timed.status().message()});
-      if (timed.ok()) site.candidates.push_back({&row, std::move(formats), timed->variant, timed->ms});
+      CandidateNote note = refused(row, timed.ok() ? "" : timed.status().message());
+      note.formats = formats_text(formats), note.choice = formats;
+      if (timed.ok()) {
+        for (const KernelVariant& v : timed->over_limit) {
+          CandidateNote left_out = note;
+          left_out.refusal = fmt::format("its workspace of {} bytes does not fit --memory-limit", v.workspace_bytes);
+          left_out.variant = v.name, left_out.bytes = v.workspace_bytes;
+          notes.push_back(std::move(left_out));
+        }
+        note.ms = timed->ms, note.variant = timed->variant;
+        site.candidates.push_back({&row, std::move(formats), timed->variant, timed->ms, context.workspace_limit});
+      }
+      notes.push_back(std::move(note));
     }
     return {};
   }

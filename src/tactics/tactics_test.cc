@@ -114,10 +114,16 @@ TEST_F(CacheFile, ComesBackAsItWas) {
   EXPECT_EQ(cache.size(), 0u);
   cache.put("a", {0.125, "", "engine 3"});
   cache.put("b", {-1, "channels=3\nis not a multiple of 16", ""});
+  cache.put("d", {2, "", "", {{"engine 4", 1024}, {"engine 5 with a name", 1 << 20}}});
   ASSERT_TRUE(cache.save(path_).ok());
   TimingCache back;
   ASSERT_TRUE(back.load(path_).ok());
-  EXPECT_EQ(back.size(), 2u);
+  EXPECT_EQ(back.size(), 3u);
+  ASSERT_TRUE(back.find("d"));
+  ASSERT_EQ(back.find("d")->over_limit.size(), 2u);
+  EXPECT_EQ(back.find("d")->variant, "");
+  EXPECT_EQ(back.find("d")->over_limit[1].name, "engine 5 with a name");
+  EXPECT_EQ(back.find("d")->over_limit[1].workspace_bytes, 1 << 20);
   ASSERT_TRUE(back.find("a"));
   EXPECT_EQ(back.find("a")->ms, 0.125);
   EXPECT_EQ(back.find("a")->refusal, "");
@@ -161,6 +167,7 @@ TEST_F(CacheFile, MalformedLines) {
   error(header + "k\tnan\n", "found 'nan'");
   error(header + "k\tinf\n", "found 'inf'");
   error(header + "k\t \n", "found ' '");
+  error(header + "k\t1\tv\tmany bytes\n", "found 'many bytes'");
   error(header + std::string("k\t1\0", 4) + "5\n", ":2:");
 }
 

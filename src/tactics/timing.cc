@@ -26,6 +26,14 @@ std::string shape_key(std::span<const int64_t> shape) {
   return s + "]";
 }
 
+std::vector<std::string> split(const std::string& line) {
+  std::vector<std::string> columns(1);
+  for (char c : line)
+    if (c == '\t') columns.emplace_back();
+    else columns.back() += c;
+  return columns;
+}
+
 struct Memory {
   std::vector<std::unique_ptr<std::byte[]>> blocks;
   std::byte* take(int64_t bytes, bool random) {
@@ -168,6 +176,8 @@ std::string timing_key(const KernelRow& row, const PrepareContext& context) {
   for (const TensorDesc& d : context.inputs) describe(d);
   key += " ->";
   for (const TensorDesc& d : context.outputs) describe(d);
+  if (row.limits_workspace && context.workspace_limit != kAnyWorkspace)
+    key += fmt::format(" workspace<={}", context.workspace_limit);
   for (const Value* v : context.group.outputs)
     if (v && v->storage.tf32) return key + " tf32";
   return key;
@@ -190,30 +200,35 @@ Status TimingCache::load(const std::string& path) {
     const std::string key(row.substr(0, tab));
     std::string value(row.substr(tab + 1));
     if (value.starts_with(kRefused)) {
-      entries_[key] = {-1, value.substr(kRefused.size()), ""};
+      entries_[key] = {-1, value.substr(kRefused.size()), "", {}};
       continue;
     }
-    std::string variant;
-    if (const size_t second = value.find('\t'); second != std::string::npos) {
-      variant = value.substr(second + 1);
-      value.resize(second);
-    }
+    const std::vector<std::string> columns = split(value);
+    value = columns[0];
     char* stop = nullptr;
     const double ms = std::strtod(value.c_str(), &stop);
     if (value.empty() || stop != value.c_str() + value.size() || !(ms >= 0) || std::isinf(ms))
       return invalid_argument("{}:{}: expected 'key<tab>milliseconds', found '{}'", path, line, value);
-    entries_[key] = {ms, "", variant};
+    Entry& entry = entries_[key] = {ms, "", columns.size() > 1 ? columns[1] : "", {}};
+    for (size_t i = 2; i < columns.size(); ++i) {
+      const size_t space = columns[i].find(' ');
+      const int64_t bytes = std::strtoll(columns[i].c_str(), nullptr, 10);
+      if (space == std::string::npos || bytes <= 0)
+        return invalid_argument("{}:{}: expected 'bytes name', found '{}'", path, line, columns[i]);
+      entry.over_limit.push_back({columns[i].substr(space + 1), bytes});
+    }
   }
   return {};
 }
 
 Status TimingCache::save(const std::string& path) const {
   std::string text(kHeader);
-  for (const auto& [key, e] : entries_)
-    text +=
-        !e.refusal.empty()   ? fmt::format("{}\t{}{}\n", key, kRefused, e.refusal)
-        : !e.variant.empty() ? fmt::format("{}\t{}\t{}\n", key, e.ms, e.variant)
-                             : fmt::format("{}\t{}\n", key, e.ms);
+  for (const auto& [key, e] : entries_) {
+    text += !e.refusal.empty() ? fmt::format("{}\t{}{}", key, kRefused, e.refusal) : fmt::format("{}\t{}", key, e.ms);
+    if (!e.variant.empty() || !e.over_limit.empty()) text += "\t" + e.variant;
+    for (const KernelVariant& v : e.over_limit) text += fmt::format("\t{} {}", v.workspace_bytes, v.name);
+    text += '\n';
+  }
   return write_file(path, text);
 }
 
@@ -226,6 +241,7 @@ void TimingCache::put(const std::string& key, Entry entry) {
   // One line an entry.
   std::ranges::replace(entry.refusal, '\n', ' ');
   std::ranges::replace(entry.variant, '\n', ' ');
+  for (KernelVariant& v : entry.over_limit) std::ranges::replace(v.name, '\n', ' ');
   entries_[key] = std::move(entry);
 }
 
@@ -239,14 +255,15 @@ Result<TimingCache::Entry> Timer::kernel(const KernelRow& row, const PrepareCont
   }
   auto prepared = row.prepare(context);
   if (!prepared.ok()) {
-    if (prepared.status().kind() == ErrorKind::kUnsupported) cache_.put(key, {-1, prepared.status().message(), ""});
+    if (prepared.status().kind() == ErrorKind::kUnsupported) cache_.put(key, {-1, prepared.status().message(), "", {}});
     return prepared.status();
   }
-  if (!enabled_) return TimingCache::Entry{rough_ms(context) / row.preference, "", ""};
+  if (!enabled_) return TimingCache::Entry{rough_ms(context) / row.preference, "", "", (*prepared)->over_limit()};
   ++measured_;
   auto ms = row.place == Place::kDevice ? on_device(**prepared, context) : on_host(**prepared, context);
   if (!ms.ok()) return ms.status();
-  TimingCache::Entry entry{rounded(*ms), "", row.place == Place::kDevice ? (*prepared)->detail() : ""};
+  TimingCache::Entry entry{rounded(*ms), "", row.place == Place::kDevice ? (*prepared)->detail() : "",
+                           (*prepared)->over_limit()};
   cache_.put(key, entry);
   return entry;
 }
@@ -318,7 +335,7 @@ double Timer::reformat(DType own, const std::vector<int64_t>& shape, const Forma
   ++measured_;
   auto ms = measure_reformat(own, shape, from, to, on_device ? device : nullptr);
   const double result = ms.ok() ? rounded(*ms) : 1e6;
-  cache_.put(key, {result, "", ""});
+  cache_.put(key, {result, "", "", {}});
   return result;
 }
 

@@ -21,6 +21,7 @@ class TimingCache {
     double ms = -1;
     std::string refusal;
     std::string variant;  // which of a library's ways was the fastest
+    std::vector<KernelVariant> over_limit = {};  // those that were not asked: PrepareContext::workspace_limit
   };
   // Keys with the machine's in front.
   const Entry* find(const std::string& key) const;

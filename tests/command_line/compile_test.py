@@ -1,6 +1,7 @@
 """Compiling as a user does: options, repeatability, what inspect says about the result."""
 
 import json
+import re
 
 import pytest
 from onnx import helper
@@ -116,14 +117,22 @@ def test_memory_limit_trades_time_for_room(tmp_path):
         succeeds("compile", SMALL_SSD / "small_ssd.onnx", "-o", tmp_path / "m.fov", "--shapes", "n=1", "--threads", 2,
                  "--timing-cache", tmp_path / "times", *limit)
         profile = json.loads(succeeds("inspect", tmp_path / "m.fov", "--json"))["report"]["profiles"][0]
-        return profile["arena_bytes"] + profile["packed_weight_bytes"]
+        parts = ("arena_bytes", "device_arena_bytes", "packed_weight_bytes", "staging_bytes", "shape_tensor_bytes")
+        assert profile["total_bytes"] == sum(profile[p] for p in parts)
+        assert all(c["kernel"] and c["onnx_node"] and c["bytes"] > 0 for c in profile.get("left_out_for_memory", []))
+        return profile["total_bytes"]
 
     free = compiled()
     if "winograd" not in succeeds("inspect", tmp_path / "m.fov"):
         pytest.skip("no Winograd on this processor")
     limit = int(free * 0.8)
     assert compiled("--memory-limit", limit) <= limit
+    succeeds("bench", tmp_path / "m.fov", "--threads", 2, "--seconds", 0.01, "--warmup", 0, "--json", tmp_path / "f.json")
+    found = json.loads((tmp_path / "f.json").read_text())
+    assert 0 < found["arena_bytes"] + found["packed_weight_bytes"] <= limit
     assert "do not fit --memory-limit" in succeeds("inspect", tmp_path / "m.fov", "--kernels")
+    assert re.search(r"at most [\d.]+ MB; left out for it: [1-9]\d*\n +onednn_conv_winograd\S* +\d+ bytes  \S",
+                     succeeds("inspect", tmp_path / "m.fov"))
     assert compiled("--memory-limit", "4GB") == free
     fails(BAD_ARGUMENT, "compile", SMALL_SSD / "small_ssd.onnx", "-o", tmp_path / "n.fov", "--timing", "off", "--memory-limit", "1MB",
           says=["--memory-limit", "at least", "packed weights"])

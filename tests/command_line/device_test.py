@@ -83,6 +83,34 @@ def fake_detector(tmp_path_factory):
     return engine
 
 
+def test_memory_limit_counts_workspaces(fake_detector, tmp_path):
+    """The device's convolution has a way that needs no workspace: it is taken where the better one does not fit, and kept for the run."""
+
+    def compiled(limit):
+        succeeds("compile", SMALL_SSD / "small_ssd.onnx", "-o", tmp_path / "m.fov", "--timing", "off", "--threads", 1, "--device", "fake:0",
+                 "--memory-limit", limit)
+        return json.loads(succeeds("inspect", tmp_path / "m.fov", "--json"))["report"]["profiles"][0]
+
+    free = compiled("4GB")
+    assert free["left_out_for_memory"] == [] and free["largest_workspace_bytes"] > 0
+    limit = free["total_bytes"] - free["largest_workspace_bytes"] // 4
+    tight = compiled(limit)
+    assert tight["total_bytes"] <= limit == tight["memory_limit"]
+    left_out = tight["left_out_for_memory"]
+    assert left_out and all((c["kernel"], c["variant"]) == ("fake_conv", "roomy") and c["bytes"] > 0 for c in left_out)
+    assert len([g for g in tight["groups"] if g.get("variant") == "tight"]) == len(left_out)
+    assert "fake_conv (roomy)" in succeeds("inspect", tmp_path / "m.fov")
+    figures = ["bench", tmp_path / "m.fov", "--device", "fake:0", "--threads", 1, "--seconds", 0.01, "--warmup", 0, "--json", tmp_path / "f.json"]
+    succeeds(*figures)
+    found = json.loads((tmp_path / "f.json").read_text())
+    assert found["device_bytes"] + found["arena_bytes"] + found["packed_weight_bytes"] <= limit
+    assert found["device_bytes"] >= tight["device_arena_bytes"] < free["device_arena_bytes"]
+    refused = fails(BAD_ARGUMENT, "compile", SMALL_SSD / "small_ssd.onnx", "-o", tmp_path / "n.fov", "--timing", "off", "--device", "fake:0",
+                    "--memory-limit", 1000, says=["--memory-limit: expected at least ", "workspaces", "packed weights"])
+    least = int(refused.stderr.split("at least ")[1].split()[0])
+    assert compiled(least)["total_bytes"] <= least < free["total_bytes"]
+
+
 def test_an_engine_for_a_device(fake_detector, tmp_path):
     shown = succeeds("inspect", fake_detector)
     assert "a device made of host memory" in shown and "  device: arena " in shown and "fake_conv" in shown

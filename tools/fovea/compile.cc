@@ -72,8 +72,9 @@ void add_compile(CLI::App& app, Action& action) {
       ->type_name("FILE");
   verb->add_option("--timing", o->timing, "Measure kernels (on), or choose by estimates (off)")
       ->check(CLI::IsMember({"on", "off"}));
-  verb->add_option("--memory-limit", o->memory_limit,
-                   "Most memory for the arena and packed weights of each of --shapes, 400MB for example")
+  verb->add_option(
+          "--memory-limit", o->memory_limit,
+          "Most memory of a run at each of --shapes, workspaces and packed weights included, 400MB for example")
       ->transform(CLI::AsSizeValue(true))
       ->type_name("SIZE");
   verb->add_flag("--verify", o->verify, "Check every pass against the imported graph, with the reference kernels");

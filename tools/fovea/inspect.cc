@@ -69,6 +69,21 @@ std::string text(const ordered_json& j, const char* key) {
   return it == j.end() ? "" : it->is_string() ? it->get<std::string>() : it->dump();
 }
 
+std::string kernel_text(const ordered_json& j) {
+  const std::string variant = text(j, "variant");
+  return text(j, "kernel") + (variant.empty() ? "" : " (" + variant + ")");
+}
+
+void print_memory_limit(const ordered_json& p) {
+  if (!p.contains("memory_limit")) return;
+  const auto& left_out = p.value("left_out_for_memory", ordered_json::array());
+  std::printf("  memory: %.1f MB of at most %.1f MB; left out for it: %zu\n", p.value("total_bytes", 0.0) / 1e6,
+              p.value("memory_limit", 0.0) / 1e6, left_out.size());
+  for (const auto& c : left_out)
+    std::printf("    %-28s %12.0f bytes  %s\n", kernel_text(c).c_str(), c.value("bytes", 0.0),
+                text(c, "onnx_node").c_str());
+}
+
 void print_profile(const ordered_json& p) {
   std::printf(
       "\nprofile %s: %s reformats, %s views, %s copies, arena %.1f MB, packed weights %.1f MB, %s groups on reference "
@@ -79,6 +94,7 @@ void print_profile(const ordered_json& p) {
   if (p.value("device_arena_bytes", 0.0) > 0 || p.value("transfers", 0) > 0)
     std::printf("  device: arena %.1f MB, %s transfers, %s times the host waits for sizes\n",
                 p.value("device_arena_bytes", 0.0) / 1e6, text(p, "transfers").c_str(), text(p, "size_reads").c_str());
+  print_memory_limit(p);
   std::printf("  %8s  %-28s %-24s %s\n", "ms", "kernel", "output", "operators (ONNX node)");
   for (const auto& g : p.value("groups", ordered_json::array())) {
     std::string ops, out;
@@ -101,7 +117,7 @@ void print_kernels(const ordered_json& report) {
       std::printf("%s\n", origin.empty() ? text(g, "ops").c_str() : origin[0].get<std::string>().c_str());
       for (const auto& c : g.value("candidates", ordered_json::array()))
         std::printf(
-            "  %-28s %-24s %s\n", text(c, "kernel").c_str(), text(c, "layouts").c_str(),
+            "  %-28s %-24s %s\n", kernel_text(c).c_str(), text(c, "layouts").c_str(),
             c.contains("ms") ? fmt::format("{:.4g} ms", c["ms"].get<double>()).c_str() : text(c, "refusal").c_str());
       std::printf("  -> %s\n", text(g, "kernel").c_str());
     }

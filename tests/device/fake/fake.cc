@@ -195,6 +195,36 @@ class FakeKernel final : public PreparedKernel {
   std::vector<Decided> decided_;
 };
 
+// A library that can do with or without a workspace; the first way is the better one.
+class FakeConv final : public PreparedKernel {
+ public:
+  explicit FakeConv(const PrepareContext& c) : kernel_(*c.group.nodes[0]) {
+    const KernelVariant roomy{"roomy", 4 * element_count(c.outputs[0].shape).value_or(0)};
+    name_ = c.variant.empty() && roomy.workspace_bytes > c.workspace_limit ? "tight" : c.variant;
+    if (name_ == "tight") over_limit_ = {roomy};
+    else name_ = roomy.name, workspace_ = roomy.workspace_bytes;
+  }
+  Status run(KernelContext& c) const override {
+    static_cast<FakeStream*>(c.stream)->push([to = c.workspace, size = static_cast<size_t>(workspace_)] {
+      return std::memset(real(to), 0xFF, size), Status();
+    });
+    return kernel_.run(c);
+  }
+  int64_t workspace_bytes() const override { return workspace_; }
+  std::string detail() const override { return name_; }
+  std::vector<KernelVariant> over_limit() const override { return over_limit_; }
+
+ private:
+  FakeKernel kernel_;
+  std::string name_;
+  int64_t workspace_ = 0;
+  std::vector<KernelVariant> over_limit_;
+};
+
+Result<std::unique_ptr<PreparedKernel>> prepare_conv(const PrepareContext& c) {
+  return std::unique_ptr<PreparedKernel>(std::make_unique<FakeConv>(c));
+}
+
 Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
   return std::unique_ptr<PreparedKernel>(std::make_unique<FakeKernel>(*c.group.nodes[0]));
 }
@@ -215,7 +245,12 @@ constexpr KernelRow row(std::string_view name, std::string_view op) {
           .refuse = refuse,
           .prepare = prepare};
 }
-const KernelRow rows[] = {row("fake_add", "Add"), row("fake_conv", "Conv"), row("fake_relu", "Relu"),
+constexpr KernelRow conv_row() {
+  KernelRow r = row("fake_conv", "Conv");
+  r.dynamic_shapes = false, r.limits_workspace = true, r.prepare = prepare_conv;
+  return r;
+}
+const KernelRow rows[] = {row("fake_add", "Add"), conv_row(), row("fake_relu", "Relu"),
                           row("fake_preprocess", "Preprocess"), row("fake_nms", "Nms")};
 
 void release(void* data, void*) {

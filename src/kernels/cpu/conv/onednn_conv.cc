@@ -197,7 +197,6 @@ const KernelRow kernel_onednn_conv_winograd_4x3 = {
     .refuse = refuse_winograd,
     .formats = winograd_layouts,
     .prepare = prepare_winograd<4>,
-    .packed_growth = 36.0 / 9,
     .preference = 3,
 };
 
@@ -209,7 +208,6 @@ const KernelRow kernel_onednn_conv_winograd_2x3 = {
     .refuse = refuse_winograd,
     .formats = winograd_layouts,
     .prepare = prepare_winograd<2>,
-    .packed_growth = 16.0 / 9,
     .preference = 2.5,
 };
 

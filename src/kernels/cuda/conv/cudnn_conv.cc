@@ -34,7 +34,8 @@ bool activation(const Node& node) {
 bool keeps_zero(const Node& node) { return !node.is("Sigmoid"); }
 
 std::vector<Group> match(const Graph& graph, const Node& anchor) {
-  return match_with_tail(graph, anchor, {.inputs = kConvInputs, .bias = -1, .residual = true, .activation = activation});
+  return match_with_tail(graph, anchor,
+                         {.inputs = kConvInputs, .bias = -1, .residual = true, .activation = activation});
 }
 
 std::string refuse(const Group& group) {
@@ -65,6 +66,7 @@ class ConvKernel final : public PreparedKernel {
   }
   int64_t workspace_bytes() const override { return plan.workspace; }
   std::string detail() const override { return plan.name; }
+  std::vector<KernelVariant> over_limit() const override { return plan.over_limit; }
 };
 
 fe::DataType_t type_of(DType type) { return type == DType::kFloat16 ? fe::DataType_t::HALF : fe::DataType_t::FLOAT; }
@@ -86,7 +88,8 @@ Attributes apply(fe::graph::Graph& g, const Node& node, const Attributes& x) {
   a.set_compute_data_type(fe::DataType_t::FLOAT);
   if (node.is("Relu")) a.set_mode(fe::PointwiseMode_t::RELU_FWD);
   else if (node.is("LeakyRelu"))
-    a.set_mode(fe::PointwiseMode_t::RELU_FWD).set_relu_lower_clip_slope(static_cast<float>(node.as<LeakyReluAttrs>().alpha));
+    a.set_mode(fe::PointwiseMode_t::RELU_FWD)
+        .set_relu_lower_clip_slope(static_cast<float>(node.as<LeakyReluAttrs>().alpha));
   else if (node.is("Clip"))
     a.set_mode(fe::PointwiseMode_t::RELU_FWD).set_relu_lower_clip(0.0f).set_relu_upper_clip(clip_bounds(node)->high);
   else if (node.is("Sigmoid")) a.set_mode(fe::PointwiseMode_t::SIGMOID_FWD);
@@ -96,8 +99,10 @@ Attributes apply(fe::graph::Graph& g, const Node& node, const Attributes& x) {
 }
 
 Attributes add(fe::graph::Graph& g, const Attributes& x, const Attributes& y) {
-  return g.pointwise(
-      x, y, fe::graph::Pointwise_attributes().set_mode(fe::PointwiseMode_t::ADD).set_compute_data_type(fe::DataType_t::FLOAT));
+  return g.pointwise(x, y,
+                     fe::graph::Pointwise_attributes()
+                         .set_mode(fe::PointwiseMode_t::ADD)
+                         .set_compute_data_type(fe::DataType_t::FLOAT));
 }
 
 struct Shapes {
@@ -184,15 +189,21 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
   const auto& attrs = c.group.nodes[0]->as<ConvAttrs>();
   const std::vector<int64_t>&x = c.inputs[kX].shape, &y = c.outputs[0].shape, &w = c.inputs[kWeights].shape;
   if (element_count(x).value_or(0) == 0 || element_count(y).value_or(0) == 0) return unsupported("nothing to compute");
-  const Shapes d{x[0], padded(x[1]), x[2], x[3], padded(y[1]), y[2], y[3], w[2], w[3], attrs.group > 1 ? w[1] : padded(w[1])};
+  const Shapes d{x[0], padded(x[1]), x[2], x[3], padded(y[1]),
+                 y[2], y[3],         w[2], w[3], attrs.group > 1 ? w[1] : padded(w[1])};
   auto kernel = std::make_unique<ConvKernel>();
   kernel->residual = c.group.residual;
   const DType type = c.inputs[kX].dtype;
   FOVEA_TRY_SET(kernel->constants, pack_conv(c, DType::kFloat32));
   FOVEA_TRY_SET(const Windows windows, conv_windows(attrs, x, w));
   const bool tensor_cores = type != DType::kFloat32 || c.group.outputs[0]->storage.tf32;
-  CudnnTask task{
-      describe(c, d, windows), description(c, d, windows, tensor_cores), {kX_, kW_}, tensor_cores, c.variant, {}};
+  CudnnTask task{describe(c, d, windows),
+                 description(c, d, windows, tensor_cores),
+                 {kX_, kW_},
+                 tensor_cores,
+                 c.variant,
+                 c.workspace_limit,
+                 {}};
   if (kernel->constants.bias) task.tensors.push_back(kB_);
   if (kernel->residual >= 0) task.tensors.push_back(kR_);
   task.tensors.push_back(kY_);
@@ -207,6 +218,7 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
 
 const KernelRow kernel_cudnn_conv = {.name = "cudnn_conv",
                                      .op = "Conv",
+                                     .limits_workspace = true,
                                      .place = Place::kDevice,
                                      .match = match,
                                      .refuse = refuse,

@@ -32,7 +32,10 @@ class Builder {
     const int64_t count = graph_.get_execution_plan_count();
     CudnnPlan plan = named(count);
     if (plan.index < 0 && task_.time) plan = fastest(count);
-    for (int64_t i = 0; i < count && plan.index < 0; ++i) plan = build(i);
+    for (int64_t i = 0; i < count && plan.index < 0; ++i) plan = within_limit(i);
+    if (plan.index < 0) plan = std::move(smallest_);
+    std::erase_if(over_limit_, [&](const KernelVariant& v) { return v.name == plan.name; });
+    plan.over_limit = std::move(over_limit_);
     if (plan.index < 0) return unsupported("none of cuDNN's {} plans can be built", count);
     return plan;
   }
@@ -59,6 +62,15 @@ class Builder {
     return {task_.graph, i, workspace, name_of(i)};
   }
 
+  CudnnPlan within_limit(int64_t i) {
+    CudnnPlan plan = build(i);
+    if (plan.index < 0 || plan.workspace <= task_.workspace_limit) return plan;
+    if (std::ranges::find(over_limit_, plan.name, &KernelVariant::name) == over_limit_.end())
+      over_limit_.push_back({plan.name, plan.workspace});
+    if (smallest_.index < 0 || plan.workspace < smallest_.workspace) smallest_ = std::move(plan);
+    return {};
+  }
+
   CudnnPlan named(int64_t count) {
     if (task_.variant.empty()) return {};
     for (int64_t i = 0; i < count; ++i)
@@ -72,7 +84,7 @@ class Builder {
     double best = std::numeric_limits<double>::infinity();
     size_t timed = 0;
     for (int64_t i = 0; i < count && timed < kMostPlans; ++i) {
-      CudnnPlan plan = build(i);
+      CudnnPlan plan = within_limit(i);
       if (plan.index < 0) continue;
       const auto ms = task_.time(stream_, plan, best);
       if (!ms.ok()) continue;
@@ -86,6 +98,8 @@ class Builder {
   Stream& stream_;
   cudnnContext* handle_;
   fe::graph::Graph& graph_;
+  std::vector<KernelVariant> over_limit_;
+  CudnnPlan smallest_;  // of them
 };
 
 // ---- kept
@@ -151,7 +165,9 @@ Result<CudnnPlan> find_plan(CudaDevice& device, const CudnnTask& task) {
   const bool must_time = task.time && task.variant.empty();
   if (!must_time)
     if (const auto kept = read_plan(key, task.variant))
-      if (auto plan = load(*kept, task, handle)) return *std::move(plan);
+      if (auto plan = load(*kept, task, handle);
+          plan && (!task.variant.empty() || plan->workspace <= task.workspace_limit))
+        return *std::move(plan);
   FOVEA_TRY_SET(CudnnPlan plan, Builder(task, bench.stream, handle).run());
   keep(key, must_time ? plan.name : task.variant, plan, handle);
   return plan;

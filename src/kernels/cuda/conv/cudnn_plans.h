@@ -22,6 +22,7 @@ struct CudnnPlan {
   std::shared_ptr<cudnn_frontend::graph::Graph> graph;
   int64_t index = -1, workspace = 0;
   std::string name;
+  std::vector<KernelVariant> over_limit = {};  // plans that CudnnTask::workspace_limit left out
 
   Status execute(Stream& stream, CudnnTensors& tensors, void* workspace_memory) const;
 };
@@ -32,6 +33,7 @@ struct CudnnTask {
   std::vector<int64_t> tensors;                         // their ids, in order
   bool tensor_cores = true;                             // may use them
   std::string_view variant = {};                        // the plan's name, where it is known
+  int64_t workspace_limit = kAnyWorkspace;              // as PrepareContext's
   // Milliseconds of a plan, or more or less that where it is far slower than `best`. Empty: the first plan is taken.
   std::function<Result<double>(Stream& stream, const CudnnPlan& plan, double best)> time;
 };

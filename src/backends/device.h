@@ -88,6 +88,17 @@ struct Telemetry {  // what could not be read is negative
   double clock_mhz = -1, memory_clock_mhz = -1, power_watts = -1, temperature_celsius = -1;
 };
 
+// What a thread had made by the devices of a backend, since it began.
+struct DeviceCounts {
+  int64_t allocations = 0;  // of device and pinned memory
+  int64_t streams = 0, events = 0, graphs = 0;
+  int64_t total() const { return allocations + streams + events + graphs; }
+  DeviceCounts& operator+=(const DeviceCounts& o) {
+    allocations += o.allocations, streams += o.streams, events += o.events, graphs += o.graphs;
+    return *this;
+  }
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -103,6 +114,7 @@ class Device {
   virtual bool pinned(const void* data) const = 0;
   virtual int64_t free_bytes() const = 0;
   virtual Telemetry telemetry() const = 0;
+  virtual DeviceCounts counts() const = 0;  // of the calling thread
   // Changes layout, element type and strides (plain ones) of a tensor in the device's memory.
   virtual Status reformat(DeviceStream& stream, const TensorRef& from, const Format& from_format, const TensorRef& to,
                           const Format& to_format) = 0;

@@ -187,6 +187,7 @@ Status Executor::enqueue(std::span<const TensorRef> inputs) {
   const Specialisation& s = *bound().spec;
   const Plan& plan = s.plan();
   counts_ = {};
+  if (device_) made_before_ = device_->counts();
   user_inputs_ = inputs;
   if (device_) FOVEA_TRY(stage_inputs(inputs));
   std::copy(s.known().begin(), s.known().end(), bound().known.begin());
@@ -210,7 +211,16 @@ Status Executor::enqueue(std::span<const TensorRef> inputs) {
   }
   if (status.ok()) ++bound().runs;
   else if (pending_) (void)wait();
+  count_made();
   return status;
+}
+
+// Since enqueue() began.
+void Executor::count_made() {
+  if (!device_) return;
+  const DeviceCounts now = device_->counts();
+  counts_.made = {now.allocations - made_before_.allocations, now.streams - made_before_.streams,
+                  now.events - made_before_.events, now.graphs - made_before_.graphs};
 }
 
 Status Executor::finish(std::span<TensorRef> outputs) {
@@ -226,7 +236,9 @@ Status Executor::finish(std::span<TensorRef> outputs) {
     outputs[i] = bound().refs[idx(plan.outputs[i])];
   }
   if (on_device) FOVEA_TRY(copy_outputs_to_host(outputs));
-  return pending_ ? wait() : Status();
+  if (pending_) FOVEA_TRY(wait());
+  count_made();
+  return {};
 }
 
 Status Executor::finish_on_device(std::span<TensorRef> outputs) {

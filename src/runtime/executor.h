@@ -68,6 +68,7 @@ class Executor {
 
   struct Counts {  // of the last run
     int synchronisations = 0, launches = 0, graphs = 0;
+    DeviceCounts made;  // by the device, for this run: nothing in the steady state
   };
   const Counts& counts() const { return counts_; }
 
@@ -153,8 +154,10 @@ class Executor {
   std::vector<TensorRef> inputs_;               // the caller's, and what is staged of them
   std::vector<std::vector<std::byte>> staged_;  // inputs in the device's memory that the host reads
   bool pending_ = false, sizes_read_ = true;
+  void count_made();
   bool sent_ = false;  // are the outputs on their way to the host?
   Counts counts_;
+  DeviceCounts made_before_;
   struct Observed {
     const Step* step;
     std::unique_ptr<DeviceEvent> begin, end;

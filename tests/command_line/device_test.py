@@ -124,8 +124,11 @@ def test_an_engine_for_a_device(fake_detector, tmp_path):
 
 def test_bench_and_profile_on_a_device(fake_detector, tmp_path):
     quick = ["--device", "fake:0", "--threads", 1, "--json", tmp_path / "found.json"]
-    succeeds("bench", fake_detector, *quick, "--seconds", 0.01, "--warmup", 0)
-    assert json.loads((tmp_path / "found.json").read_text())["device_bytes"] > 0
+    printed = succeeds("bench", fake_detector, *quick, "--seconds", 0.01, "--warmup", 0.01)
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["device_bytes"] > 0
+    assert found["made_in_measured_runs"] == {"allocations": 0, "streams": 0, "events": 0, "graphs": 0}
+    assert f"made in {found['runs']} runs: 0 allocations, 0 streams, 0 events, 0 graphs" in printed
     succeeds("profile", fake_detector, *quick, "--runs", 2)
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["bandwidth_gb_per_s"] > 0 and "peak_gflop_per_s" not in found

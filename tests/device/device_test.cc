@@ -125,6 +125,39 @@ TEST_F(Devices, GiveWhatTheProcessorGives) {
   }
 }
 
+// Device and pinned memory, streams, events and recorded graphs: the first run takes them, the second records.
+TEST_F(Devices, MakeNothingInTheSteadyState) {
+  for (const char* name : {"plain.fov", "card.fov", "mixed.fov", "add.fov"}) {
+    const int64_t before = inside()->counts().total();
+    Context context = open(name).create_context();
+    const bool picture = std::string(name) == "plain.fov" || std::string(name) == "card.fov";
+    auto input = [&](int64_t n) { return picture ? numbers({n, 3, 256, 256}) : numbers({n, 4}); };
+    const Tensor one = input(1), two = input(2);
+    for (int run = 0; run < 2; ++run)
+      for (const Tensor* in : {&two, &one}) context.run(std::span(in, 1));
+    const core::DeviceCounts settled = inside()->counts();
+    EXPECT_GT(settled.total(), before) << name;
+    EXPECT_GT(settled.graphs, 0);
+    for (int run = 0; run < 3; ++run)
+      for (const Tensor* in : {&two, &one}) context.run(std::span(in, 1));
+    const core::DeviceCounts after = inside()->counts();
+    EXPECT_EQ(after.allocations, settled.allocations) << name;
+    EXPECT_EQ(after.streams, settled.streams) << name;
+    EXPECT_EQ(after.events, settled.events) << name;
+    EXPECT_EQ(after.graphs, settled.graphs) << name;
+  }
+  Context context = open("add.fov").create_context();
+  const OnDevice x = on_device(numbers({3, 4}));
+  OnDevice y = on_device(Tensor(ElementType::kFloat32, {3, 4}));
+  const Stream stream(Device("fake:0"));
+  int64_t settled = 0;
+  for (int run = 0; run < 5; ++run) {
+    context.enqueue(std::span(&x.tensor, 1), std::span(&y.tensor, 1), stream).wait();
+    if (run == 1) settled = inside()->counts().total();
+  }
+  EXPECT_EQ(inside()->counts().total(), settled);
+}
+
 TEST_F(Devices, InputsAndOutputsMayLieInTheirMemory) {
   for (const char* name : {"mixed.fov", "add.fov"}) {
     Context there = open(name).create_context(), here = open(name, "cpu").create_context();

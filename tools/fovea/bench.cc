@@ -63,6 +63,8 @@ Status run_once(const BenchOptions& o) {
   for (const auto& e : engines) packed_bytes += e->main().packed_bytes();
   const Executor& executor = callers[0]->executor();
   const Executor::Counts& counts = callers[0]->counts();
+  DeviceCounts made;
+  for (const auto& c : callers) made += c->made();
   const Telemetry telemetry = engine->device() ? engine->device()->telemetry() : Telemetry{};
   struct rusage usage {};
   ::getrusage(RUSAGE_SELF, &usage);
@@ -90,6 +92,8 @@ Status run_once(const BenchOptions& o) {
     json["graphs_per_run"] = counts.graphs;
     json["launches_per_run"] = counts.launches;  // those outside of graphs
     json["synchronisations_per_run"] = counts.synchronisations;
+    json["made_in_measured_runs"] = {
+        {"allocations", made.allocations}, {"streams", made.streams}, {"events", made.events}, {"graphs", made.graphs}};
     json["clock_mhz"] = telemetry.clock_mhz, json["memory_clock_mhz"] = telemetry.memory_clock_mhz;
     json["power_watts"] = telemetry.power_watts, json["temperature_celsius"] = telemetry.temperature_celsius;
   }
@@ -108,6 +112,10 @@ Status run_once(const BenchOptions& o) {
     std::printf("%s inputs; a run: %d graphs, %d steps outside of them, %d waits; %.0f MHz, %.0f W, %.0f C\n",
                 o.memory.c_str(), counts.graphs, counts.launches, counts.synchronisations, telemetry.clock_mhz,
                 telemetry.power_watts, telemetry.temperature_celsius);
+  if (engine->device())
+    std::printf("made in %zu runs: %lld allocations, %lld streams, %lld events, %lld graphs\n", times.size(),
+                static_cast<long long>(made.allocations), static_cast<long long>(made.streams),
+                static_cast<long long>(made.events), static_cast<long long>(made.graphs));
   if (o.profile) {
     json["profile"] = nlohmann::ordered_json::array();
     FOVEA_TRY(profile(*callers[0], json["profile"]));

@@ -106,6 +106,7 @@ void Caller::run(double warm_until, double end, Progress* progress) {
   while (status_.ok() && (times_.size() < 3 || now_ms() < end)) {
     tell("measuring", warm_until, end);
     times_.push_back(checked_run());
+    made_ += counts_.made;
   }
   if (status_.ok()) status_ = check();
 }

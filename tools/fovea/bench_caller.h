@@ -23,10 +23,12 @@ class Caller {
   const std::vector<double>& times() const { return times_; }
   const Status& status() const { return status_; }
   const Executor::Counts& counts() const { return counts_; }  // of a run, without the checks
+  const DeviceCounts& made() const { return made_; }          // in the measured runs
 
  private:
   std::vector<double> times_;
   Executor::Counts counts_;
+  DeviceCounts made_;
   Status status_;
 };
 

@@ -95,6 +95,7 @@ class CudaDevice final : public Device {
   bool pinned(const void* data) const override;
   int64_t free_bytes() const override;
   Telemetry telemetry() const override;
+  DeviceCounts counts() const override;
 
   const Properties& properties() const { return properties_; }
   // This thread's calls go to this device from now on.

@@ -9,6 +9,12 @@
 
 namespace fovea::core::cuda {
 
+namespace {
+
+thread_local DeviceCounts made;
+
+}  // namespace
+
 Status check(cudaError_t error, std::string_view what) {
   if (error == cudaSuccess) return {};
   const std::string text = fmt::format("{}: {} ({})", what, cudaGetErrorString(error), cudaGetErrorName(error));
@@ -82,6 +88,7 @@ Result<std::unique_ptr<DeviceGraph>> Stream::end_capture() {
   const cudaError_t e = cudaGraphInstantiate(&executable, graph, 0);
   (void)cudaGraphDestroy(graph);
   FOVEA_TRY(check(e, "cudaGraphInstantiate"));
+  ++made.graphs;
   return std::unique_ptr<DeviceGraph>(std::make_unique<CapturedGraph>(executable));
 }
 
@@ -154,6 +161,7 @@ Result<DeviceMemory> CudaDevice::allocate(int64_t bytes, DeviceMemory::Kind kind
                         pinned ? "of pinned memory for" : "on", name_, free_bytes());
   }
   FOVEA_TRY(check(e, pinned ? "cudaMallocHost" : "cudaMalloc"));
+  ++made.allocations;
   auto free_device = [](void* p, void*) { (void)cudaFree(p); };
   auto free_pinned = [](void* p, void*) { (void)cudaFreeHost(p); };
   return DeviceMemory(data, bytes, pinned ? +free_pinned : +free_device, this);
@@ -163,6 +171,7 @@ Result<std::unique_ptr<DeviceStream>> CudaDevice::create_stream() {
   FOVEA_TRY(make_current());
   cudaStream_t stream = nullptr;
   FOVEA_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  ++made.streams;
   return std::unique_ptr<DeviceStream>(std::make_unique<Stream>(*this, stream));
 }
 
@@ -170,6 +179,7 @@ Result<std::unique_ptr<DeviceEvent>> CudaDevice::create_event() {
   FOVEA_TRY(make_current());
   cudaEvent_t event = nullptr;
   FOVEA_CUDA(cudaEventCreate(&event));
+  ++made.events;
   return std::unique_ptr<DeviceEvent>(std::make_unique<Event>(event));
 }
 
@@ -191,6 +201,8 @@ Result<CudaDevice::Workbench> CudaDevice::workbench() {
   }
   return Workbench{std::move(lock), *bench_};
 }
+
+DeviceCounts CudaDevice::counts() const { return made; }
 
 bool CudaDevice::owns(const void* data) const {
   cudaPointerAttributes a{};

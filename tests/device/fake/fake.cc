@@ -27,6 +27,7 @@ struct Allocation {
 };
 std::map<std::byte*, Allocation> allocations;
 std::set<FakeStream*> streams;
+thread_local DeviceCounts made;
 
 std::pair<std::byte* const, Allocation>* find(const void* data) {
   auto it = allocations.upper_bound(static_cast<std::byte*>(const_cast<void*>(data)));
@@ -134,6 +135,7 @@ class FakeStream final : public DeviceStream {
   Result<std::unique_ptr<DeviceGraph>> end_capture() override {
     auto graph = std::make_unique<FakeGraph>();
     graph->work.swap(captured_);
+    ++made.graphs;
     capturing_ = false;
     return std::unique_ptr<DeviceGraph>(std::move(graph));
   }
@@ -285,12 +287,15 @@ class FakeDevice final : public Device {
     if (!data || (device && !elements)) return system_error("out of memory: {} bytes", bytes);
     std::lock_guard lock(mutex);
     allocations[data] = {bytes, elements};
+    ++made.allocations;
     return DeviceMemory(data, bytes, release, nullptr);
   }
   Result<std::unique_ptr<DeviceStream>> create_stream() override {
+    ++made.streams;
     return std::unique_ptr<DeviceStream>(std::make_unique<FakeStream>());
   }
   Result<std::unique_ptr<DeviceEvent>> create_event() override {
+    ++made.events;
     return std::unique_ptr<DeviceEvent>(std::make_unique<FakeEvent>());
   }
   bool owns(const void* data) const override {
@@ -303,6 +308,7 @@ class FakeDevice final : public Device {
   }
   int64_t free_bytes() const override { return int64_t{64} << 20; }
   Telemetry telemetry() const override { return {}; }
+  DeviceCounts counts() const override { return made; }
   Status reformat(DeviceStream& stream, const TensorRef& from, const Format& from_format, const TensorRef& to,
                   const Format& to_format) override {
     static_cast<FakeStream&>(stream).push([=]() mutable {

@@ -104,6 +104,7 @@ class Device {
   virtual ~Device() = default;
   virtual const std::string& name() const = 0;  // "cuda:0"
   virtual const Target& target() const = 0;
+  virtual const Limits& limits() const = 0;
   virtual std::span<const KernelRow* const> kernels() const = 0;
   virtual Result<DeviceMemory> allocate(int64_t bytes, DeviceMemory::Kind kind) = 0;
   virtual Result<std::unique_ptr<DeviceStream>> create_stream() = 0;

@@ -13,4 +13,11 @@ struct Target {
   friend bool operator==(const Target&, const Target&) = default;
 };
 
+// The most that a device's data sheet would promise; 0: unknown.
+struct Limits {
+  double bytes_per_second = 0;                            // of its own memory
+  double flops_fp32 = 0, flops_tf32 = 0, flops_fp16 = 0;  // a second: products and sums counted apart
+  friend bool operator==(const Limits&, const Limits&) = default;
+};
+
 }  // namespace fovea::core

@@ -38,7 +38,8 @@ class Compiler {
     e.source_hash = info_.hash;
     std::vector<Recipe> recipes;
     for (const ProfileReport& p : profiles_) recipes.push_back(p.recipe);
-    e.targets.push_back({here.build, here.libraries, here.device, here.features, threads_, std::move(recipes)});
+    e.targets.push_back({here.build, here.libraries, here.device, here.features, threads_, std::move(recipes),
+                         o_.device ? o_.device->limits() : Limits()});
     e.report = report_json(result_, profiles_);
     return std::move(result_);
   }
@@ -164,6 +165,7 @@ class Compiler {
         auto made = profile(profiles[i], std::move(assignment), weights, refusals);
         if (made.ok()) {
           if (limit.fits(*made)) {
+            for (const GroupChoice& g : made->groups) made->costs.push_back(group_cost(g.group, g.formats, sizes));
             limit.annotate(*made);
             profiles_.push_back(*std::move(made));
             break;
@@ -199,7 +201,7 @@ class Compiler {
 
   Result<ProfileReport> profile(const SymbolValues& sizes, Assignment assignment, PackedWeightsMap& weights,
                                 std::vector<Specialisation::Refusal>& refusals) {
-    ProfileReport report{sizes, to_recipe(graph(), sizes, assignment), assignment.groups, assignment.reformat_ms};
+    ProfileReport report{sizes, to_recipe(graph(), sizes, assignment), assignment.groups, {}, assignment.reformat_ms};
     FOVEA_TRY_SET(Plan plan, build_plan(graph(), std::move(assignment)));
     report.reformats = plan.reformats, report.views = plan.views, report.copies = plan.copies;
     report.transfers = plan.transfers, report.size_reads = plan.size_reads;

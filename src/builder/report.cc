@@ -18,7 +18,7 @@ ordered_json candidate_json(const CandidateNote& c) {
   return j;
 }
 
-ordered_json group_json(const GroupChoice& g) {
+ordered_json group_json(const GroupChoice& g, const GroupCost& cost) {
   ordered_json j;
   j["kernel"] = g.row ? std::string(g.row->name) : "reference";
   ordered_json ops = ordered_json::array(), origin = ordered_json::array();
@@ -36,6 +36,9 @@ ordered_json group_json(const GroupChoice& g) {
                          {"layout", to_string(k < g.formats.outputs.size() ? g.formats.outputs[k] : Format())}});
   j["outputs"] = outputs;
   if (!g.variant.empty()) j["variant"] = g.variant;
+  j["place"] = g.row && g.row->place == Place::kDevice ? "device" : "host";
+  j["bytes"] = cost.bytes, j["operations"] = cost.products, j["other_operations"] = cost.others;
+  j["arithmetic"] = to_string(cost.arithmetic);
   if (g.ms >= 0) j["ms"] = g.ms;
   ordered_json candidates = ordered_json::array();
   for (const CandidateNote& c : g.candidates) candidates.push_back(candidate_json(c));
@@ -87,9 +90,9 @@ std::string report_json(const CompileResult& result, const std::vector<ProfileRe
   for (const ProfileReport& p : profiles) {
     ordered_json groups = ordered_json::array();
     int reference = 0;
-    for (const GroupChoice& g : p.groups) {
-      groups.push_back(group_json(g));
-      reference += g.row == nullptr;
+    for (size_t i = 0; i < p.groups.size(); ++i) {
+      groups.push_back(group_json(p.groups[i], p.costs[i]));
+      reference += p.groups[i].row == nullptr;
     }
     ordered_json sizes = ordered_json::object();
     for (const auto& [name, value] : p.profile) sizes[name] = value;

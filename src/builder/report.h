@@ -5,6 +5,7 @@
 
 #include "builder/compile.h"
 #include "runtime/memory.h"
+#include "tactics/cost.h"
 
 namespace fovea::core {
 
@@ -12,6 +13,7 @@ struct ProfileReport {
   SymbolValues profile;
   Recipe recipe;
   std::vector<GroupChoice> groups;
+  std::vector<GroupCost> costs = {};  // of the groups
   double reformat_ms = 0;
   int reformats = 0, views = 0, copies = 0, transfers = 0, size_reads = 0;
   MemoryNeeds memory = {};

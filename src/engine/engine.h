@@ -5,6 +5,7 @@
 // Everything is checksummed; nothing in it is code. A hostile file gets an error, never a crash.
 #pragma once
 
+#include "backends/target.h"
 #include "base/file.h"
 #include "ir/graph.h"
 #include "tactics/assignment.h"
@@ -17,6 +18,7 @@ struct EngineTarget {
   std::string build, libraries, device, features;
   int threads = 1;
   std::vector<Recipe> recipes;  // one a profile
+  Limits limits = {};           // of the device, for reports
 };
 
 struct EngineData {

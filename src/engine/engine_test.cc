@@ -80,6 +80,7 @@ EngineData example() {
   t.recipes.push_back(
       {{{"n", 1}, {"h", 9}}, {{{1, 2}, "some_kernel", 3, {{Layout::kC16, Format(Layout::kNhwc8, Place::kDevice, DType::kFloat16)}, {Layout::kNhwc}}, "a way", 0.25}}});
   t.recipes.push_back({{{"n", 8}, {"h", 9}}, {}});
+  t.limits = {1e12, 2e12, 3e12, 0};
   data.targets = {t, {"b2", "l2", "d2", "f2", 1, {}}};
   return data;
 }
@@ -153,6 +154,8 @@ TEST_F(EngineFile, ComesBackAsItWas) {
   EXPECT_EQ(g.formats.outputs, wanted.formats.outputs);
   EXPECT_EQ(g.ms, wanted.ms);
   EXPECT_TRUE(t.recipes[1].groups.empty());
+  EXPECT_EQ(t.limits, want.limits);
+  EXPECT_EQ(back->targets[1].limits, Limits());
 
   EXPECT_EQ(written(*back, "again.fov"), file);
   EXPECT_EQ(written(data, "first.fov"), file);
@@ -162,6 +165,17 @@ TEST_F(EngineFile, ComesBackAsItWas) {
   EXPECT_EQ(sections->file, static_cast<int64_t>(file.size()));
   EXPECT_GT(sections->structure, 0);
   EXPECT_EQ(sections->weights % 64, 0);
+}
+
+TEST_F(EngineFile, ImpossibleLimitsAreRefused) {
+  for (double most : {-1.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+    EngineData data = example();
+    data.targets[0].limits.flops_tf32 = most;
+    auto r = reading(written(data, "limits.fov"));
+    ASSERT_FALSE(r.ok());
+    EXPECT_EQ(r.status().kind(), ErrorKind::kInvalidModel);
+    EXPECT_THAT(r.status().message(), HasSubstr("impossible limits"));
+  }
 }
 
 // One node of every operator that the text form can build from scratch would be a list to keep; attributes of every

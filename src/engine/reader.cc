@@ -1,5 +1,6 @@
 #include <xxhash.h>
 
+#include <cmath>
 #include <cstring>
 
 #include "engine/engine.h"
@@ -278,7 +279,12 @@ class Reader {
   }
 
   Result<EngineTarget> target(const fbs::Target& t) {
-    EngineTarget out{text(t.build()), text(t.libraries()), text(t.device()), text(t.features()), t.threads(), {}};
+    EngineTarget out{text(t.build()), text(t.libraries()), text(t.device()), text(t.features()), t.threads(), {}, {}};
+    if (const fbs::Limits* l = t.limits())
+      out.limits = {l->bytes_per_second(), l->flops_fp32(), l->flops_tf32(), l->flops_fp16()};
+    for (double most :
+         {out.limits.bytes_per_second, out.limits.flops_fp32, out.limits.flops_tf32, out.limits.flops_fp16})
+      if (!(most >= 0) || std::isinf(most)) return bad("a device has impossible limits");
     for (unsigned i = 0; i < length(t.recipes()); ++i) {
       const fbs::Recipe* r = t.recipes()->Get(i);
       Recipe recipe;

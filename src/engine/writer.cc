@@ -188,7 +188,10 @@ class Writer {
     auto build = b_.CreateString(t.build), libraries = b_.CreateString(t.libraries), device = b_.CreateString(t.device),
          features = b_.CreateString(t.features);
     auto recipes_v = b_.CreateVector(recipes);
-    return fbs::CreateTarget(b_, build, libraries, device, features, t.threads, recipes_v);
+    Offset<fbs::Limits> limits = 0;
+    if (const Limits& l = t.limits; l != Limits())
+      limits = fbs::CreateLimits(b_, l.bytes_per_second, l.flops_fp32, l.flops_tf32, l.flops_fp16);
+    return fbs::CreateTarget(b_, build, libraries, device, features, t.threads, recipes_v, limits);
   }
 
   Status build() {

@@ -105,6 +105,23 @@ def test_inspect_tells_everything(detector):
         assert words in text
 
 
+def test_inspect_tells_bytes_and_operations(detector):
+    """The first convolution of the small SSD by hand; the processor's best is not known, so there is no floor."""
+    found = json.loads(succeeds("inspect", detector, "--json"))
+    groups = found["report"]["profiles"][0]["groups"]
+    assert "limits" not in found["targets"][0] and all(g["place"] == "host" and "floor_ms" not in g for g in groups)
+    assert all(g["bytes"] >= 0 and g["arithmetic"] == "fp32" for g in groups)
+    convolutions = [g for g in groups if g["ops"][0] == "Conv"]
+    for g in convolutions:
+        assert g["operations"] > 2 * g["other_operations"] and g["bytes"] > 0
+    pools = [g for g in groups if g["ops"] == ["MaxPool"]]
+    assert all(g["operations"] == 0 and g["other_operations"] > 0 for g in pools)
+    moves = [g for g in groups if set(g["ops"]) <= {"Transpose", "Concat", "Slice"}]
+    assert all(g["operations"] == g["other_operations"] == 0 and g["bytes"] > 0 for g in moves)
+    shown = succeeds("inspect", detector, "--kernels")
+    assert f"{convolutions[0]['onnx_nodes'][0]}: {convolutions[0]['bytes'] / 1e6:.3f} MB, " in shown and "floor" not in shown
+
+
 @pytest.mark.parametrize("view, words", [("--graph", "graph @"), ("--plan", "image"), ("--kernels", "->")])
 def test_inspect_shows_graph_plan_and_kernels(detector, view, words):
     assert words in succeeds("inspect", detector, view)

@@ -131,10 +131,45 @@ def test_bench_and_profile_on_a_device(fake_detector, tmp_path):
     assert f"made in {found['runs']} runs: 0 allocations, 0 streams, 0 events, 0 graphs" in printed
     succeeds("profile", fake_detector, *quick, "--runs", 2)
     found = json.loads((tmp_path / "found.json").read_text())
-    assert found["bandwidth_gb_per_s"] > 0 and "peak_gflop_per_s" not in found
+    # What the device says of itself: 100 GB/s, 1 TFLOP/s in float32.
+    assert found["bandwidth_gb_per_s"] == 100 and found["peaks_gflop_per_s"] == {"fp32": 1000, "tf32": 2000, "fp16": 4000}
     convolutions = [s for s in found["steps"] if s["ops"] == ["Conv"]]
-    assert convolutions and all(s["place"] == "device" and "memory_floor_ms" in s and "bound" not in s for s in convolutions)
-    assert all("floor_ms" not in s for s in found["steps"] if s["place"] == "host")
+    for s in convolutions:
+        floors = {"memory": s["bytes"] / 100e6, "compute": max(s["operations"], s["other_operations"]) / 1e9}
+        assert s["place"] == "device" and s["arithmetic"] == "fp32" and s["operations"] > 0
+        assert s["bound"] == max(floors, key=floors.get) and s["floor_ms"] == pytest.approx(max(floors.values()))
+        assert s["floor_share"] == pytest.approx(s["floor_ms"] / s["ms"]) and s["gb_per_s"] == pytest.approx(s["bytes"] / s["ms"] / 1e6)
+    assert convolutions and all("floor_ms" not in s for s in found["steps"] if s["place"] == "host")
+    table = succeeds("profile", fake_detector, *quick, "--runs", 2, "--roofline")
+    assert "bytes / 100.0 GB/s or operations / 1.0 (fp32), 2.0 (tf32) or 4.0 (fp16) TFLOP/s" in table
+    rows = table[table.index("ONNX nodes"):].splitlines()[1:]
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [row.split()[0] for row in rows] == [f"{s['ms']:.4f}" for s in found["steps"]]
+    succeeds("profile", fake_detector, *quick, "--runs", 2, "--bandwidth", 10, "--peak", 50)
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert (found["bandwidth_gb_per_s"], found["peak_gflop_per_s"]) == (10, 50)
+
+
+def test_inspect_tells_what_the_device_could_do(fake_detector, tmp_path):
+    """Bytes, operations and the floor of every group on the device; nothing where the processor's limits are not known."""
+    succeeds("compile", SMALL_SSD / "small_ssd.onnx", "-o", tmp_path / "timed.fov", "--threads", 1, "--device", "fake:0")
+    found = json.loads(succeeds("inspect", tmp_path / "timed.fov", "--json"))
+    limits = found["targets"][0]["limits"]
+    assert limits == {"bytes_per_second": 100e9, "flops_fp32": 1e12, "flops_tf32": 2e12, "flops_fp16": 4e12}
+    groups = found["report"]["profiles"][0]["groups"]
+    on_device = [g for g in groups if g["place"] == "device"]
+    for g in on_device:
+        floors = {"memory": g["bytes"] / 100e6, "compute": max(g["operations"], g["other_operations"]) / 1e9}
+        assert g["bound"] == max(floors, key=floors.get) and g["floor_ms"] == pytest.approx(max(floors.values()))
+        if g.get("ms", 0) > 0:
+            assert g["floor_share"] == pytest.approx(g["floor_ms"] / g["ms"])
+    assert any(g["operations"] > 0 and "floor_share" in g for g in on_device)
+    assert all("floor_ms" not in g for g in groups if g["place"] == "host")
+    convolution = next(g for g in on_device if g["ops"] == ["Conv"])
+    shown = succeeds("inspect", tmp_path / "timed.fov", "--kernels")
+    assert f"{convolution['onnx_nodes'][0]}: {convolution['bytes'] / 1e6:.3f} MB, " in shown
+    assert f"floor {convolution['floor_ms']:.4f} ms ({convolution['bound']}), {100 * convolution['floor_share']:.0f}% of the measured time" in shown
+    assert "floor ms" in succeeds("inspect", tmp_path / "timed.fov")
 
 
 def boxes(*arguments, json_file):

@@ -113,7 +113,7 @@ Status run_once(const BenchOptions& o) {
                 o.memory.c_str(), counts.graphs, counts.launches, counts.synchronisations, telemetry.clock_mhz,
                 telemetry.power_watts, telemetry.temperature_celsius);
   if (engine->device())
-    std::printf("made in %zu runs: %lld allocations, %lld streams, %lld events, %lld graphs\n", times.size(),
+    std::printf("made in %zu runs: %lld allocations, %lld streams, %lld events, %lld graphs\n", m.times.size(),
                 static_cast<long long>(made.allocations), static_cast<long long>(made.streams),
                 static_cast<long long>(made.events), static_cast<long long>(made.graphs));
   if (o.profile) {

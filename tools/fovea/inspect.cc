@@ -6,6 +6,7 @@
 #include "ir/text.h"
 #include "kernels/kernel.h"
 #include "plan/plan.h"
+#include "tactics/cost.h"
 #include "verbs.h"
 
 namespace fovea::core::tool {
@@ -25,6 +26,28 @@ ordered_json values_json(std::span<Value* const> values, std::span<const std::st
                     {"type", to_string(values[i]->dtype)},
                     {"shape", to_string(values[i]->shape)}});
   return list;
+}
+
+// How long each group takes at the device's best, where that is known.
+void add_floors(ordered_json& report, const Limits& limits) {
+  for (auto& p : report["profiles"])
+    for (auto& g : p["groups"]) {
+      const auto arithmetic = arithmetic_from_string(g.value("arithmetic", ""));
+      if (!arithmetic || g.value("place", "") != "device") continue;
+      const auto floor = floor_of(
+          {g.value("bytes", 0.0), g.value("operations", 0.0), g.value("other_operations", 0.0), *arithmetic}, limits);
+      if (!floor) continue;
+      g["bound"] = floor->compute ? "compute" : "memory";
+      g["floor_ms"] = floor->ms;
+      if (g.value("ms", 0.0) > 0) g["floor_share"] = floor->ms / g["ms"].get<double>();
+    }
+}
+
+ordered_json limits_json(const Limits& l) {
+  return {{"bytes_per_second", l.bytes_per_second},
+          {"flops_fp32", l.flops_fp32},
+          {"flops_tf32", l.flops_tf32},
+          {"flops_fp16", l.flops_fp16}};
 }
 
 ordered_json describe(const EngineData& e, const EngineSections& sections) {
@@ -58,9 +81,11 @@ ordered_json describe(const EngineData& e, const EngineSections& sections) {
                        {"features", t.features},
                        {"threads", t.threads},
                        {"profiles", profiles}});
+    if (t.limits != Limits()) targets.back()["limits"] = limits_json(t.limits);
   }
   j["targets"] = targets;
   j["report"] = ordered_json::parse(e.report, nullptr, false);
+  if (j["report"].is_object() && !e.targets.empty()) add_floors(j["report"], e.targets[0].limits);
   return j;
 }
 
@@ -72,6 +97,25 @@ std::string text(const ordered_json& j, const char* key) {
 std::string kernel_text(const ordered_json& j) {
   const std::string variant = text(j, "variant");
   return text(j, "kernel") + (variant.empty() ? "" : " (" + variant + ")");
+}
+
+std::string number(const ordered_json& g, const char* key, double scale, const char* form = "{:.3f}") {
+  return g.contains(key) ? fmt::format(fmt::runtime(form), g[key].get<double>() * scale) : "-";
+}
+
+std::string operations_text(const ordered_json& g) {
+  if (!g.contains("operations")) return "-";
+  return fmt::format("{:.4g}", (g.value("operations", 0.0) + g.value("other_operations", 0.0)) / 1e9);
+}
+
+std::string cost_text(const ordered_json& g) {
+  std::string s =
+      fmt::format("{} MB, {} GFLOP {}", number(g, "bytes", 1e-6), operations_text(g), text(g, "arithmetic"));
+  if (g.contains("floor_ms"))
+    s += fmt::format(", floor {} ms ({})", number(g, "floor_ms", 1, "{:.4f}"), text(g, "bound"));
+  if (g.contains("floor_share"))
+    s += fmt::format(", {} of the measured time", number(g, "floor_share", 100, "{:.0f}%"));
+  return s;
 }
 
 void print_memory_limit(const ordered_json& p) {
@@ -95,7 +139,8 @@ void print_profile(const ordered_json& p) {
     std::printf("  device: arena %.1f MB, %s transfers, %s times the host waits for sizes\n",
                 p.value("device_arena_bytes", 0.0) / 1e6, text(p, "transfers").c_str(), text(p, "size_reads").c_str());
   print_memory_limit(p);
-  std::printf("  %8s  %-28s %-24s %s\n", "ms", "kernel", "output", "operators (ONNX node)");
+  std::printf("  %8s %9s %8s %8s %6s  %-28s %-24s %s\n", "ms", "MB", "GFLOP", "floor ms", "share", "kernel", "output",
+              "operators (ONNX node)");
   for (const auto& g : p.value("groups", ordered_json::array())) {
     std::string ops, out;
     for (const auto& op : g.value("ops", ordered_json::array()))
@@ -104,7 +149,9 @@ void print_profile(const ordered_json& p) {
       out += (out.empty() ? "" : " ") + text(o, "shape") + text(o, "layout");
     const auto& origin = g.value("onnx_nodes", ordered_json::array());
     const std::string ms = g.contains("ms") ? fmt::format("{:.3f}", g["ms"].get<double>()) : "";
-    std::printf("  %8s  %-28s %-24s %s (%s)\n", ms.c_str(), text(g, "kernel").c_str(), out.c_str(), ops.c_str(),
+    std::printf("  %8s %9s %8s %8s %6s  %-28s %-24s %s (%s)\n", ms.c_str(), number(g, "bytes", 1e-6).c_str(),
+                operations_text(g).c_str(), number(g, "floor_ms", 1, "{:.4f}").c_str(),
+                number(g, "floor_share", 100, "{:.0f}%").c_str(), kernel_text(g).c_str(), out.c_str(), ops.c_str(),
                 origin.empty() ? "" : origin[0].get<std::string>().c_str());
   }
 }
@@ -114,7 +161,8 @@ void print_kernels(const ordered_json& report) {
     std::printf("\nprofile %s: candidates\n", text(p, "profile").c_str());
     for (const auto& g : p.value("groups", ordered_json::array())) {
       const auto& origin = g.value("onnx_nodes", ordered_json::array());
-      std::printf("%s\n", origin.empty() ? text(g, "ops").c_str() : origin[0].get<std::string>().c_str());
+      std::printf("%s: %s\n", origin.empty() ? text(g, "ops").c_str() : origin[0].get<std::string>().c_str(),
+                  cost_text(g).c_str());
       for (const auto& c : g.value("candidates", ordered_json::array()))
         std::printf(
             "  %-28s %-24s %s\n", kernel_text(c).c_str(), text(c, "layouts").c_str(),

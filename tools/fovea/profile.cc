@@ -1,17 +1,13 @@
 // fovea profile: what each step of a run takes, what bounds it, and which ONNX nodes it stands for.
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <map>
-#include <optional>
 
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "base/parallel.h"
-#include "ir/parse.h"
-#include "ops/gemm.h"
-#include "ops/op.h"
+#include "machine.h"
+#include "tactics/cost.h"
 #include "verbs.h"
 
 namespace fovea::core::tool {
@@ -25,7 +21,7 @@ struct Options {
   int64_t batch = 0;  // 0: not given
   int threads = 0, runs = 20;
   double bandwidth = 0, peak = 0;  // 0: not given
-  bool verbose = false;
+  bool roofline = false, verbose = false;
 };
 
 double median(std::vector<double> times) {
@@ -33,123 +29,14 @@ double median(std::vector<double> times) {
   return times[times.size() / 2];
 }
 
-// ---- what the machine can do
-
-constexpr int kTries = 15;  // the best counts: others may use the machine, too
-
-// GB/s, read and written bytes both counted, of copying what no cache holds.
-double host_bandwidth(int threads) {
-  constexpr int64_t kBytes = int64_t{128} << 20;
-  std::vector<std::byte> from(kBytes, std::byte{1}), to(kBytes);
-  double best = HUGE_VAL;
-  for (int i = 0; i < kTries; ++i) {
-    const double begin = now_ms();
-    parallel_for(threads, kBytes, 1 << 20, [&](int64_t first, int64_t last) {
-      std::memcpy(to.data() + first, from.data() + first, static_cast<size_t>(last - first));
-    });
-    best = std::min(best, now_ms() - begin);
-  }
-  return 2.0 * kBytes / best / 1e6;
-}
-
-Result<double> device_bandwidth(Device& device) {
-  const int64_t bytes = std::min(int64_t{256} << 20, device.free_bytes() / 4);
-  FOVEA_TRY_SET(const DeviceMemory from, device.allocate(bytes, DeviceMemory::Kind::kDevice));
-  FOVEA_TRY_SET(const DeviceMemory to, device.allocate(bytes, DeviceMemory::Kind::kDevice));
-  FOVEA_TRY_SET(auto stream, device.create_stream());
-  FOVEA_TRY_SET(auto begin, device.create_event());
-  FOVEA_TRY_SET(auto end, device.create_event());
-  double best = HUGE_VAL;
-  for (int i = 0; i < kTries; ++i) {
-    FOVEA_TRY(stream->record(*begin));
-    FOVEA_TRY(stream->copy(to.data(), from.data(), bytes));
-    FOVEA_TRY(stream->record(*end));
-    FOVEA_TRY(stream->synchronize());
-    FOVEA_TRY_SET(const double ms, end->ms_since(*begin));
-    best = std::min(best, ms);
-  }
-  return 2.0 * static_cast<double>(bytes) / best / 1e6;
-}
-
-// GFLOP/s of a matrix product, by the kernel that an engine would run it with.
-Result<double> host_peak(int threads) {
-  constexpr int64_t kSide = 1024;
-  FOVEA_TRY_SET(auto graph, parse(fmt::format("graph @main(%x: float32[{0},{0}]) -> (y = %y) {{\n"
-                                              "  %w = constant float32[{0},{0}] random(1)\n  %y = MatMul(%x, %w)\n}}",
-                                              kSide),
-                                  find_op));
-  PlannedGraph planned(*graph, {}, {}, {}, nullptr);
-  FOVEA_TRY_SET(auto spec, planned.specialise(SymbolValues(), threads));
-  Executor executor;
-  FOVEA_TRY(executor.bind(std::move(spec)));
-  FOVEA_TRY_SET(auto x, Tensor::allocate(DType::kFloat32, {kSide, kSide}));
-  const TensorRef in = TensorRef::of(*x);
-  TensorRef out;
-  double best = HUGE_VAL;
-  for (int i = 0; i < kTries; ++i) {
-    const double begin = now_ms();
-    FOVEA_TRY(executor.run(std::span(&in, 1), std::span(&out, 1)));
-    best = std::min(best, now_ms() - begin);
-  }
-  return 2.0 * kSide * kSide * kSide / best / 1e6;
-}
-
-struct Machine {
-  Place place = Place::kHost;  // where the figures hold
-  double bandwidth = 0;        // GB/s
-  std::optional<double> peak;  // GFLOP/s; of a device it is known only if it was given
-};
-
-Result<Machine> measure_machine(const Options& o, LoadedEngine& engine) {
-  Machine m;
-  if (o.peak > 0) m.peak = o.peak;
-  m.bandwidth = o.bandwidth;
-  if (Device* device = engine.device()) {
-    m.place = Place::kDevice;
-    if (m.bandwidth > 0) return m;
-    FOVEA_TRY_SET(m.bandwidth, device_bandwidth(*device));
-    return m;
-  }
-  if (m.bandwidth <= 0) m.bandwidth = host_bandwidth(engine.threads());
-  if (!m.peak) {
-    FOVEA_TRY_SET(m.peak, host_peak(engine.threads()));
-  }
-  return m;
-}
-
 // ---- what a step does
-
-// Bytes of a tensor in a format; none where its size has no bound.
-double bytes_of(const Value* v, const Format& format, const Sizes& sizes) {
-  if (!v) return 0;
-  const std::vector<int64_t> shape = sizes.upper(v->shape);
-  if (std::ranges::any_of(shape, [](int64_t d) { return d >= kUnbounded; }) || !element_count(shape)) return 0;
-  return static_cast<double>(storage_elements(format.layout, shape)) * dtype_bits(format.dtype(v->dtype)) / 8;
-}
-
-// Of the multiplications and additions that matrix units and vector units are for; other operators count none.
-double operations(const Node& node, const Sizes& sizes) {
-  auto shape = [&](const Value* v) { return sizes.upper(v->shape); };
-  auto count = [&](const Value* v) { return static_cast<double>(element_count(shape(v)).value_or(0)); };
-  if (node.is("Conv") || node.is("ConvTranspose")) {
-    const Value* weights = node.input(1);  // [outputs, inputs of the group, ...]; ConvTranspose: the other way round
-    const auto outermost = static_cast<double>(std::max<int64_t>(shape(weights)[0], 1));
-    return 2 * count(node.is("Conv") ? node.output() : node.input(0)) * count(weights) / outermost;
-  }
-  if (node.is("Gemm") || node.is("MatMul")) {
-    const std::vector<int64_t> a = shape(node.input(0));
-    const bool transposed = node.is("Gemm") && node.as<GemmAttrs>().transA;
-    return a.empty() ? 0 : 2 * count(node.output()) * static_cast<double>(transposed ? a[0] : a.back());
-  }
-  return 0;
-}
 
 struct StepCost {
   const Step* step = nullptr;
   std::string kernel;
   std::vector<std::string> ops, onnx_nodes;
   bool detection = false;  // is it an operator of detection?
-  double bytes = 0, operations = 0;
+  GroupCost cost;
   std::vector<double> times;  // ms
 };
 
@@ -167,24 +54,20 @@ StepCost cost_of(const StepEvent& e, const Step& step, const Plan& plan, const S
     c.ops.emplace_back(n.op->name);
     c.onnx_nodes.insert(c.onnx_nodes.end(), n.origin.begin(), n.origin.end());
     c.detection |= n.is("DecodeBoxes") || n.is("Nms");
-    c.operations += operations(n, sizes);
   };
   if (step.choice >= 0) {
     const GroupChoice& g = plan.assignment.groups[static_cast<size_t>(step.choice)];
     for (const Node* n : g.group.nodes) add_node(*n);
-    for (size_t i = 0; i < g.group.inputs.size(); ++i)
-      c.bytes += bytes_of(g.group.inputs[i], g.formats.inputs[i], sizes);
-    for (size_t i = 0; i < g.group.outputs.size(); ++i)
-      c.bytes += bytes_of(g.group.outputs[i], g.formats.outputs[i], sizes);
+    c.cost = group_cost(g.group, g.formats, sizes);
     return c;
   }
-  if (step.node && step.kind == Step::Kind::kGroup) add_node(*step.node);
+  if (step.node && step.kind == Step::Kind::kGroup) add_node(*step.node), add_operations(*step.node, sizes, c.cost);
   else if (step.node) c.onnx_nodes = step.node->origin;
   for (const auto* tensors : {&step.inputs, &step.outputs})
     for (int t : *tensors) {
       if (t < 0) continue;
       const PlanTensor& tensor = plan.tensors[static_cast<size_t>(t)];
-      c.bytes += bytes_of(tensor.value, tensor.format, sizes);
+      c.cost.bytes += value_bytes(tensor.value, tensor.format, sizes);
     }
   return c;
 }
@@ -193,7 +76,6 @@ StepCost cost_of(const StepEvent& e, const Step& step, const Plan& plan, const S
 
 ordered_json step_json(const StepCost& c, const Machine& machine, double total, bool network) {
   const double ms = median(c.times);
-  const double memory_ms = c.bytes / machine.bandwidth / 1e6;
   ordered_json j{{"ms", ms},
                  {"min_ms", *std::ranges::min_element(c.times)},
                  {"share", total > 0 ? ms / total : 0},
@@ -202,17 +84,32 @@ ordered_json step_json(const StepCost& c, const Machine& machine, double total, 
                  {"part", network ? "network" : "postprocessing"},
                  {"ops", c.ops},
                  {"onnx_nodes", c.onnx_nodes},
-                 {"bytes", c.bytes},
-                 {"operations", c.operations}};
+                 {"bytes", c.cost.bytes},
+                 {"operations", c.cost.products},
+                 {"other_operations", c.cost.others},
+                 {"arithmetic", to_string(c.cost.arithmetic)}};
+  if (ms > 0) {
+    j["gb_per_s"] = c.cost.bytes / ms / 1e6;
+    j["tflop_per_s"] = (c.cost.products + c.cost.others) / ms / 1e9;
+  }
   if (c.step->place != machine.place) return j;  // the figures are the other's
-  if (c.operations > 0 && !machine.peak) {
-    j["memory_floor_ms"] = memory_ms;
+  const auto floor = floor_of(c.cost, machine.limits);
+  if (!floor) {  // no peak is known
+    j["memory_floor_ms"] = 1e3 * c.cost.bytes / machine.limits.bytes_per_second;
     return j;
   }
-  const double compute_ms = c.operations > 0 ? c.operations / *machine.peak / 1e6 : 0;
-  j["bound"] = compute_ms > memory_ms ? "compute" : "memory";
-  j["floor_ms"] = std::max(compute_ms, memory_ms);
+  j["bound"] = floor->compute ? "compute" : "memory";
+  j["floor_ms"] = floor->ms;
+  if (ms > 0) j["floor_share"] = floor->ms / ms;
   return j;
+}
+
+std::string number(const ordered_json& s, const char* key, const char* form, double scale = 1) {
+  return s.contains(key) ? fmt::format(fmt::runtime(form), s[key].get<double>() * scale) : "-";
+}
+
+std::string all_of(const ordered_json& list, const char* between) {
+  return fmt::format("{}", fmt::join(list.get<std::vector<std::string>>(), between));
 }
 
 void print_steps(const ordered_json& steps) {
@@ -223,18 +120,29 @@ void print_steps(const ordered_json& steps) {
               "operators (ONNX nodes)");
   for (const ordered_json* p : sorted) {
     const ordered_json& s = *p;
-    const double ms = s["ms"].get<double>(), operations = s["operations"].get<double>();
-    const auto nodes = s["onnx_nodes"].get<std::vector<std::string>>();
-    std::string origin = nodes.empty() ? "" : nodes[0];
+    const double operations = s["operations"].get<double>() + s["other_operations"].get<double>();
+    const auto& nodes = s["onnx_nodes"];
+    std::string origin = nodes.empty() ? "" : nodes[0].get<std::string>();
     if (nodes.size() > 1) origin += fmt::format(" and {} more", nodes.size() - 1);
-    const bool floor = s.contains("floor_ms") && ms > 0;
-    std::printf("%9.4f %5.1f%%  %-28s %9.3f %8s  %-7s %6s  %s%s\n", ms, 100 * s["share"].get<double>(),
-                s["kernel"].get<std::string>().c_str(), s["bytes"].get<double>() / 1e6,
+    std::printf("%9.4f %5.1f%%  %-28s %9.3f %8s  %-7s %6s  %s%s\n", s["ms"].get<double>(),
+                100 * s["share"].get<double>(), s["kernel"].get<std::string>().c_str(), s["bytes"].get<double>() / 1e6,
                 operations > 0 ? fmt::format("{:.4g}", operations / 1e9).c_str() : "", s.value("bound", "").c_str(),
-                floor ? fmt::format("{:.0f}%", 100 * s["floor_ms"].get<double>() / ms).c_str() : "",
-                fmt::format("{}", fmt::join(s["ops"].get<std::vector<std::string>>(), "+")).c_str(),
-                origin.empty() ? "" : fmt::format(" ({})", origin).c_str());
+                s.contains("floor_share") ? number(s, "floor_share", "{:.0f}%", 100).c_str() : "",
+                all_of(s["ops"], "+").c_str(), origin.empty() ? "" : fmt::format(" ({})", origin).c_str());
   }
+}
+
+// In the order of the run: how near each step comes to what bounds it.
+void print_roofline(const ordered_json& steps) {
+  std::printf("%9s %8s %8s  %-4s %-7s %9s %6s  %-28s %s\n", "ms", "GB/s", "TFLOP/s", "in", "bound", "floor ms", "floor",
+              "kernel", "ONNX nodes");
+  for (const auto& s : steps)
+    std::printf("%9.4f %8s %8s  %-4s %-7s %9s %6s  %-28s %s\n", s["ms"].get<double>(),
+                number(s, "gb_per_s", "{:.1f}").c_str(), number(s, "tflop_per_s", "{:.3g}").c_str(),
+                s["operations"].get<double>() > 0 ? s["arithmetic"].get<std::string>().c_str() : "",
+                s.value("bound", "-").c_str(), number(s, "floor_ms", "{:.4f}").c_str(),
+                number(s, "floor_share", "{:.0f}%", 100).c_str(), s["kernel"].get<std::string>().c_str(),
+                all_of(s["onnx_nodes"], ", ").c_str());
 }
 
 Status run(const Options& o) {
@@ -246,7 +154,7 @@ Status run(const Options& o) {
   std::vector<TensorRef> in, out(graph.outputs.size());
   for (const auto& t : data) in.push_back(TensorRef::dense_of(t->dtype(), t->dims(), t->mutable_data()));
   FOVEA_TRY_SET(auto spec, engine->main().specialise(run_sizes.symbols, engine->threads()));
-  FOVEA_TRY_SET(const Machine machine, measure_machine(o, *engine));
+  FOVEA_TRY_SET(const Machine machine, find_machine(*engine, o.bandwidth, o.peak));
 
   Executor executor;
   FOVEA_TRY(executor.bind(spec));
@@ -294,8 +202,13 @@ Status run(const Options& o) {
                     {"steps_ms", total},
                     {"network", part(network_ms)},
                     {"postprocessing", part(rest_ms)},
-                    {"bandwidth_gb_per_s", machine.bandwidth}};
-  if (machine.peak) json["peak_gflop_per_s"] = *machine.peak;
+                    {"bandwidth_gb_per_s", machine.limits.bytes_per_second / 1e9}};
+  const Limits& limits = machine.limits;
+  if (limits.flops_fp32 > 0 && limits.flops_fp32 == limits.flops_fp16)
+    json["peak_gflop_per_s"] = limits.flops_fp32 / 1e9;
+  else if (limits.flops_fp32 > 0)
+    json["peaks_gflop_per_s"] = {
+        {"fp32", limits.flops_fp32 / 1e9}, {"tf32", limits.flops_tf32 / 1e9}, {"fp16", limits.flops_fp16 / 1e9}};
   json["steps"] = steps;
   std::printf(
       "batch %lld, %s, %d threads: a run takes %.3f ms, its %zu steps one by one %.3f ms (medians of %d runs)\n",
@@ -303,10 +216,9 @@ Status run(const Options& o) {
       o.runs);
   std::printf("network %.3f ms (%.1f%%), postprocessing %.3f ms (%.1f%%)\n", network_ms,
               total > 0 ? 100 * network_ms / total : 0, rest_ms, total > 0 ? 100 * rest_ms / total : 0);
-  std::printf("floor of a step: bytes / %.1f GB/s%s\n\n", machine.bandwidth,
-              machine.peak ? fmt::format(" or operations / {:.1f} GFLOP/s, the larger", *machine.peak).c_str()
-                           : "; of convolutions and matrix products only with --peak");
-  print_steps(steps);
+  std::printf("floor of a step: %s\n\n", machine.describe().c_str());
+  if (o.roofline) print_roofline(steps);
+  else print_steps(steps);
   if (!o.json.empty()) FOVEA_TRY(write_file(o.json, json.dump(1) + "\n"));
   return {};
 }
@@ -322,12 +234,14 @@ void add_profile(CLI::App& app, Action& action) {
   add_device(*verb, o->device);
   verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::Range(1, 1024));
   verb->add_option("--runs", o->runs, "Runs that medians are taken of")->check(CLI::Range(1, 100000));
-  verb->add_option("--bandwidth", o->bandwidth, "The memory's bytes, in GB/s; measured if not given")
+  verb->add_option("--bandwidth", o->bandwidth, "The memory's bytes, in GB/s; as the device says, or measured")
       ->check(CLI::PositiveNumber)
       ->type_name("GB/S");
-  verb->add_option("--peak", o->peak, "The most operations, in GFLOP/s; measured on the CPU if not given")
+  verb->add_option("--peak", o->peak, "The most operations, in GFLOP/s; as the device says, or measured on the CPU")
       ->check(CLI::PositiveNumber)
       ->type_name("GFLOP/S");
+  verb->add_flag("--roofline", o->roofline,
+                 "In the order of the run: GB/s, TFLOP/s, and what the machine's best would take");
   verb->add_option("--json", o->json, "Write the profile to a file")->type_name("FILE");
   verb->add_flag("-v,--verbose", o->verbose, "Say more");
   verb->callback([o, &action] { action = [o] { return run(*o); }; });

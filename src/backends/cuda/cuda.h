@@ -85,6 +85,7 @@ class CudaDevice final : public Device {
 
   const std::string& name() const override { return name_; }
   const Target& target() const override { return target_; }
+  const Limits& limits() const override { return limits_; }
   std::span<const KernelRow* const> kernels() const override;  // these two in kernels/cuda/table.cc
   Status reformat(DeviceStream& stream, const TensorRef& from, const Format& from_format, const TensorRef& to,
                   const Format& to_format) override;
@@ -117,6 +118,7 @@ class CudaDevice final : public Device {
   Stream* bench_ = nullptr;  // stays until the process ends, for at its exit the libraries are gone before the device
   std::string name_;
   Target target_;
+  Limits limits_;
   Properties properties_;
 };
 

@@ -110,6 +110,44 @@ Result<cudnnContext*> Stream::cudnn() {
 
 // ---- the device
 
+namespace {
+
+// Fused multiply-adds a multiprocessor and clock: float32 by the arithmetic units, TF32 and float16 by the matrix
+// units, dense, sums in float32. Sources: CUDA C++ Programming Guide, table "Throughput of Native Arithmetic
+// Instructions" (float32); NVIDIA's white papers of Turing, A100, GA102, Ada and H100 (matrix units: T4 65 TFLOP/s = 40
+// x 1.59 GHz x 512 x 2, A100 312 = 108 x 1.41 x 1024 x 2, A40 150 = 84 x 1.74 x 512 x 2, L40S 362 = 142 x 2.52 x 512 x
+// 2, H100 SXM 989 = 132 x 1.83 x 2048 x 2). GeForce cards of GA102 and Ada do half of it with sums in float32.
+struct Units {
+  int capability, fp32, tf32, fp16;
+};
+constexpr Units kUnits[] = {{75, 64, 64, 512},  // no TF32: float32 it stays
+                            {80, 64, 512, 1024},
+                            {86, 128, 256, 512},
+                            {89, 128, 256, 512},
+                            {90, 128, 1024, 2048}};
+
+// What cannot be read, or is not known of an architecture, stays 0.
+Limits limits_of(int index, int capability, int multiprocessors) {
+  auto attribute = [&](cudaDeviceAttr a) {
+    int value = 0;
+    if (cudaDeviceGetAttribute(&value, a, index) == cudaSuccess) return static_cast<double>(value);
+    (void)cudaGetLastError();
+    return 0.0;
+  };
+  Limits limits;
+  // kHz and bits; memory transfers twice a clock.
+  limits.bytes_per_second =
+      2 * attribute(cudaDevAttrMemoryClockRate) * 1e3 * attribute(cudaDevAttrGlobalMemoryBusWidth) / 8;
+  const double clocks = attribute(cudaDevAttrClockRate) * 1e3 * multiprocessors;
+  for (const Units& u : kUnits)
+    if (u.capability == capability)
+      limits.flops_fp32 = 2 * clocks * u.fp32, limits.flops_tf32 = 2 * clocks * u.tf32,
+      limits.flops_fp16 = 2 * clocks * u.fp16;
+  return limits;
+}
+
+}  // namespace
+
 Result<std::shared_ptr<Device>> CudaDevice::open(int index) {
   int count = 0;
   const cudaError_t counted = cudaGetDeviceCount(&count);
@@ -146,6 +184,7 @@ Result<std::shared_ptr<Device>> CudaDevice::open(int index) {
                             CUDART_VERSION % 1000 / 10, driver / 1000, driver % 1000 / 10, version_text(cudnn),
                             cublaslt.ok() ? "cuBLASLt " + version_text(*cublaslt) : "no cuBLASLt"),
                 p.name, fmt::format("sm_{}{},{} multiprocessors", p.major, p.minor, p.multiProcessorCount)};
+  d->limits_ = limits_of(index, p.major * 10 + p.minor, p.multiProcessorCount);
   return std::shared_ptr<Device>(std::move(d));
 }
 

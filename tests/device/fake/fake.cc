@@ -274,6 +274,7 @@ class FakeDevice final : public Device {
   }
   const std::string& name() const override { return name_; }
   const Target& target() const override { return target_; }
+  const Limits& limits() const override { return limits_; }
   std::span<const KernelRow* const> kernels() const override { return rows_; }
   Result<DeviceMemory> allocate(int64_t bytes, DeviceMemory::Kind kind) override {
     if (bytes == 0) return DeviceMemory();
@@ -322,6 +323,7 @@ class FakeDevice final : public Device {
  private:
   std::string name_ = "fake:0";
   Target target_;
+  Limits limits_{100e9, 1e12, 2e12, 4e12};
   std::vector<const KernelRow*> rows_;
 };
 

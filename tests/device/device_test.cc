@@ -109,6 +109,58 @@ TEST_F(Devices, AnEngineIsPlannedForItsDevice) {
   EXPECT_THAT(open("plain.fov", "cpu").replanned(), HasSubstr("its recipe was made on 'a device made of host memory'"));
 }
 
+// A recipe is good for the libraries and the driver that it was made with, and for no others.
+TEST_F(Devices, AnotherDriverOrLibraryPlansAnew) {
+  const Tensor in = numbers({1, 3, 256, 256});
+  struct Reset {
+    ~Reset() { ::unsetenv("FOVEA_FAKE_LIBRARIES"); }
+  } reset;
+  const std::string old_driver = "CUDA 13.0, driver 570.86.15 for CUDA 12.8, cuDNN 9.8.0",
+                    new_driver = "CUDA 13.0, driver 580.65.06 for CUDA 13.0, cuDNN 9.8.0",
+                    new_cudnn = "CUDA 13.0, driver 570.86.15 for CUDA 12.8, cuDNN 9.13.1";
+  auto version = [](const std::string& libraries) { ::setenv("FOVEA_FAKE_LIBRARIES", libraries.c_str(), 1); };
+  version(old_driver);
+  CompileOptions options;
+  options.timing = false, options.threads = 1, options.device = Device("fake:0");
+  compile(kModel + "small_ssd.onnx", path("old.fov"), options);
+  EXPECT_EQ(open("old.fov").replanned(), "");
+  Context planned = open("old.fov").create_context();
+  const auto want = values(planned.run(std::span(&in, 1))[0]);
+  for (const std::string& now : {new_driver, new_cudnn}) {
+    version(now);
+    std::string warning;
+    EngineOptions opening;
+    opening.threads = 1, opening.device = Device("fake:0");
+    opening.log = [&](LogLevel level, const std::string& text) {
+      if (level == LogLevel::kWarning) warning = text;
+    };
+    const Engine engine = Engine::open(path("old.fov"), opening);
+    EXPECT_EQ(engine.replanned(), "its recipe was made with " + old_driver + ", here is " + now);
+    EXPECT_EQ(warning, "planning anew for this machine: " + engine.replanned());
+    Context anew = Engine(engine).create_context();
+    const auto found = values(anew.run(std::span(&in, 1))[0]);
+    ASSERT_EQ(found.size(), want.size());
+    for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(found[i], want[i], 1e-3 * (1 + std::abs(want[i]))) << i;
+  }
+  version(old_driver);
+  EXPECT_EQ(open("old.fov").replanned(), "");
+}
+
+TEST_F(Devices, AnEngineForTheProcessorIsPlannedAnewForADevice) {
+  CompileOptions options;
+  options.timing = false, options.threads = 1;
+  compile(kModel + "small_ssd.onnx", path("cpu.fov"), options);
+  EXPECT_EQ(open("cpu.fov", "cpu").replanned(), "");
+  EXPECT_THAT(open("cpu.fov").replanned(), HasSubstr("this is 'a device made of host memory'"));
+  const Tensor in = numbers({1, 3, 256, 256});
+  for (const char* name : {"cpu.fov", "plain.fov"}) {  // each where it was not compiled for, and where it was
+    Context there = open(name).create_context(), here = open(name, "cpu").create_context();
+    const auto found = values(there.run(std::span(&in, 1))[0]), want = values(here.run(std::span(&in, 1))[0]);
+    ASSERT_EQ(found.size(), want.size());
+    for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(found[i], want[i], 1e-3 * (1 + std::abs(want[i]))) << i;
+  }
+}
+
 TEST_F(Devices, GiveWhatTheProcessorGives) {
   for (const char* name : {"plain.fov", "mixed.fov", "add.fov"}) {
     Context there = open(name).create_context(), here = open(name, "cpu").create_context();

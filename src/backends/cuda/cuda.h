@@ -129,6 +129,9 @@ class CudaDevice final : public Device {
 // failure names what to install.
 Result<void*> open_library(const std::string& name);
 
+// The driver's own version, "570.86.15"; empty where NVML cannot tell.
+std::string driver_version();
+
 // cuDNN's version as it reports it, 91900 for 9.19.0; kUnsupported with one sentence where it is missing or too old.
 Result<int> cudnn_version();
 // The same of cuBLASLt: 130100 for 13.1.0.

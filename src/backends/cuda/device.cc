@@ -180,8 +180,9 @@ Result<std::shared_ptr<Device>> CudaDevice::open(int index) {
   const auto cublaslt = cublaslt_version();  // some kernels do without
   d->name_ = fmt::format("cuda:{}", index);
   d->target_ = {cpu_target().build,
-                fmt::format("CUDA {}.{}, driver for CUDA {}.{}, cuDNN {}, {}", CUDART_VERSION / 1000,
-                            CUDART_VERSION % 1000 / 10, driver / 1000, driver % 1000 / 10, version_text(cudnn),
+                fmt::format("CUDA {}.{}, driver {}for CUDA {}.{}, cuDNN {}, {}", CUDART_VERSION / 1000,
+                            CUDART_VERSION % 1000 / 10, driver_version().empty() ? "" : driver_version() + " ",
+                            driver / 1000, driver % 1000 / 10, version_text(cudnn),
                             cublaslt.ok() ? "cuBLASLt " + version_text(*cublaslt) : "no cuBLASLt"),
                 p.name, fmt::format("sm_{}{},{} multiprocessors", p.major, p.minor, p.multiProcessorCount)};
   d->limits_ = limits_of(index, p.major * 10 + p.minor, p.multiProcessorCount);

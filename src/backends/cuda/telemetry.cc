@@ -1,5 +1,5 @@
 // Clocks, power and temperature by NVML, which comes with the driver. Its header does not come with CUDA's compiler
-// everywhere: the six functions are declared here, as NVML's API reference has them.
+// everywhere: the seven functions are declared here, as NVML's API reference has them.
 #include <dlfcn.h>
 
 #include "backends/cuda/cuda.h"
@@ -16,6 +16,7 @@ struct Nvml {
   int (*clock)(NvmlDevice, int, unsigned*) = nullptr;
   int (*power)(NvmlDevice, unsigned*) = nullptr;  // milliwatts
   int (*temperature)(NvmlDevice, int, unsigned*) = nullptr;
+  int (*driver)(char*, unsigned) = nullptr;
 };
 
 // Opened once; null where the driver has none.
@@ -29,7 +30,7 @@ const Nvml* open_nvml() {
     };
     get(n.init, "nvmlInit_v2"), get(n.by_bus, "nvmlDeviceGetHandleByPciBusId_v2");
     get(n.clock, "nvmlDeviceGetClockInfo"), get(n.power, "nvmlDeviceGetPowerUsage");
-    get(n.temperature, "nvmlDeviceGetTemperature");
+    get(n.temperature, "nvmlDeviceGetTemperature"), get(n.driver, "nvmlSystemGetDriverVersion");
     if (!n.by_bus || !n.init || n.init() != kNvmlSuccess) return Nvml();
     return n;
   }();
@@ -37,6 +38,12 @@ const Nvml* open_nvml() {
 }
 
 }  // namespace
+
+std::string driver_version() {
+  const Nvml* nvml = open_nvml();
+  char text[80] = {};  // NVML_SYSTEM_DRIVER_VERSION_BUFFER_SIZE
+  return nvml && nvml->driver && nvml->driver(text, sizeof text) == kNvmlSuccess ? text : "";
+}
 
 Telemetry CudaDevice::telemetry() const {
   Telemetry t;

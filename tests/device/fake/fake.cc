@@ -3,6 +3,7 @@
 // are the reference kernels of a few operators.
 #include <sys/mman.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -273,7 +274,15 @@ class FakeDevice final : public Device {
     for (const KernelRow& r : rows) rows_.push_back(&r);
   }
   const std::string& name() const override { return name_; }
-  const Target& target() const override { return target_; }
+  // What it says of its libraries a test may change while the program runs, as an update of the driver would.
+  const Target& target() const override {
+    const char* libraries = std::getenv("FOVEA_FAKE_LIBRARIES");
+    std::lock_guard lock(mutex);
+    Target& t = targets_[libraries ? libraries : ""];
+    t = target_;
+    if (libraries) t.libraries = libraries;
+    return t;
+  }
   const Limits& limits() const override { return limits_; }
   std::span<const KernelRow* const> kernels() const override { return rows_; }
   Result<DeviceMemory> allocate(int64_t bytes, DeviceMemory::Kind kind) override {
@@ -323,6 +332,7 @@ class FakeDevice final : public Device {
  private:
   std::string name_ = "fake:0";
   Target target_;
+  mutable std::map<std::string, Target> targets_;
   Limits limits_{100e9, 1e12, 2e12, 4e12};
   std::vector<const KernelRow*> rows_;
 };

@@ -23,7 +23,7 @@ TEST(CudaDevice, SaysWhatItCanDoAndWithWhat) {
   if (p.major == 9 && p.minor == 0)  // the white paper's 989 TFLOP/s are of an H100 SXM; others have other clocks
     EXPECT_NEAR(l.flops_fp16 / l.flops_fp32, 16, 1e-6);
   EXPECT_THAT(found->target().libraries,
-              testing::HasSubstr("cuDNN " + cuda::cudnn_version_text(*cuda::cudnn_version())));
+              testing::HasSubstr("cuDNN " + cuda::version_text(*cuda::cudnn_version())));
   EXPECT_THAT(found->target().libraries, testing::HasSubstr("driver " + cuda::driver_version()));
 }
 

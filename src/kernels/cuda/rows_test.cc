@@ -173,6 +173,8 @@ class CudaRows : public testing::TestWithParam<std::string_view> {
     // the result round once, by 2^-12 of its size at random, which a sum of independent terms keeps.
     double bound = std::ldexp(size, -24) * std::sqrt(static_cast<double>(case_.sum_length) + 8) + 4e-7;
     if (rough) bound += 3 * std::ldexp(size, -12) * std::sqrt(3.0);
+    // A library's tanh is an approximation of its own: what holds for it is the house's bound for any operator.
+    if (group.nodes.back()->is("Tanh")) bound = std::max(bound, 1e-5 * c.rms);
     EXPECT_LE(c.rms_error, bound) << "of " << c.rms;
     EXPECT_LE(c.largest, bound * (rough ? 12 : 8)) << "of " << c.rms;
   }

@@ -13,12 +13,13 @@ class Caller {
   virtual Status once() = 0;
   // The last run's outputs against the first's that was checked; an error names the output.
   virtual Status check() = 0;
+  virtual bool checks_cheaply() const { return false; }  // so that every run is checked
   virtual const Executor& executor() const = 0;
   // `runs` runs of which `observer` hears every step.
   virtual Status observed(int runs, const StepObserver& observer) = 0;
 
   // Runs until `end`; what began before `warm_until` does not count. Outputs are checked at the 1st, 2nd, 4th, 8th, ...
-  // run and the last. `progress` of one caller only, or null.
+  // run and the last, or in all of them where that is cheap; no check is in the times. `progress` of one caller only, or null.
   void run(double warm_until, double end, Progress* progress);
   const std::vector<double>& times() const { return times_; }
   const Status& status() const { return status_; }

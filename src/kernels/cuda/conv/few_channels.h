@@ -52,7 +52,7 @@ struct FewChannelsArgs {
   int phases = 1, slots = 1;                 // of a line of it: unit_place()
   int steps = 1, stored = 8, sum_pitch = 0;  // steps_of(); channels of the output in memory; sum_pitch_of()
   FewPlaces places;
-  Divisor by_columns, by_tile_w, by_part_w, by_tiles_x, by_tiles_y;
+  Divisor by_tile_w, by_part_w, by_tiles_x, by_tiles_y;
 };
 
 // ---- units and steps

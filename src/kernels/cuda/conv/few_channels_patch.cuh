@@ -34,17 +34,19 @@ struct Tf32Factors {
 
 // ---- the patch
 
-// A pixel of the patch: its row and column there, and where it is in a channel of the picture, or -1 outside.
-struct Source {
-  int row, column, at;
-};
-__device__ __forceinline__ Source source(const FewChannelsArgs& a, const Tile& t, int i) {
-  Source s;
-  s.row = static_cast<int>(a.by_columns.quotient(static_cast<uint32_t>(i))), s.column = i - s.row * a.columns;
-  const int y = t.patch_y + s.row, x = t.patch_x + s.column;
-  const bool inside = y >= 0 && y < a.h && x >= 0 && x < a.w;
-  s.at = inside ? y * a.w + x : -1;
-  return s;
+// Calls f(row, column, at) for the pixels of the patch: a warp takes a row, neighbouring lanes neighbouring pixels. `at` is
+// where a pixel is in a channel of the picture, or -1 outside.
+template <typename F>
+__device__ __forceinline__ void each_pixel(const FewChannelsArgs& a, const Tile& t, F&& f) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  for (int row = static_cast<int>(threadIdx.x) / 32; row < a.rows; row += kFewThreads / 32) {
+    const int y = t.patch_y + row;
+    const bool inside = y >= 0 && y < a.h;
+    for (int column = lane; column < a.columns; column += 32) {
+      const int x = t.patch_x + column;
+      f(row, column, inside && x >= 0 && x < a.w ? y * a.w + x : -1);
+    }
+  }
 }
 
 template <typename In>
@@ -56,12 +58,13 @@ __device__ __forceinline__ const In* picture(const FewChannelsArgs& a, const Til
 __device__ __forceinline__ void fetch(const FewChannelsArgs& a, const Tile& t, uint32_t to) {
   const float* from = picture<float>(a, t);
   const int count = a.rows * a.columns, plane = a.h * a.w;
-  for (int i = static_cast<int>(threadIdx.x); i < count; i += kFewThreads) {
-    const int at = source(a, t, i).at;
+  each_pixel(a, t, [&](int row, int column, int at) {
+    const float* source = from + max(at, 0);
+    const uint32_t place = to + static_cast<uint32_t>(row * a.columns + column) * 4;
 #pragma unroll
     for (int c = 0; c < kFewChannels; ++c)
-      if (c < a.c) copy_4_async(to + static_cast<uint32_t>(c * count + i) * 4, from + c * plane + max(at, 0), at >= 0);
-  }
+      if (c < a.c) copy_4_async(place + static_cast<uint32_t>(c * count) * 4, source + c * plane, at >= 0);
+  });
 }
 
 // The patch, from what was fetched or, float16, from the picture.
@@ -71,23 +74,23 @@ __device__ __forceinline__ void fill(const FewChannelsArgs& a, const Tile& t, ch
   auto* patch = reinterpret_cast<Pixel*>(shared + a.places.patch);
   auto* shifted = reinterpret_cast<Pixel*>(shared + a.places.shifted);
   const bool twice = a.half && a.stride_w % 2 != 0;
-  const int count = a.rows * a.columns;
-  for (int i = static_cast<int>(threadIdx.x); i < count; i += kFewThreads) {
-    const Source s = source(a, t, i);
+  const int count = a.rows * a.columns, plane = a.h * a.w;
+  each_pixel(a, t, [&](int row, int column, int at) {
     float v[kFewChannels];
 #pragma unroll
     for (int c = 0; c < kFewChannels; ++c) {
       v[c] = 0;
       if (c >= a.c) continue;
-      if constexpr (sizeof(In) == 4) v[c] = reinterpret_cast<const float*>(shared + a.places.fetched)[c * count + i];
-      else if (s.at >= 0) v[c] = as_float(picture<In>(a, t)[c * a.h * a.w + s.at]);
+      if constexpr (sizeof(In) == 4)
+        v[c] = reinterpret_cast<const float*>(shared + a.places.fetched)[c * count + row * a.columns + column];
+      else if (at >= 0) v[c] = as_float(picture<In>(a, t)[c * plane + at]);
     }
     const Pixel pixel = Factors::pixel(v);
-    int place = s.row * a.pitch + s.column;
-    if (twice && s.column > 0) shifted[place - 1] = pixel;
-    if (a.phases != 1) place = pixel_place(a, s.row, s.column) / static_cast<int>(sizeof(Pixel));
+    int place = row * a.pitch + column;
+    if (twice && column > 0) shifted[place - 1] = pixel;
+    if (a.phases != 1) place = pixel_place(a, row, column) / static_cast<int>(sizeof(Pixel));
     patch[place] = pixel;
-  }
+  });
 }
 
 // ---- products

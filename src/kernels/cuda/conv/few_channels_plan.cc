@@ -75,7 +75,7 @@ bool place_tiles(FewChannelsArgs& a, int most_shared) {
   }
   if (least == std::numeric_limits<double>::infinity()) return false;
   a = best;
-  a.by_columns = Divisor(a.columns), a.by_tile_w = Divisor(a.tile_w), a.by_part_w = Divisor(a.part_w);
+  a.by_tile_w = Divisor(a.tile_w), a.by_part_w = Divisor(a.part_w);
   a.by_tiles_x = Divisor(a.tiles_x), a.by_tiles_y = Divisor(a.tiles_y);
   return true;
 }

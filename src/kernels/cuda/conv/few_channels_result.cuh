@@ -15,14 +15,17 @@ __device__ __forceinline__ float hyperbolic_tangent(float v) {
 
 template <int N>
 __device__ __forceinline__ void activate(const FewChannelsArgs& a, float (&values)[N]) {
-  const float low = a.low, high = a.high;  // comparisons let NaN pass
+  const float low = a.low, high = a.high;
   auto each = [&](auto&& function) {
 #pragma unroll
     for (int i = 0; i < N; ++i) values[i] = function(values[i]);
   };
   switch (a.activate) {
     case Activate::kNone: break;
-    case Activate::kClip: each([=](float v) { return v < low ? low : v > high ? high : v; }); break;
+    case Activate::kClip:
+      each([=](float v) { return larger(v, low); });
+      if (high < INFINITY) each([=](float v) { return smaller(v, high); });
+      break;
     case Activate::kLeakyRelu: each([=](float v) { return v < 0 ? low * v : v; }); break;
     case Activate::kSigmoid: each([](float v) { return sigmoid(v); }); break;
     case Activate::kTanh: each([](float v) { return hyperbolic_tangent(v); }); break;
@@ -71,29 +74,26 @@ __device__ __forceinline__ void pool_tile(const FewChannelsArgs& a, const Tile& 
     const int y = static_cast<int>(a.by_part_w.quotient(static_cast<uint32_t>(pixel))), x = pixel - y * a.part_w;
     const int out_y = t.part_y + y, out_x = t.part_x + x;
     if (out_y >= a.out_h || out_x >= a.out_w || channel >= a.stored) continue;
-    float best[kVector];
-    bool any = false;
+    // Of the window, what lies on the convolution's result.
+    const int first_y = y * a.pool_stride_h, first_x = x * a.pool_stride_w;
+    const int top = max(first_y, -t.y), bottom = min(first_y + a.pool_h, a.p - t.y);
+    const int left = max(first_x, -t.x), right = min(first_x + a.pool_w, a.q - t.x);
+    Run<Out, kVector> best;
 #pragma unroll
-    for (int l = 0; l < kVector; ++l) best[l] = __int_as_float(0xff800000);
-    for (int r = 0; r < a.pool_h; ++r)
-      for (int s = 0; s < a.pool_w; ++s) {
-        const int cy = y * a.pool_stride_h + r, cx = x * a.pool_stride_w + s;
-        if (t.y + cy < 0 || t.y + cy >= a.p || t.x + cx < 0 || t.x + cx >= a.q) continue;
-        const auto v = *reinterpret_cast<const Run<Out, kVector>*>(sums + (cy * a.tile_w + cx) * a.sum_pitch +
-                                                                   inner * static_cast<int>(sizeof(Out)));
+    for (int l = 0; l < kVector; ++l) assign(best.lane[l], -INFINITY);
+    const char* line = sums + (top * a.tile_w + left) * a.sum_pitch + inner * static_cast<int>(sizeof(Out));
+    for (int cy = top; cy < bottom; ++cy, line += a.tile_w * a.sum_pitch) {
+      const char* at = line;
+      for (int cx = left; cx < right; ++cx, at += a.sum_pitch)
+        take_larger(best, *reinterpret_cast<const Run<Out, kVector>*>(at));
+    }
+    if (a.k != a.stored)
 #pragma unroll
-        for (int l = 0; l < kVector; ++l) {
-          const float f = as_float(v.lane[l]);
-          if (!any || f > best[l] || (f != f && best[l] == best[l])) best[l] = f;
-        }
-        any = true;
-      }
-    Run<Out, kVector> run;
-#pragma unroll
-    for (int l = 0; l < kVector; ++l) assign(run.lane[l], channel + l < a.k ? best[l] : 0.0f);
+      for (int l = 0; l < kVector; ++l)
+        if (channel + l >= a.k) assign(best.lane[l], 0.0f);
     Out* to = static_cast<Out*>(a.to) + ((static_cast<int64_t>(t.n) * a.out_h + out_y) * a.out_w + out_x) * a.stored +
               channel;
-    *reinterpret_cast<Run<Out, kVector>*>(to) = run;
+    *reinterpret_cast<Run<Out, kVector>*>(to) = best;
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cuda_fp16.h>
 
 #include "kernels/cuda/conv/few_channels.h"
+#include "kernels/cuda/device/mma.cuh"
 
 namespace fovea::core::cuda {
 
@@ -16,6 +17,20 @@ template <typename T, int N>
 struct alignas(N * sizeof(T)) Run {
   T lane[N];
 };
+
+// Element by element.
+template <int N>
+__device__ __forceinline__ void take_larger(Run<float, N>& best, const Run<float, N>& v) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) best.lane[i] = larger(best.lane[i], v.lane[i]);
+}
+template <int N>
+__device__ __forceinline__ void take_larger(Run<__half, N>& best, const Run<__half, N>& v) {
+  auto* a = reinterpret_cast<uint32_t*>(&best);
+  auto* b = reinterpret_cast<const uint32_t*>(&v);
+#pragma unroll
+  for (int i = 0; i < N / 2; ++i) a[i] = larger_halves(a[i], b[i]);
+}
 
 // The same number, but the compiler cannot know it: what follows from it is computed where it is needed, and takes no
 // registers from one tile to the next.

@@ -22,17 +22,17 @@ struct ScoreRow {
       : x(row), stride(number_stride), cut(-std::numeric_limits<float>::infinity()) {
     const float threshold = a.score_threshold;
     if constexpr (kActivation == ScoreActivation::kSoftmax) {
-      largest = -std::numeric_limits<float>::infinity();  // no NaN, as in softmax: the sum has them
-      float best = largest;  // but for the background
-#pragma unroll 4
-      for (uint32_t k = 0; k < numbers; ++k) {
-        const float v = number(k);
-        largest = fmaxf(largest, v);
-        if (k != a.background) best = fmaxf(best, v);
-      }
+      float best = -std::numeric_limits<float>::infinity();  // but for the background; NaN is left to the sum
+      const uint32_t skipped = min(a.background, numbers);
+#pragma unroll 8
+      for (uint32_t k = 0; k < skipped; ++k) best = fmaxf(best, number(k));
+#pragma unroll 8
+      for (uint32_t k = skipped + 1; k < numbers; ++k) best = fmaxf(best, number(k));
+      largest = skipped < numbers ? fmaxf(best, number(skipped)) : best;
+      // The approximation is wrong by a few units in the last place where a term counts at all.
       float sum = 0;
-#pragma unroll 4
-      for (uint32_t k = 0; k < numbers; ++k) sum += expf(number(k) - largest);
+#pragma unroll 8
+      for (uint32_t k = 0; k < numbers; ++k) sum += __expf(number(k) - largest);
       scale = 1.0f / sum;
       if (threshold > 0) cut = logf(threshold * sum) - 1e-3f;
       may_pass = !(best - largest < cut);

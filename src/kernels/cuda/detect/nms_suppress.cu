@@ -85,6 +85,99 @@ struct Candidates {
   }
 };
 
+// By one warp, word by word: who overlaps nobody that is kept or undecided is kept, who overlaps one that is kept is not.
+// The first of the undecided is always decided. Word w of candidate c's mask is masks[w * stride + c]; `kept` is the same
+// in every lane.
+template <uint32_t kMaskWords, typename Open>
+__device__ __forceinline__ void decide(const uint32_t* masks, uint32_t stride, const Open& is_open,
+                                       uint32_t (&kept)[kMaskWords]) {
+  const uint32_t lane = threadIdx.x % 32;
+#pragma unroll
+  for (uint32_t w = 0; w < kMaskWords; ++w) {
+    const uint32_t i = w * 32 + lane, mask = masks[w * stride + i];
+    bool open = is_open(i);
+#pragma unroll
+    for (uint32_t v = 0; v < w; ++v) open &= (masks[v * stride + i] & kept[v]) == 0;
+    uint32_t undecided = __ballot_sync(0xffffffffu, open), keep = 0;
+    while (undecided != 0) {
+      const bool mine = undecided >> lane & 1;
+      const uint32_t good = __ballot_sync(0xffffffffu, mine && (mask & undecided) == 0);
+      keep |= good;
+      undecided &= ~good;
+      undecided &= ~__ballot_sync(0xffffffffu, mine && (mask & keep) != 0);
+    }
+    kept[w] = keep;
+  }
+}
+
+// ---- short lists: a warp for each, all of it at once. Most lists of a trained detector are empty or short.
+
+constexpr uint32_t kShort = 128, kShortWords = kShort / 32, kShortWarps = 4;
+
+struct ShortList {
+  Key keys[kShort];
+  Boxes<kShort> boxes;
+  uint32_t masks[kShortWords * kShort];
+};
+
+__device__ void sort_short(Key* keys, uint32_t size) {
+  for (uint32_t run = 2; run <= size; run <<= 1)
+    for (uint32_t step = run >> 1; step > 0; step >>= 1) {
+      for (uint32_t i = threadIdx.x % 32; i < size / 2; i += 32) {
+        const uint32_t a = 2 * i - (i & (step - 1)), b = a + step;
+        const Key x = keys[a], y = keys[b];
+        if ((x > y) == ((a & run) == 0)) keys[a] = y, keys[b] = x;
+      }
+      __syncwarp();
+    }
+}
+
+__global__ void __launch_bounds__(kShortWarps * 32) suppress_short(NmsArgs a, const float* boxes, NmsMemory m) {
+  __shared__ ShortList shared[kShortWarps];
+  const uint32_t lane = threadIdx.x % 32;
+  const int64_t list = int64_t{blockIdx.x} * kShortWarps + threadIdx.x / 32;
+  if (list >= a.images * (a.list_per_class ? a.classes : 1)) return;
+  const uint32_t count = m.counts[list];
+  if (count > kShort) return;
+  ShortList& s = shared[threadIdx.x / 32];
+  uint32_t size = 32;
+  while (size < count) size *= 2;
+  const int64_t begin = list * a.room;
+  for (uint32_t i = lane; i < size; i += 32)
+    s.keys[i] = i < count ? Key(__ldg(m.high + begin + i)) << 32 | __ldg(m.low + begin + i) : ~Key(0);
+  __syncwarp();
+  if (count > 1) sort_short(s.keys, size);
+  const uint32_t most = min(count, a.most), words = (most + 31) / 32;
+  const int64_t image = a.list_per_class ? list / a.classes : list;
+  for (uint32_t c = lane; c < most; c += 32)
+    s.boxes.set(c, corners(a, box_of(a, boxes, image, static_cast<uint32_t>(s.keys[c]))));
+  __syncwarp();
+  for (uint32_t v = 0; v < kShortWords; ++v) {
+    const uint32_t c = v * 32 + lane;
+    const Corners own = c < most ? s.boxes.get(c) : Corners{};
+    for (uint32_t w = 0; w <= v; ++w) {
+      uint32_t mask = 0;
+      const uint32_t end = v < words && a.suppresses ? (w < v ? 32 : lane) : 0;
+      if (c < most)
+        for (uint32_t j = 0; j < end; ++j)
+          if (overlap(a, own, s.boxes.get(w * 32 + j))) mask |= 1u << j;
+      s.masks[w * kShort + c] = mask;
+    }
+  }
+  __syncwarp();
+  uint32_t kept[kShortWords], all = 0;
+  decide<kShortWords>(s.masks, kShort, [&](uint32_t i) { return i < most; }, kept);
+#pragma unroll
+  for (uint32_t w = 0; w < kShortWords; ++w) {
+    const uint32_t at = all + __popc(kept[w] & lanes_below());
+    if ((kept[w] >> lane & 1) && at < a.keep) m.kept[list * a.keep + at] = s.keys[w * 32 + lane];
+    all += __popc(kept[w]);
+  }
+  if (lane == 0) m.kept_counts[list] = min(all, a.keep);
+}
+
+// ---- any list
+
 constexpr int kStep = 256;          // candidates looked at together
 constexpr int kWords = kStep / 32;  // of a candidate's mask of those before it
 constexpr int kTile = 256;          // kept boxes held in shared memory
@@ -110,6 +203,7 @@ __global__ void __launch_bounds__(kThreads, kThreads == 256 ? 5 : 1)
 
   const uint32_t tid = threadIdx.x, lane = tid % 32, c = tid % kStep, part = tid / kStep;
   const int64_t list = blockIdx.x, image = a.list_per_class ? list / a.classes : list;
+  if (!kGroups && m.counts[list] <= kShort) return;  // suppress_short's
   const Candidates source{m.thinned + list * a.room, m.low + list * a.room, m.counts[list]};
   const uint32_t most = min(a.most, source.count);
   Key* const kept_keys = m.kept + list * a.keep;
@@ -182,27 +276,12 @@ __global__ void __launch_bounds__(kThreads, kThreads == 256 ? 5 : 1)
       }
       __syncthreads();
 
-      // Word by word: who overlaps nobody that is kept or undecided is kept, who overlaps one that is kept is not. The
-      // first of the undecided is always decided.
       if (tid < 32) {
-        uint32_t kept[kWords];  // the same in every lane
+        uint32_t decided[kWords];
+        decide<kWords>(masks, kStep, [&](uint32_t i) { return out[i] == 0; }, decided);
 #pragma unroll
-        for (uint32_t w = 0; w < kWords; ++w) {
-          const uint32_t i = w * 32 + lane, mask = masks[w * kStep + i];
-          bool open = out[i] == 0;
-#pragma unroll
-          for (uint32_t v = 0; v < w; ++v) open &= (masks[v * kStep + i] & kept[v]) == 0;
-          uint32_t undecided = __ballot_sync(0xffffffffu, open), keep = 0;
-          while (undecided != 0) {
-            const bool mine = undecided >> lane & 1;
-            const uint32_t good = __ballot_sync(0xffffffffu, mine && (mask & undecided) == 0);
-            keep |= good;
-            undecided &= ~good;
-            undecided &= ~__ballot_sync(0xffffffffu, mine && (mask & keep) != 0);
-          }
-          kept[w] = keep;
-          if (lane == 0) words[w] = keep;
-        }
+        for (uint32_t w = 0; w < kWords; ++w)
+          if (lane == 0) words[w] = decided[w];
       }
       __syncthreads();
 
@@ -251,6 +330,10 @@ constexpr int64_t kManyLists = 256;
 template <bool kGroups>
 void launch(const NmsArgs& a, const float* boxes, const void* group, const NmsMemory& m, cudaStream_t stream) {
   const auto lists = static_cast<unsigned>(a.lists());
+  if (!kGroups) {
+    suppress_short<<<(lists + kShortWarps - 1) / kShortWarps, kShortWarps * 32, 0, stream>>>(a, boxes, m);
+    if (a.room <= kShort) return;
+  }
   if (a.lists() >= kManyLists) suppress_list<256, kGroups><<<lists, 256, 0, stream>>>(a, boxes, group, m);
   else suppress_list<1024, kGroups><<<lists, 1024, 0, stream>>>(a, boxes, group, m);
 }

@@ -45,10 +45,22 @@ __device__ HeadTile<T> load_tile(const Heads& heads, uint32_t block, uint4* memo
   tile.pitch = room * HeadTile<T>::kVector;
   const T* const from = static_cast<const T*>(p.data) + tile.image * p.image_stride +
                         int64_t{tile.first_pixel} * p.pitch + p.begin;
-  for (uint32_t i = threadIdx.x; i < tile.pixels * p.vectors; i += kHeadThreads) {
-    uint32_t pixel = i;
-    const uint32_t vector = p.by_vectors.split(pixel);
-    memory[pixel * room + vector] = __ldg(reinterpret_cast<const uint4*>(from + int64_t{pixel} * p.pitch) + vector);
+  // Several at a time are on their way.
+  constexpr uint32_t kAtOnce = 4;
+  const uint32_t count = tile.pixels * p.vectors;
+  for (uint32_t first = threadIdx.x; first < count; first += kAtOnce * kHeadThreads) {
+    uint4 values[kAtOnce];
+    uint32_t places[kAtOnce];
+#pragma unroll
+    for (uint32_t j = 0; j < kAtOnce; ++j) {
+      uint32_t pixel = min(first + j * kHeadThreads, count - 1);
+      const uint32_t vector = p.by_vectors.split(pixel);
+      places[j] = pixel * room + vector;
+      values[j] = __ldg(reinterpret_cast<const uint4*>(from + int64_t{pixel} * p.pitch) + vector);
+    }
+#pragma unroll
+    for (uint32_t j = 0; j < kAtOnce; ++j)
+      if (first + j * kHeadThreads < count) memory[places[j]] = values[j];
   }
   __syncthreads();
   return tile;

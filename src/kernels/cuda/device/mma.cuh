@@ -8,8 +8,10 @@
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 #define FOVEA_PTX(...) asm volatile(__VA_ARGS__)
+#define FOVEA_PURE_PTX(...) asm(__VA_ARGS__)  // nothing but its result
 #else
 #define FOVEA_PTX(...) __trap()  // rows refuse such a device
+#define FOVEA_PURE_PTX(...) __trap()
 #endif
 
 namespace fovea::core::cuda {
@@ -57,6 +59,24 @@ __device__ __forceinline__ void copy_4_async(uint32_t to, const void* from, bool
 }
 __device__ __forceinline__ void wait_for_copies() { FOVEA_PTX("cp.async.wait_all;" ::: "memory"); }
 
+// The larger, the smaller; NaN if one of them is.
+__device__ __forceinline__ float larger(float a, float b) {
+  float r = a;
+  FOVEA_PURE_PTX("max.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b));
+  return r;
+}
+__device__ __forceinline__ float smaller(float a, float b) {
+  float r = a;
+  FOVEA_PURE_PTX("min.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b));
+  return r;
+}
+__device__ __forceinline__ uint32_t larger_halves(uint32_t a, uint32_t b) {
+  uint32_t r = a;
+  FOVEA_PURE_PTX("max.NaN.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  return r;
+}
+
 }  // namespace fovea::core::cuda
 
+#undef FOVEA_PURE_PTX
 #undef FOVEA_PTX

@@ -40,7 +40,6 @@ Status check_flags(const BenchOptions& o, const CLI::App& verb) {
   else if (o.batches.size() > 1)
     return invalid_argument("--batch: expected one, found {}; several go with --sweep", o.batches.size());
   const bool pictures = o.memory == "pictures";
-  if (!pictures) FOVEA_TRY(refuse_flags(verb, {"--pictures"}, "goes with --memory pictures"));
   if (pictures && o.profile) return invalid_argument("--profile: times the network alone, without --memory pictures");
   if (!pictures && o.memory != "pageable" && o.device == "cpu")
     return invalid_argument("--memory {}: means nothing on the CPU; name a device with --device", o.memory);
@@ -153,8 +152,9 @@ Result<Callers> make_callers(const BenchOptions& o, const Engines& engines, cons
   for (const auto& e : engines)
     for (int i = 0; i < contexts; ++i) {
       const auto seed = static_cast<unsigned>(callers.size() + 1);
-      FOVEA_TRY_SET(callers.emplace_back(), o.memory == "pictures" ? make_picture_caller(e, sizes, o.pictures, seed)
-                                                                   : make_tensor_caller(*e, sizes, o.memory, seed));
+      FOVEA_TRY_SET(callers.emplace_back(), o.memory == "pictures"
+                                                ? make_picture_caller(e, sizes, o.pictures, seed)
+                                                : make_tensor_caller(*e, sizes, o.memory, o.pictures, seed));
     }
   return callers;
 }
@@ -191,7 +191,7 @@ void add_bench(CLI::App& app, Action& action) {
                    "On a device: where inputs lie; with 'device' outputs stay there too, and nothing is transferred. "
                    "'pictures', everywhere: from the bytes of pictures (pinned on a device) to boxes on the host")
       ->check(CLI::IsMember({"pageable", "pinned", "device", "pictures"}));
-  verb->add_option("--pictures", o->pictures, "With --memory pictures: a folder of them; made up if not given")
+  verb->add_option("--pictures", o->pictures, "A folder of pictures that inputs are made of; made up if not given")
       ->type_name("DIR");
   verb->add_flag("--sweep", o->sweep,
                  "Measure batches (powers of two up to the largest profile, or each --batch) with 1 to 4 contexts, and "

@@ -8,9 +8,11 @@ namespace {
 
 class TensorCaller final : public Caller {
  public:
-  Status set_up(LoadedEngine& engine, const RunSizes& sizes, const std::string& memory, unsigned seed) {
+  Status set_up(LoadedEngine& engine, const RunSizes& sizes, const std::string& memory, const std::string& folder,
+                unsigned seed) {
     graph_ = &engine.main().graph();
     FOVEA_TRY_SET(data_, example_inputs(*graph_, sizes.card_or_null(), sizes.sizes, seed));
+    if (!folder.empty()) FOVEA_TRY(fill_with_pictures(engine, sizes, folder, seed, data_));
     for (const auto& t : data_) in_.push_back(TensorRef::dense_of(t->dtype(), t->dims(), t->mutable_data()));
     out_.resize(graph_->outputs.size());
     FOVEA_TRY_SET(auto spec, engine.main().specialise(sizes.symbols, engine.threads()));
@@ -119,9 +121,10 @@ void Caller::run(double warm_until, double end, Progress* progress) {
 }
 
 Result<std::unique_ptr<Caller>> make_tensor_caller(LoadedEngine& engine, const RunSizes& sizes,
-                                                   const std::string& memory, unsigned seed) {
+                                                   const std::string& memory, const std::string& folder,
+                                                   unsigned seed) {
   auto caller = std::make_unique<TensorCaller>();
-  FOVEA_TRY(caller->set_up(engine, sizes, memory, seed));
+  FOVEA_TRY(caller->set_up(engine, sizes, memory, folder, seed));
   return std::unique_ptr<Caller>(std::move(caller));
 }
 

@@ -19,7 +19,8 @@ class Caller {
   virtual Status observed(int runs, const StepObserver& observer) = 0;
 
   // Runs until `end`; what began before `warm_until` does not count. Outputs are checked at the 1st, 2nd, 4th, 8th, ...
-  // run and the last, or in all of them where that is cheap; no check is in the times. `progress` of one caller only, or null.
+  // run and the last, or in all of them where that is cheap; no check is in the times. `progress` of one caller only,
+  // or null.
   void run(double warm_until, double end, Progress* progress);
   const std::vector<double>& times() const { return times_; }
   const Status& status() const { return status_; }
@@ -33,9 +34,13 @@ class Caller {
   Status status_;
 };
 
-// Inputs made up from `seed`, in pageable, pinned or the device's memory; with the last outputs stay there, too.
+// Inputs made up from `seed`, the picture's from those in `folder` if that is not empty, in pageable, pinned or the
+// device's memory; with the last outputs stay there, too.
 Result<std::unique_ptr<Caller>> make_tensor_caller(LoadedEngine& engine, const RunSizes& sizes,
-                                                   const std::string& memory, unsigned seed);
+                                                   const std::string& memory, const std::string& folder, unsigned seed);
+// The picture input of a batch from pictures in a folder, by the reference kernel of Preprocess.
+Status fill_with_pictures(LoadedEngine& engine, const RunSizes& sizes, const std::string& folder, unsigned seed,
+                          std::span<const std::shared_ptr<Tensor>> inputs);
 // From a picture's bytes, pinned on a device, to boxes on the host. `folder` empty: pictures of the network's input
 // size, made up; else those in it, from the `seed`th batch on, over again where they do not suffice.
 Result<std::unique_ptr<Caller>> make_picture_caller(const std::shared_ptr<LoadedEngine>& engine, const RunSizes& sizes,

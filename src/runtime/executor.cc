@@ -532,7 +532,8 @@ Status Executor::run_group(const Step& step) {
       break;
     case Step::Kind::kCopy:
       if (step.node && !step.node->regions.empty()) FOVEA_TRY(c.set_output_shape(0, in_[0].shape()));
-      finish_elements(c, out_[0], load_elements(c, in_[0]));
+      if (dtype_bits(in_[0].dtype) >= 8 && out_[0].dense()) pack_elements(in_[0], static_cast<std::byte*>(out_[0].data));
+      else finish_elements(c, out_[0], load_elements(c, in_[0]));
       break;
     case Step::Kind::kMaterialise: {
       auto* values = scratch_.array<int64_t>(static_cast<int64_t>(step.elements.size()));

@@ -1,5 +1,7 @@
 #include "kernels/reference/reference.h"
 
+#include <cstring>
+
 #include <unordered_map>
 
 namespace fovea::core {
@@ -118,6 +120,27 @@ FOVEA_INSTANTIATE(uint8_t)
 
 int element_size(DType type) { return std::max(1, dtype_bits(type) / 8); }
 
+void pack_elements(const TensorRef& t, std::byte* to) {
+  const int size = element_size(t.dtype);
+  // What lies without gaps at the end of the shape is copied as a whole.
+  int64_t run = 1;
+  auto outer = static_cast<size_t>(t.rank);
+  for (; outer > 0 && (t.dims[outer - 1] == 1 || t.strides[outer - 1] == run); --outer) run *= t.dims[outer - 1];
+  const auto* from = static_cast<const std::byte*>(t.data);
+  if (run > 1) {
+    Walker w(t.shape().first(outer), {t.strides});
+    for (int64_t i = 0; i < w.count(); ++i, w.next())
+      std::memcpy(to + i * run * size, from + w.offset(0) * size, static_cast<size_t>(run * size));
+    return;
+  }
+  dispatch_size(size, [&](auto tag) {
+    using U = typename decltype(tag)::type;
+    Walker w(t.shape(), {t.strides});
+    for (int64_t i = 0; i < w.count(); ++i, w.next())
+      reinterpret_cast<U*>(to)[i] = static_cast<const U*>(t.data)[w.offset(0)];
+  });
+}
+
 const std::byte* load_elements(KernelContext& c, const TensorRef& t) {
   const int size = element_size(t.dtype);
   if (dtype_bits(t.dtype) < 8) {
@@ -127,12 +150,7 @@ const std::byte* load_elements(KernelContext& c, const TensorRef& t) {
   }
   if (t.dense()) return static_cast<const std::byte*>(t.data);
   auto* out = c.scratch->array<std::byte>(t.count() * size);
-  dispatch_size(size, [&](auto tag) {
-    using U = typename decltype(tag)::type;
-    Walker w(t.shape(), {t.strides});
-    for (int64_t i = 0; i < w.count(); ++i, w.next())
-      reinterpret_cast<U*>(out)[i] = static_cast<const U*>(t.data)[w.offset(0)];
-  });
+  pack_elements(t, out);
   return out;
 }
 

@@ -57,6 +57,7 @@ void finish(KernelContext& c, const TensorRef& t, const C* values) {
 // 4- and 2-bit elements are unpacked to one byte each.
 int element_size(DType type);  // bytes in that form: 1, 2, 4, 8 or 16
 const std::byte* load_elements(KernelContext& c, const TensorRef& t);
+void pack_elements(const TensorRef& t, std::byte* to);  // the same, without strides, elsewhere; not for sub-byte types
 std::byte* element_buffer(KernelContext& c, const TensorRef& t);  // t's own memory where it can be, else scratch
 void finish_elements(KernelContext& c, const TensorRef& t, const std::byte* elements);
 

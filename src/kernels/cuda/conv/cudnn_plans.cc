@@ -13,7 +13,7 @@ namespace {
 namespace fe = cudnn_frontend;
 using Json = nlohmann::json;
 
-constexpr size_t kMostPlans = 8;  // that are timed
+constexpr size_t kMostPlans = 10;  // that are timed
 
 Status fe_status(fe::error_t e, std::string_view what) {
   if (e.is_good()) return {};

@@ -7,7 +7,7 @@
 namespace fovea::core::cuda {
 namespace {
 
-// The scores of one box. What surely does not pass is known without its exponential: `cut` is below the argument of
+// The scores of one box; whole warps make theirs together. What surely does not pass is known without its exponential: `cut` is below the argument of
 // the least score that does.
 template <typename T, ScoreActivation kActivation>
 struct ScoreRow {
@@ -29,13 +29,18 @@ struct ScoreRow {
 #pragma unroll 8
       for (uint32_t k = skipped + 1; k < numbers; ++k) best = fmaxf(best, number(k));
       largest = skipped < numbers ? fmaxf(best, number(skipped)) : best;
+      // The sum is at least 1: where the largest alone keeps all others below the threshold, as the background does at
+      // most boxes of a trained detector, it need not be known.
+      if (threshold > 0) cut = logf(threshold) - 1e-3f;
+      may_pass = best - largest >= cut;
+      if (!__any_sync(0xffffffffu, may_pass)) return;
       // The approximation is wrong by a few units in the last place where a term counts at all.
       float sum = 0;
 #pragma unroll 8
       for (uint32_t k = 0; k < numbers; ++k) sum += __expf(number(k) - largest);
       scale = 1.0f / sum;
       if (threshold > 0) cut = logf(threshold * sum) - 1e-3f;
-      may_pass = !(best - largest < cut);
+      may_pass = best - largest >= cut;
     } else if constexpr (kActivation == ScoreActivation::kSigmoid) {
       if (threshold > 0 && threshold < 1) {
         const float logit = logf(threshold / (1.0f - threshold));

@@ -41,6 +41,9 @@ __device__ __forceinline__ bool overlap(const NmsArgs& args, const Corners& a, c
   float iou = 0;
   if (intersection > 0 && a.area > 0 && b.area > 0) {
     const float together = __fsub_rn(__fadd_rn(a.area, b.area), intersection);
+    // The quotient itself matters only where it is near the threshold: a product tells on which side it is.
+    const float least = __fmul_rn(args.iou_threshold, together);
+    if (least > 1e-30f && fabsf(__fsub_rn(intersection, least)) > 1e-5f * least) return intersection > least;
     if (together > 0) iou = __fdiv_rn(intersection, together);
   }
   return passes(args.iou_or_equal, iou, args.iou_threshold);

@@ -8,6 +8,7 @@ from sources import ROOT, code
 OPS = ROOT / "src/ops"
 REFERENCE = ROOT / "src/kernels/reference"
 CPU = ROOT / "src/kernels/cpu"
+CUDA = ROOT / "src/kernels/cuda"
 ROW = re.compile(r"^(FOVEA_[A-Z_]+)\(([^()]*)\)", re.M)
 
 
@@ -62,3 +63,26 @@ def test_every_cpu_kernel_has_file_and_row():
     # x_avx2.cc and x_avx512.cc are x.cc for one instruction set, and have no row of their own.
     found = {path for path in sources(CPU) if path.parent != CPU and not path.stem.endswith(("_avx2", "_avx512"))}
     assert expected == found, differences(expected, found)
+
+
+KERNEL = r"^const KernelRow kernel_(\w+)"
+# A macro that defines a row for each of its uses: #define FOVEA_CHAIN(symbol, ...) const KernelRow kernel_chain_##symbol
+KERNEL_MACRO = re.compile(r"^#define (FOVEA_\w+)\((\w+)[^)]*\)(?:\s|\\\n)+const KernelRow kernel_(\w*)##(\w+)", re.M)
+
+
+def kernels(folder):
+    """(symbol, file) of every row that the files of a folder define."""
+    found = definitions(folder, KERNEL)
+    for path in sources(folder):
+        text = code(path.relative_to(ROOT))
+        for macro, parameter, prefix, used in KERNEL_MACRO.findall(text):
+            assert parameter == used, f"{path.relative_to(ROOT)}: {macro} does not name its row by its first argument"
+            found |= {(prefix + name, path) for name in re.findall(rf"^{macro}\((\w+)", text, re.M)}
+    return found
+
+
+def test_every_cuda_kernel_has_file_and_row():
+    table = rows(CUDA / "kernels.inc", "FOVEA_KERNEL")
+    assert_equal({(row[0], CUDA / row[1] / f"{row[2]}.cc") for row in table}, kernels(CUDA))
+    twice = [name for name, count in Counter(row[0] for row in table).items() if count > 1]
+    assert not twice, f"kernels.inc names twice: {twice}"

@@ -1,8 +1,10 @@
 // For the test and the benchmark of all rows: small graphs, one in a line of row_cases.inc, as ONNX would write them.
 //   Conv 2x17x38x38 c:24x17x3x3 c:24 | strides=2,1 pads=1,1,1,1 group=1 | Add Relu
-// The operator and its inputs (c: a constant of that shape, i: integers, - absent), its attributes, and what follows
-// it: Add brings an input of the output's shape, add:24 a constant (so do sub, mul, div, max, min); other operators
-// take attributes in brackets, several with semicolons between, Clip its bounds: LeakyRelu(alpha=0.1), Clip(0,6).
+// The operator and its inputs (c: a constant of that shape, i: integers, - absent; bool:, int32: and int64: before a
+// shape that is not of float32; few: before one of float32 makes all inputs multiples of 1/4, equal ones among them,
+// that no storage rounds), its attributes, and what follows it: Add brings an input of the output's shape, add:24 a
+// constant (so do sub, mul, div, max, min); other operators take attributes in brackets, several with semicolons
+// between, Clip its bounds: LeakyRelu(alpha=0.1), Clip(0,6).
 #pragma once
 
 #include <charconv>
@@ -18,6 +20,7 @@ struct Case {
   std::unique_ptr<Graph> graph;
   const Node* anchor = nullptr;
   int64_t sum_length = 1;  // terms of one output element
+  bool few = false;        // inputs are multiples of 1/4
   double flop = 0;         // multiplications and additions, where convolutions and products count them
 };
 
@@ -84,6 +87,25 @@ inline TensorPtr random_constant(std::mt19937& rng, Dims dims, float scale) {
   return *t;
 }
 
+// What an input of a case holds; integers are few, so that equal ones meet.
+inline TensorPtr random_input(std::mt19937& rng, const Value& v, bool few) {
+  const Dims dims = *constant_shape(v.shape);
+  if (v.dtype == DType::kFloat32 && !few) return random_constant(rng, dims, 1);
+  auto t = Tensor::allocate(v.dtype, dims);
+  if (!t.ok()) return nullptr;
+  dispatch_dtype(v.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    auto* p = reinterpret_cast<T*>((*t)->mutable_data());
+    for (int64_t i = 0; i < (*t)->count(); ++i) {
+      const int number = static_cast<int>(rng() % 17) - 8;
+      if constexpr (std::is_same_v<T, bool>) p[i] = number > 0;
+      else if constexpr (std::is_floating_point_v<T>) p[i] = static_cast<T>(number) / 4;
+      else if constexpr (std::is_integral_v<T>) p[i] = static_cast<T>(number);
+    }
+  });
+  return *t;
+}
+
 class Parser {
  public:
   explicit Parser(uint32_t seed) : rng_(seed) { case_.graph = std::make_unique<Graph>("case"); }
@@ -100,8 +122,11 @@ class Parser {
     for (const std::string& w : words(parts.size() > 2 ? parts[2] : "")) {
       FOVEA_TRY_SET(value, follow(w, value));
     }
-    case_.graph->outputs.push_back(value);
-    case_.graph->output_names.push_back("y");
+    if (value->producer == case_.anchor) {
+      for (Value* v : value->producer->outputs) output(v);
+    } else {
+      output(value);
+    }
     return std::move(case_);
   }
 
@@ -112,6 +137,13 @@ class Parser {
       const Dims values = numbers(word.substr(2), ',');
       return case_.graph->add_constant(Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, values));
     }
+    for (const DType type : {DType::kBool, DType::kInt32, DType::kInt64})
+      if (const std::string prefix = fmt::format("{}:", to_string(type)); word.starts_with(prefix))
+        return fresh(numbers(word.substr(prefix.size()), 'x'), type);
+    if (word.starts_with("few:")) {
+      case_.few = true;
+      return fresh(numbers(word.substr(4), 'x'));
+    }
     if (!word.starts_with("c:")) return fresh(numbers(word, 'x'));
     Dims dims = numbers(word.substr(2), 'x');
     int64_t terms = 1;  // weights are scaled so that outputs are of size 1
@@ -120,9 +152,14 @@ class Parser {
     return case_.graph->add_constant(random_constant(rng_, std::move(dims), 1 / std::sqrt(static_cast<float>(terms))));
   }
 
-  Value* fresh(const Dims& dims) {
-    return case_.graph->add_input(fmt::format("x{}", case_.graph->inputs.size()), DType::kFloat32,
+  Value* fresh(const Dims& dims, DType type = DType::kFloat32) {
+    return case_.graph->add_input(fmt::format("x{}", case_.graph->inputs.size()), type,
                                   Shape(dims.begin(), dims.end()));
+  }
+  void output(Value* v) {
+    if (!v) return;
+    case_.graph->output_names.push_back(fmt::format("y{}", case_.graph->outputs.size()));
+    case_.graph->outputs.push_back(v);
   }
 
   Result<Value*> node(const std::string& op_type, AttrMap map, const std::vector<Value*>& inputs) {
@@ -130,11 +167,19 @@ class Parser {
     if (!def) return canonical(op_type, map, inputs);
     OnnxNode onnx;
     onnx.op_type = op_type, onnx.opset = 21, onnx.attributes = std::move(map), onnx.inputs = inputs,
-    onnx.outputs = {"y"};
+    onnx.outputs = std::vector<std::string>(parts_of(op_type, onnx.attributes, inputs), "y");
     ImportContext context(*case_.graph, onnx, *def);
     FOVEA_TRY(def->import(context));
     FOVEA_TRY(context.deferred());
     return context.results()[0];
+  }
+
+  static size_t parts_of(const std::string& op_type, const AttrMap& map, const std::vector<Value*>& inputs) {
+    if (op_type != "Split") return 1;
+    if (inputs.size() > 1) return static_cast<size_t>(inputs[1]->constant->count());
+    for (const auto& [name, value] : map)
+      if (name == "num_outputs") return static_cast<size_t>(std::get<int64_t>(value));
+    return 1;
   }
 
   // An operator that ONNX has not.

@@ -4,8 +4,8 @@
 
 #include <cmath>
 
-#include "kernels/cpu/row_cases.h"
 #include "kernels/cuda/cuda_runner.h"
+#include "kernels/cuda/row_cases.h"
 
 namespace fovea::core {
 namespace {
@@ -17,23 +17,6 @@ using rows::run_reference;
 using rows::Values;
 
 constexpr uint32_t kSeed = 20260;
-constexpr std::string_view kCudaCases[] = {
-#define FOVEA_CASE(line) line,
-#include "kernels/cpu/row_cases.inc"
-#if __has_include("kernels/cuda/row_cases.inc")
-#include "kernels/cuda/row_cases.inc"
-#endif
-#if __has_include("kernels/cuda/row_cases_layout.inc")
-#include "kernels/cuda/row_cases_layout.inc"
-#endif
-#if __has_include("kernels/cuda/row_cases_conv.inc")
-#include "kernels/cuda/row_cases_conv.inc"
-#endif
-#if __has_include("kernels/cuda/row_cases_gemm.inc")
-#include "kernels/cuda/row_cases_gemm.inc"
-#endif
-#undef FOVEA_CASE
-};
 
 bool uses_half(const FormatChoice& f) {
   auto is_half = [](const Format& x) { return x.storage == DType::kFloat16; };
@@ -48,8 +31,7 @@ class CudaRows : public testing::TestWithParam<std::string_view> {
     ASSERT_TRUE(parsed.ok()) << GetParam() << ": " << parsed.status().message();
     case_ = *std::move(parsed);
     std::mt19937 rng(kSeed + 1);
-    for (const Value* v : case_.graph->inputs)
-      values_[v] = rows::detail::random_constant(rng, *constant_shape(v->shape), 1);
+    for (const Value* v : case_.graph->inputs) values_[v] = rows::detail::random_input(rng, *v, case_.few);
     for (const auto& node : case_.graph->nodes()) {
       Status s = run_reference(*node, values_);
       ASSERT_TRUE(s.ok()) << GetParam() << ": " << s.message();
@@ -187,16 +169,14 @@ class CudaRows : public testing::TestWithParam<std::string_view> {
 TEST_P(CudaRows, AgreeWithTheReference) { try_rows(); }
 
 TEST_P(CudaRows, AgreeWithTheReferenceInHalfPrecision) {
-  for (const auto& v : case_.graph->values())
-    if (v->dtype == DType::kFloat32 && !v->constant) v->storage.type = DType::kFloat16;
+  rows::allow_half(*case_.graph);
   try_rows();
 }
 
 // What TF32 changes is convolutions.
 TEST_P(CudaRows, AgreeWithTheReferenceInTf32) {
   if (!case_.anchor->is("Conv")) return;
-  for (const auto& v : case_.graph->values())
-    if (v->dtype == DType::kFloat32 && !v->constant) v->storage.type = DType::kFloat32, v->storage.tf32 = true;
+  rows::allow_tf32(*case_.graph);
   try_rows();
 }
 
@@ -206,8 +186,7 @@ class TunedCudaRows : public CudaRows {};
 TEST_P(TunedCudaRows, AgreeWithTheReference) {
   tune_ = true;
   try_rows();
-  for (const auto& v : case_.graph->values())
-    if (v->dtype == DType::kFloat32 && !v->constant) v->storage.type = DType::kFloat16;
+  rows::allow_half(*case_.graph);
   try_rows();
 }
 
@@ -219,7 +198,7 @@ constexpr std::string_view kTunedCases[] = {
 };
 INSTANTIATE_TEST_SUITE_P(Cases, TunedCudaRows, testing::ValuesIn(kTunedCases));
 
-INSTANTIATE_TEST_SUITE_P(Cases, CudaRows, testing::ValuesIn(kCudaCases), [](const auto& i) {
+INSTANTIATE_TEST_SUITE_P(Cases, CudaRows, testing::ValuesIn(rows::kCudaCases), [](const auto& i) {
   return fmt::format("{}_{}", i.index, std::string(i.param.substr(0, i.param.find(' '))));
 });
 

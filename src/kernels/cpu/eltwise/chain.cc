@@ -9,6 +9,7 @@
 #include <cstring>
 #include <limits>
 
+#include "kernels/chain.h"
 #include "kernels/cpu/math-inl.h"
 #include "kernels/cpu/table.h"
 #include "ops/activation.h"
@@ -150,10 +151,6 @@ std::optional<Op> op_of(const Node& node) {
 }
 bool is_binary(Op op) { return op <= Op::kMin; }
 
-bool is_scalar(const Value* v) {
-  return std::ranges::all_of(v->shape, [](const Dim& d) { return d.is_const(1); });
-}
-
 // Do this node's operands fit, `chained` (or null) being the one that the chain brings?
 bool fits(const Node& node, const Value* chained) {
   const auto op = op_of(node);
@@ -161,41 +158,18 @@ bool fits(const Node& node, const Value* chained) {
   if (is_binary(*op)) return node.inputs.size() == 2 && node.input(1);
   if (chained && node.input(0) != chained) return false;
   for (size_t i = 1; i < node.inputs.size(); ++i)
-    if (node.inputs[i] && (node.inputs[i] == chained || !is_scalar(node.inputs[i]))) return false;
+    if (node.inputs[i] && (node.inputs[i] == chained || !is_scalar(*node.inputs[i]))) return false;
   return true;
 }
 
-// Will a convolution or product want to take the node that uses `v` alone?
-bool wanted_by_product(const Graph& graph, const Value* v) {
-  for (int depth = 0; depth < 4 && v && v->producer && only_user(graph, v); ++depth) {
-    const Node& n = *v->producer;
-    if (n.is("Conv") || n.is("ConvTranspose") || n.is("Gemm") || n.is("MatMul")) return true;
-    if (!op_of(n)) return false;
-    v = n.input(0);
-  }
-  return false;
-}
-
 std::vector<Group> match(const Graph& graph, const Node& anchor) {
-  if (!fits(anchor, nullptr)) return {};
-  Group group = single_node_group(anchor);
-  std::vector<Group> groups = {group};
-  while (const Node* next = group.nodes.size() < kMaxSteps ? only_user(graph, group.outputs[0]) : nullptr) {
-    const Value* value = group.outputs[0];
-    if (!fits(*next, value) || next->output()->shape != value->shape) break;
-    bool wanted = false;
-    for (const Value* v : next->inputs) {
-      if (!v || v == value) continue;
-      wanted |= is_binary(*op_of(*next)) && wanted_by_product(graph, v);
-      group.inputs.push_back(v);
-    }
-    if (wanted || group.inputs.size() > kMaxInputs) break;
-    group.nodes.push_back(next);
-    group.outputs = {next->output()};
-    groups.push_back(group);
-  }
-  std::ranges::reverse(groups);
-  return groups;
+  static constexpr ChainRules kRules = {
+      .most_nodes = kMaxSteps,
+      .is_link = [](const Node& node) { return op_of(node).has_value(); },
+      .is_binary = [](const Node& node) { return is_binary(*op_of(node)); },
+      .fits = fits,
+      .within_limits = [](const Group& group) { return group.inputs.size() <= kMaxInputs; }};
+  return match_chain(graph, anchor, kRules);
 }
 
 std::string refuse(const Group& group) {
@@ -212,13 +186,13 @@ std::vector<FormatChoice> layouts(const Group& group) {
   std::vector<FormatChoice> choices = {{std::vector<Format>(n, Layout::kPlain), {Layout::kPlain}}};
   if (shape.size() != 4) return choices;
   for (const Value* v : group.inputs)
-    if (v && !is_scalar(v) && (v->is_constant() || v->shape != shape)) return choices;
+    if (v && !is_scalar(*v) && (v->is_constant() || v->shape != shape)) return choices;
   for (Layout l : {Layout::kNhwc, Layout::kC8, Layout::kC16}) {
     // The zeros that fill the last block must stay zero.
     const int64_t block = l == Layout::kC8 ? 8 : 16;
     if (l != Layout::kNhwc && (!shape[1].is_const() || shape[1].int_value() % block != 0)) continue;
     FormatChoice c{{}, {l}};
-    for (const Value* v : group.inputs) c.inputs.push_back(v && !is_scalar(v) ? l : Layout::kPlain);
+    for (const Value* v : group.inputs) c.inputs.push_back(v && !is_scalar(*v) ? l : Layout::kPlain);
     choices.push_back(std::move(c));
   }
   return choices;

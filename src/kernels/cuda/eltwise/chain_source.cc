@@ -1,4 +1,4 @@
-#include "kernels/cuda/chain_source.h"
+#include "kernels/cuda/eltwise/chain_source.h"
 
 #include <fmt/format.h>
 

@@ -145,6 +145,9 @@ std::string version_text(int version);  // of both: "9.19.0"
 // `source` defines extern "C" __global__ `kernel`.
 Result<cudaKernel_t> compile_kernel(const CudaDevice& device, const std::string& source, const std::string& kernel);
 
+// The first half of it, for which no GPU need be there: CUDA source to a cubin for "sm_90".
+Result<std::string> compile_source(const std::string& source, const std::string& architecture);
+
 // The user's cache: a file's bytes by key, or nothing. Files are written whole or not at all; failures to write are no
 // errors.
 std::optional<std::string> cache_read(const std::string& kind, const std::string& key);

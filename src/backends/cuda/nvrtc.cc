@@ -1,6 +1,6 @@
 // Kernels made of source text at run time, and the user's cache of what they were compiled to.
-#include <fmt/format.h>
 #include <dlfcn.h>
+#include <fmt/format.h>
 #include <nvrtc.h>
 #include <xxhash.h>
 
@@ -103,6 +103,11 @@ void cache_write(const std::string& kind, const std::string& key, const std::str
   if (!error) (void)write_file(path, key + '\n' + hash_of(bytes) + '\n' + bytes);
 }
 
+Result<std::string> compile_source(const std::string& source, const std::string& architecture) {
+  FOVEA_TRY_SET(const Nvrtc nvrtc, open_nvrtc());
+  return compile(nvrtc, source, architecture);
+}
+
 Result<cudaKernel_t> compile_kernel(const CudaDevice& device, const std::string& source, const std::string& kernel) {
   // Loaded code stays: it is small, and kernels that use it may be anywhere.
   static std::mutex mutex;
@@ -117,7 +122,7 @@ Result<cudaKernel_t> compile_kernel(const CudaDevice& device, const std::string&
   const std::string key = fmt::format("{} NVRTC {}.{} {}", architecture, major, minor, hash_of(source));
   std::optional<std::string> cubin = cache_read("cubin", key);
   if (!cubin) {
-    FOVEA_TRY_SET(cubin, compile(nvrtc, source, architecture));
+    FOVEA_TRY_SET(cubin, compile_source(source, architecture));
     cache_write("cubin", key, *cubin);
   }
   FOVEA_TRY(device.make_current());

@@ -1,9 +1,6 @@
 #include "runtime/executor.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 
@@ -14,11 +11,6 @@ namespace fovea::core {
 namespace {
 
 size_t idx(int i) { return static_cast<size_t>(i); }
-
-int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 std::string_view step_kernel(const Plan& plan, const Step& step) {
   switch (step.kind) {
@@ -247,233 +239,6 @@ Status Executor::finish_on_device(std::span<TensorRef> outputs) {
   return {};
 }
 
-// ---- devices
-
-Status Executor::bind_device(const Specialisation& s) {
-  device_ = s.device();
-  if (!stream_) {
-    FOVEA_TRY_SET(stream_, device_->create_stream());
-  }
-  auto room = [&](DeviceMemory& memory, int64_t bytes, DeviceMemory::Kind kind) -> Status {
-    if (memory.bytes() >= bytes) return {};
-    if (pending_) FOVEA_TRY(wait());
-    memory.reset();
-    auto fresh = device_->allocate(bytes, kind);
-    if (!fresh.ok()) {
-      kept_.clear();
-      return fresh.status();
-    }
-    memory = *std::move(fresh);
-    return {};
-  };
-  const auto words = static_cast<int64_t>(s.plan().device_sizes.size()) * 8;
-  FOVEA_TRY(room(device_arena_, s.arena_bytes(Place::kDevice), DeviceMemory::Kind::kDevice));
-  const std::byte* old = device_sizes_.data();
-  FOVEA_TRY(room(device_sizes_, words, DeviceMemory::Kind::kDevice));
-  FOVEA_TRY(room(host_sizes_, words, DeviceMemory::Kind::kPinned));
-  if (device_sizes_.data() != old)
-    for (Bound& b : kept_) b.graphs.clear();
-  return room(host_outputs_, host_output_bytes(s), DeviceMemory::Kind::kPinned);
-}
-
-// The host cannot read the device's memory.
-Status Executor::stage_inputs(std::span<const TensorRef> inputs) {
-  inputs_.assign(inputs.begin(), inputs.end());
-  staged_.resize(inputs.size());
-  bool any = false;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!(bound().host_reads[i] || check_finite) || !device_->owns(inputs[i].data)) continue;
-    staged_[i].resize(static_cast<size_t>(dtype_bytes(inputs[i].dtype, inputs[i].count()).value_or(0)));
-    FOVEA_TRY(stream_->copy(staged_[i].data(), inputs[i].data, static_cast<int64_t>(staged_[i].size())));
-    inputs_[i].data = staged_[i].data();
-    any = true;
-  }
-  user_inputs_ = inputs_;
-  return any ? wait() : Status();
-}
-
-Status Executor::wait() {
-  pending_ = false;
-  ++counts_.synchronisations;
-  FOVEA_TRY(stream_->synchronize());
-  return observe_device_steps();
-}
-
-Status Executor::read_sizes() {
-  FOVEA_TRY(ask_sizes());
-  FOVEA_TRY(wait());
-  return take_sizes();
-}
-
-Status Executor::ask_sizes() {
-  const auto words = static_cast<int64_t>(bound().spec->plan().device_sizes.size());
-  return stream_->copy(host_sizes_.data(), device_sizes_.data(), words * 8);
-}
-
-// The sizes that the device has decided become known to the shape program.
-Status Executor::take_sizes() {
-  const std::vector<int>& slots = bound().spec->plan().device_sizes;
-  sizes_read_ = true;
-  const auto* words = reinterpret_cast<const int64_t*>(host_sizes_.data());
-  for (size_t i = 0; i < slots.size(); ++i)
-    if (slots[i] >= 0) bound().values[idx(slots[i])] = words[i], bound().known[idx(slots[i])] = 1;
-  return bound().spec->plan().program.run(bound().values, bound().known);
-}
-
-Status Executor::copy_outputs_to_host(std::span<TensorRef> outputs) {
-  const Plan& plan = bound().spec->plan();
-  int64_t at = 0;
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    const int t = plan.outputs[i];
-    if (plan.tensors[idx(t)].format.place != Place::kDevice) continue;
-    const int64_t capacity = capacity_bytes(i);
-    const int64_t bytes = dtype_bytes(outputs[i].dtype, outputs[i].count()).value_or(0);
-    if (bytes > capacity)
-      return internal_error("an output of {} bytes does not fit into its bound {}", bytes, capacity);
-    std::byte* to = host_outputs_.data() + at;
-    if (!sent_) {
-      if (bytes > 0) FOVEA_TRY(stream_->copy(to, outputs[i].data, bytes));
-      pending_ = true;
-    }
-    outputs[i].data = to;
-    at += (capacity + 63) / 64 * 64;
-  }
-  return {};
-}
-
-namespace {
-
-// Can it be recorded? What touches the caller's memory or the host's cannot.
-bool recordable(const Step& step) {
-  return step.place == Place::kDevice && step.kind != Step::Kind::kTransfer && step.kind != Step::Kind::kReadSizes;
-}
-
-}  // namespace
-
-Status Executor::run_device_steps(std::span<const Step> steps) {
-  for (size_t i = 0; i < steps.size();) {
-    size_t end = i;
-    while (end < steps.size() && recordable(steps[end])) ++end;
-    if (end == i) {
-      FOVEA_TRY(run_device_step(steps[i++]));
-    } else if (capture && !observer && !check_finite && bound().runs > 0) {
-      FOVEA_TRY(launch_segment(steps.subspan(i, end - i)));
-      i = end;
-    } else {
-      for (; i < end; ++i) FOVEA_TRY(run_device_step(steps[i]));
-    }
-  }
-  return {};
-}
-
-Status Executor::launch_segment(std::span<const Step> steps) {
-  std::unique_ptr<DeviceGraph>& graph = bound().graphs[steps[0].index];
-  if (!graph) {
-    FOVEA_TRY(stream_->begin_capture());
-    Status status;
-    for (const Step& step : steps)
-      if (status.ok()) status = run_device_step(step);
-    auto made = stream_->end_capture();
-    FOVEA_TRY(std::move(status));
-    FOVEA_TRY_SET(graph, std::move(made));
-  }
-  pending_ = true;
-  ++counts_.graphs;
-  return stream_->launch(*graph);
-}
-
-Status Executor::run_device_step(const Step& step) {
-  current_ = &step;
-  if (step.kind == Step::Kind::kReadSizes) return read_sizes();
-  const Plan& plan = bound().spec->plan();
-  Observed seen{&step, nullptr, nullptr};
-  if (observer) {
-    FOVEA_TRY_SET(seen.begin, device_->create_event());
-    FOVEA_TRY_SET(seen.end, device_->create_event());
-    FOVEA_TRY(stream_->record(*seen.begin));
-  }
-  if (step.kind == Step::Kind::kTransfer && step.dynamic) {
-    FOVEA_TRY(refresh(step.inputs[0]));
-    FOVEA_TRY(refresh(step.outputs[0]));
-  }
-  in_.clear(), out_.clear();
-  for (int t : step.inputs) in_.push_back(t < 0 ? TensorRef{} : bound().refs[idx(t)]);
-  for (int t : step.outputs) out_.push_back(t < 0 ? TensorRef{} : bound().refs[idx(t)]);
-  // A name that is there already: this runs in the steady state, too.
-  stream_->begin_range(step.node && !step.node->origin.empty() ? step.node->origin[0].c_str() : "input");
-  Status status;
-  if (step.kind == Step::Kind::kTransfer) {
-    // What its maker has put there already (input_memory()) stays.
-    if (in_[0].data != out_[0].data)
-      status = stream_->copy(out_[0].data, in_[0].data, dtype_bytes(in_[0].dtype, in_[0].count()).value_or(0));
-  } else if (step.kind != Step::Kind::kGroup) {
-    status = device_->reformat(*stream_, in_[0], plan.tensors[idx(step.inputs[0])].format, out_[0],
-                               plan.tensors[idx(step.outputs[0])].format);
-  } else {
-    const GroupChoice& choice = plan.assignment.groups[idx(step.choice)];
-    KernelContext c;
-    c.inputs = in_, c.outputs = out_, c.threads = bound().spec->threads(), c.scratch = &scratch_;
-    c.attributes = choice.group.nodes[0]->attrs.get(), c.stream = stream_.get();
-    if (step.sizes >= 0) c.sizes = reinterpret_cast<int64_t*>(device_sizes_.data()) + step.sizes;
-    if (step.copy_residual) {
-      TensorRef& from = in_[idx(choice.group.residual)];
-      const int64_t elements = storage_elements(choice.formats.outputs[0].layout, from.shape());
-      status = stream_->copy(out_[0].data, from.data, dtype_bytes(from.dtype, elements).value_or(0));
-      from.data = out_[0].data;
-    }
-    if (int64_t w = bound().spec->workspace(step); w >= 0) c.workspace = device_arena_.data() + w;
-    if (status.ok()) status = bound().spec->kernel(step)->run(c);
-  }
-  stream_->end_range();
-  ++counts_.launches;
-  pending_ = true;
-  if (!status.ok()) return status.in(step.node ? step.node->label() : "input");
-  if (observer) {
-    FOVEA_TRY(stream_->record(*seen.end));
-    observed_.push_back(std::move(seen));
-  }
-  if (check_finite && step.kind != Step::Kind::kTransfer) return check_device_outputs(step);
-  return {};
-}
-
-// Device steps are heard of when they are over, by the device's own clock.
-Status Executor::observe_device_steps() {
-  const int64_t now = observed_.empty() ? 0 : now_ns();
-  for (const Observed& o : observed_) {
-    FOVEA_TRY_SET(const double behind, observed_.back().end->ms_since(*o.begin));
-    FOVEA_TRY_SET(const double took, o.end->ms_since(*o.begin));
-    StepEvent e;
-    e.index = o.step->index, e.kernel = step_kernel(bound().spec->plan(), *o.step), e.node = o.step->node;
-    if (o.step->choice >= 0) e.group = &bound().spec->plan().assignment.groups[idx(o.step->choice)].group;
-    e.begin_ns = now - static_cast<int64_t>(1e6 * behind), e.end_ns = e.begin_ns + static_cast<int64_t>(1e6 * took);
-    if (observer) observer(e);
-  }
-  observed_.clear();
-  return {};
-}
-
-Status Executor::check_device_outputs(const Step& step) {
-  std::vector<TensorRef> device(out_.begin(), out_.end());
-  std::vector<std::vector<std::byte>> copies(out_.size());
-  for (size_t k = 0; k < out_.size(); ++k) {
-    if (step.outputs[k] < 0) continue;
-    const PlanTensor& t = bound().spec->plan().tensors[idx(step.outputs[k])];
-    if (t.dynamic && step.sizes >= 0) {
-      FOVEA_TRY(read_sizes());
-      FOVEA_TRY(refresh(step.outputs[k]));
-    }
-    out_[k] = bound().refs[idx(step.outputs[k])];
-    const int64_t bytes = dtype_bytes(t.dtype(), storage_elements(t.format.layout, out_[k].shape())).value_or(0);
-    copies[k].resize(static_cast<size_t>(bytes));
-    FOVEA_TRY(stream_->copy(copies[k].data(), out_[k].data, bytes));
-    out_[k].data = copies[k].data();
-  }
-  FOVEA_TRY(wait());
-  Status s = check_outputs(step);
-  std::copy(device.begin(), device.end(), out_.begin());
-  return s;
-}
-
 Status Executor::run_steps(std::span<const Step> steps) {
   for (size_t i = 0; i < steps.size();) {
     size_t end = i;
@@ -491,7 +256,7 @@ Status Executor::run_steps(std::span<const Step> steps) {
 
 Status Executor::run_step(const Step& step) {
   current_ = &step;
-  const int64_t begin = observer ? now_ns() : 0;
+  const int64_t begin = observer ? StepEvent::now_ns() : 0;
   if (step.kind == Step::Kind::kIf) {
     if (step.dynamic) FOVEA_TRY(refresh(step.inputs[0]));
     const bool taken = *static_cast<const uint8_t*>(bound().refs[idx(step.inputs[0])].data) != 0;
@@ -508,13 +273,19 @@ Status Executor::run_step(const Step& step) {
   if (step.dynamic && step.kind == Step::Kind::kGroup && !branch_copy) FOVEA_TRY(bind_sizes(step));
   if (check_finite) FOVEA_TRY(check_outputs(step));
   if (observer) {
-    StepEvent e;
-    e.index = step.index, e.kernel = step_kernel(bound().spec->plan(), step), e.node = step.node;
-    if (step.choice >= 0) e.group = &bound().spec->plan().assignment.groups[idx(step.choice)].group;
-    e.begin_ns = begin, e.end_ns = now_ns(), e.outputs = out_;
+    StepEvent e = event_of(step);
+    e.begin_ns = begin, e.end_ns = StepEvent::now_ns(), e.outputs = out_;
     observer(e);
   }
   return {};
+}
+
+StepEvent Executor::event_of(const Step& step) const {
+  const Plan& plan = bound().spec->plan();
+  StepEvent e;
+  e.index = step.index, e.kernel = step_kernel(plan, step), e.node = step.node;
+  if (step.choice >= 0) e.group = &plan.assignment.groups[idx(step.choice)].group;
+  return e;
 }
 
 Status Executor::run_group(const Step& step) {

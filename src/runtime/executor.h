@@ -1,6 +1,7 @@
 // Executor: one context's memory and the loop over a specialisation's steps.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <list>
 #include <map>
@@ -20,6 +21,11 @@ struct StepEvent {
   const Group* group = nullptr;  // null where it is no group
   int64_t begin_ns = 0, end_ns = 0;
   std::span<const TensorRef> outputs;
+
+  static int64_t now_ns() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+  }
 };
 using StepObserver = std::function<void(const StepEvent&)>;
 
@@ -109,18 +115,7 @@ class Executor {
   Bound& bound() { return kept_.front(); }
   const Bound& bound() const { return kept_.front(); }
   Status run_steps(std::span<const Step> steps);
-  Status bind_device(const Specialisation& s);
-  Status stage_inputs(std::span<const TensorRef> inputs);
-  Status run_device_steps(std::span<const Step> steps);
-  Status run_device_step(const Step& step);
-  Status launch_segment(std::span<const Step> steps);
-  Status observe_device_steps();
-  Status wait();  // until the device has nothing of ours left to do
-  Status read_sizes();
-  Status ask_sizes();
-  Status take_sizes();
-  int64_t capacity_bytes(size_t output) const;
-  Status copy_outputs_to_host(std::span<TensorRef> outputs);
+  StepEvent event_of(const Step& step) const;  // without times
   Status run_step(const Step& step);
   Status run_group(const Step& step);
   Status refresh(int tensor);  // a dynamic tensor's shape and address, now that sizes are known
@@ -135,8 +130,22 @@ class Executor {
   Status check_inputs();
   Status check_weights();
   Status check_outputs(const Step& step);
-  Status check_device_outputs(const Step& step);
   static Status resize_output(void* owner, size_t index, TensorRef& output, std::span<const int64_t> shape);
+
+  // ---- the device's half (executor_device.cc)
+  Status bind_device(const Specialisation& s);
+  Status stage_inputs(std::span<const TensorRef> inputs);
+  Status run_device_steps(std::span<const Step> steps);
+  Status run_device_step(const Step& step);
+  Status launch_segment(std::span<const Step> steps);
+  Status observe_device_steps();
+  Status check_device_outputs(const Step& step);
+  Status wait();  // until the device has nothing of ours left to do
+  Status read_sizes();
+  Status ask_sizes();
+  Status take_sizes();
+  int64_t capacity_bytes(size_t output) const;
+  Status copy_outputs_to_host(std::span<TensorRef> outputs);
 
   std::list<Bound> kept_;  // most recent first, bound() at the front
   Memory arena_;           // shared by them

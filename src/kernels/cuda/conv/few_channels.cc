@@ -207,13 +207,16 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
   if (element_count(c.inputs[kX].shape).value_or(0) == 0 || element_count(c.outputs[0].shape).value_or(0) == 0)
     return unsupported("nothing to compute");
   const Properties& device = device_of(c).properties();
-  if (device.major < 8) return unsupported("compute capability {}.{}, less than 8.0", device.major, device.minor);
+  if (std::string why = few_channels_refuse(device.major, device.minor); !why.empty()) return unsupported("{}", why);
   auto kernel = std::make_unique<FewChannelsKernel>();
   FewChannelsArgs& a = kernel->args;
   a.half = c.outputs[0].dtype == DType::kFloat16, a.half_input = c.inputs[kX].dtype == DType::kFloat16;
   FOVEA_TRY(describe_windows(c, a));
   for (size_t i = 1; i < c.group.nodes.size(); ++i)
     if (c.group.nodes[i] != pool_of(c.group)) describe_activation(*c.group.nodes[i], a);
+  const auto is_half = [](float v) { return static_cast<float>(Half(v)) == v; };
+  a.clip_halves =
+      a.half && a.activate == Activate::kClip && a.low <= 0 && a.high >= 0 && is_half(a.low) && is_half(a.high);
   group_channels(a);
   if (!place_tiles(a, device.shared_bytes_per_block))
     return unsupported("a filter of {}x{} to {} channels needs more than {} bytes of shared memory", a.r, a.s, a.k,

@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(kFewThreads, 2) few_channels_kernel(const __gr
       if (next < tiles) fetch(a, tile_at(a, next), shared_address(shared + a.places.fetched));
 
     float sums[2][kEights][4];
-    begin_with_bias<kEights>(sizeof(Out) == 2, bias, sums);
+    clear<kEights>(sums);
     multiply<Factors, kEights>(a, shared, windows, sums);
 
     const Tile tile = tile_at(a, index);
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(kFewThreads, 2) few_channels_kernel(const __gr
       const int pixel = mine + i * 8;
       const int y = static_cast<int>(a.by_tile_w.quotient(static_cast<uint32_t>(pixel))), x = pixel - y * a.tile_w;
       if constexpr (kPooled) {
-        store<Out, kEights>(a, group, sums[i / 2], i % 2, [&](int inner, int) -> Out* {
+        store<Out, kEights, kPooled>(a, group, bias, sums[i / 2], i % 2, [&](int inner, int) -> Out* {
           if (pixel >= pixels) return nullptr;
           return reinterpret_cast<Out*>(shared + a.places.sums + pixel * a.sum_pitch) + inner;
         });
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kFewThreads, 2) few_channels_kernel(const __gr
         const bool inside = pixel < pixels && tile.y + y < a.p && tile.x + x < a.q;
         Out* const to =
             static_cast<Out*>(a.to) + ((static_cast<int64_t>(tile.n) * a.p + tile.y + y) * a.q + tile.x + x) * a.stored;
-        store<Out, kEights>(a, group, sums[i / 2], i % 2, [&](int, int channel) -> Out* {
+        store<Out, kEights, kPooled>(a, group, bias, sums[i / 2], i % 2, [&](int, int channel) -> Out* {
           return inside && channel < a.stored ? to + channel : nullptr;
         });
       }

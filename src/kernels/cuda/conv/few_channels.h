@@ -36,7 +36,8 @@ struct FewChannelsArgs {
   bool half = true;               // factors and output; else TF32 and float32
   bool half_input = false;        // in memory
   Activate activate = Activate::kNone;
-  float low = 0, high = 0;  // of kClip; low: alpha of kLeakyRelu and kSwish
+  float low = 0, high = 0;   // of kClip; low: alpha of kLeakyRelu and kSwish
+  bool clip_halves = false;  // kClip whose bounds are halves: sums may be rounded, and pooled, before
   int n = 0, c = 0, h = 0, w = 0, k = 0;
   int p = 0, q = 0;  // of the convolution
   int r = 1, s = 1, stride_h = 1, stride_w = 1, pad_top = 0, pad_left = 0;
@@ -52,7 +53,8 @@ struct FewChannelsArgs {
   int phases = 1, slots = 1;                 // of a line of it: unit_place()
   int steps = 1, stored = 8, sum_pitch = 0;  // steps_of(); channels of the output in memory; sum_pitch_of()
   FewPlaces places;
-  Divisor by_tile_w, by_part_w, by_tiles_x, by_tiles_y;
+  int next_row = 0, next_column = 0;  // kFewThreads pixels of the patch further on
+  Divisor by_columns, by_tile_w, by_part_w, by_tiles_x, by_tiles_y;
 };
 
 // ---- units and steps

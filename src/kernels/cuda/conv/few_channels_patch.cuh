@@ -34,18 +34,19 @@ struct Tf32Factors {
 
 // ---- the patch
 
-// Calls f(row, column, at) for the pixels of the patch: a warp takes a row, neighbouring lanes neighbouring pixels. `at` is
-// where a pixel is in a channel of the picture, or -1 outside.
+// Calls f(i, row, column, at) for the pixels of the patch, i counting them. `at` is where a pixel is in a channel of the
+// picture, or -1 outside.
 template <typename F>
 __device__ __forceinline__ void each_pixel(const FewChannelsArgs& a, const Tile& t, F&& f) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  for (int row = static_cast<int>(threadIdx.x) / 32; row < a.rows; row += kFewThreads / 32) {
-    const int y = t.patch_y + row;
-    const bool inside = y >= 0 && y < a.h;
-    for (int column = lane; column < a.columns; column += 32) {
-      const int x = t.patch_x + column;
-      f(row, column, inside && x >= 0 && x < a.w ? y * a.w + x : -1);
-    }
+  const int count = a.rows * a.columns, thread = static_cast<int>(threadIdx.x);
+  int row = static_cast<int>(a.by_columns.quotient(static_cast<uint32_t>(thread))), column = thread - row * a.columns;
+  for (int i = thread; i < count; i += kFewThreads) {
+    const int y = t.patch_y + row, x = t.patch_x + column;
+    const bool inside = static_cast<unsigned>(y) < static_cast<unsigned>(a.h) &&
+                        static_cast<unsigned>(x) < static_cast<unsigned>(a.w);
+    f(i, row, column, inside ? y * a.w + x : -1);
+    row += a.next_row, column += a.next_column;  // kFewThreads further on
+    if (column >= a.columns) column -= a.columns, ++row;
   }
 }
 
@@ -58,9 +59,9 @@ __device__ __forceinline__ const In* picture(const FewChannelsArgs& a, const Til
 __device__ __forceinline__ void fetch(const FewChannelsArgs& a, const Tile& t, uint32_t to) {
   const float* from = picture<float>(a, t);
   const int count = a.rows * a.columns, plane = a.h * a.w;
-  each_pixel(a, t, [&](int row, int column, int at) {
+  each_pixel(a, t, [&](int i, int, int, int at) {
     const float* source = from + max(at, 0);
-    const uint32_t place = to + static_cast<uint32_t>(row * a.columns + column) * 4;
+    const uint32_t place = to + static_cast<uint32_t>(i) * 4;
 #pragma unroll
     for (int c = 0; c < kFewChannels; ++c)
       if (c < a.c) copy_4_async(place + static_cast<uint32_t>(c * count) * 4, source + c * plane, at >= 0);
@@ -75,14 +76,14 @@ __device__ __forceinline__ void fill(const FewChannelsArgs& a, const Tile& t, ch
   auto* shifted = reinterpret_cast<Pixel*>(shared + a.places.shifted);
   const bool twice = a.half && a.stride_w % 2 != 0;
   const int count = a.rows * a.columns, plane = a.h * a.w;
-  each_pixel(a, t, [&](int row, int column, int at) {
+  each_pixel(a, t, [&](int i, int row, int column, int at) {
     float v[kFewChannels];
 #pragma unroll
     for (int c = 0; c < kFewChannels; ++c) {
       v[c] = 0;
       if (c >= a.c) continue;
       if constexpr (sizeof(In) == 4)
-        v[c] = reinterpret_cast<const float*>(shared + a.places.fetched)[c * count + row * a.columns + column];
+        v[c] = reinterpret_cast<const float*>(shared + a.places.fetched)[c * count + i];
       else if (at >= 0) v[c] = as_float(picture<In>(a, t)[c * plane + at]);
     }
     const Pixel pixel = Factors::pixel(v);
@@ -127,12 +128,11 @@ __device__ __forceinline__ void multiply(const FewChannelsArgs& a, const char* s
 }
 
 template <int kEights>
-__device__ __forceinline__ void begin_with_bias(bool half, const float* bias, float (&sums)[2][kEights][4]) {
-  const int column = static_cast<int>(threadIdx.x) % 4 * 2;
+__device__ __forceinline__ void clear(float (&sums)[2][kEights][4]) {
 #pragma unroll
   for (int j = 0; j < kEights; ++j)
 #pragma unroll
-    for (int i = 0; i < 4; ++i) sums[0][j][i] = sums[1][j][i] = bias[few_channel(half, kEights, j, column + i % 2)];
+    for (int i = 0; i < 4; ++i) sums[0][j][i] = sums[1][j][i] = 0;
 }
 
 }  // namespace fovea::core::cuda

@@ -1,5 +1,7 @@
 #include "kernels/cuda/conv/few_channels_plan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -47,6 +49,10 @@ double cost(const FewChannelsArgs& a) {
 
 }  // namespace
 
+std::string few_channels_refuse(int major, int minor) {
+  return major < 8 ? fmt::format("compute capability {}.{}, less than 8.0", major, minor) : "";
+}
+
 void group_channels(FewChannelsArgs& a) {
   int least = std::numeric_limits<int>::max();
   for (int eights : {8, 4, 2}) {
@@ -75,7 +81,8 @@ bool place_tiles(FewChannelsArgs& a, int most_shared) {
   }
   if (least == std::numeric_limits<double>::infinity()) return false;
   a = best;
-  a.by_tile_w = Divisor(a.tile_w), a.by_part_w = Divisor(a.part_w);
+  a.next_row = kFewThreads / a.columns, a.next_column = kFewThreads % a.columns;
+  a.by_columns = Divisor(a.columns), a.by_tile_w = Divisor(a.tile_w), a.by_part_w = Divisor(a.part_w);
   a.by_tiles_x = Divisor(a.tiles_x), a.by_tiles_y = Divisor(a.tiles_y);
   return true;
 }

@@ -1,11 +1,15 @@
 // What the host decides and packs for few_channels.h.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "kernels/cuda/conv/few_channels.h"
 
 namespace fovea::core::cuda {
+
+// Why a GPU of this compute capability has not what it is made of (device/mma.cuh); empty if it has.
+std::string few_channels_refuse(int major, int minor);
 
 // How many output channels a block takes: eights and groups of `args`, from k.
 void group_channels(FewChannelsArgs& args);

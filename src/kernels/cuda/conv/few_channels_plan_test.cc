@@ -119,6 +119,12 @@ TEST(FewChannels, TilesCoverTheOutputAndFit) {
     }
 }
 
+TEST(FewChannels, OlderGpusAreRefused) {
+  EXPECT_EQ(few_channels_refuse(7, 5), "compute capability 7.5, less than 8.0");
+  for (const auto& [major, minor] : {std::pair{8, 0}, {8, 6}, {9, 0}, {12, 0}})
+    EXPECT_EQ(few_channels_refuse(major, minor), "");
+}
+
 TEST(FewChannels, WhatDoesNotFitHasNoTile) {
   FewChannelsArgs a = convolution(false, 3, 64, 60, 60, 1, 1, 20, 20);
   EXPECT_FALSE(place_tiles(a, 227 << 10));

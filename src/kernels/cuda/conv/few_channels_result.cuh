@@ -41,11 +41,25 @@ __device__ __forceinline__ void activate(const FewChannelsArgs& a, float (&value
 
 // ---- results
 
+// Bounds that are halves, on halves.
+template <int N>
+__device__ __forceinline__ void clip(const FewChannelsArgs& a, Run<__half, N>& run) {
+  auto* words = reinterpret_cast<uint32_t*>(&run);
+  const __half2 low = __float2half2_rn(a.low), high = __float2half2_rn(a.high);
+#pragma unroll
+  for (int i = 0; i < N / 2; ++i) {
+    words[i] = larger_halves(words[i], *reinterpret_cast<const uint32_t*>(&low));
+    if (a.high < INFINITY) words[i] = smaller_halves(words[i], *reinterpret_cast<const uint32_t*>(&high));
+  }
+}
+template <int N>
+__device__ __forceinline__ void clip(const FewChannelsArgs&, Run<float, N>&) {}
+
 // The activated sums of pixel 16 * m + 8 * half + lane / 4, as vectors of neighbouring channels, to wherever
-// `to(channel)` says, null: nowhere. What is no channel is zero.
-template <typename Out, int kEights, typename To>
-__device__ __forceinline__ void store(const FewChannelsArgs& a, int group, const float (&sums)[kEights][4], int half,
-                                      To&& to) {
+// `to(channel)` says, null: nowhere. What is no channel is zero. A clip of halves before a pool is left to the pool.
+template <typename Out, int kEights, bool kPooled, typename To>
+__device__ __forceinline__ void store(const FewChannelsArgs& a, int group, const float* bias,
+                                      const float (&sums)[kEights][4], int half, To&& to) {
   constexpr int kJoin = eights_of_vector(sizeof(Out) == 2, kEights), kVector = 2 * kJoin;
 #pragma unroll
   for (int vector = 0; vector < kEights / kJoin; ++vector) {
@@ -53,14 +67,18 @@ __device__ __forceinline__ void store(const FewChannelsArgs& a, int group, const
     const int channel = group * kEights * 8 + inner;
     float v[kVector];
 #pragma unroll
-    for (int i = 0; i < kVector; ++i) v[i] = sums[vector * kJoin + i / 2][half * 2 + i % 2];
-    activate(a, v);
+    for (int i = 0; i < kVector; ++i) {
+      const auto added = *reinterpret_cast<const Run<float, 4>*>(bias + inner + i / 4 * 4);
+      v[i] = sums[vector * kJoin + i / 2][half * 2 + i % 2] + added.lane[i % 4];
+    }
+    if (!a.clip_halves) activate(a, v);
     if (a.k != a.stored)
 #pragma unroll
       for (int i = 0; i < kVector; ++i) v[i] = channel + i < a.k ? v[i] : 0.0f;
     Run<Out, kVector> run;
 #pragma unroll
     for (int i = 0; i < kVector; ++i) assign(run.lane[i], v[i]);
+    if (a.clip_halves && !kPooled) clip(a, run);
     if (Out* place = to(inner, channel)) *reinterpret_cast<Run<Out, kVector>*>(place) = run;
   }
 }
@@ -87,6 +105,7 @@ __device__ __forceinline__ void pool_tile(const FewChannelsArgs& a, const Tile& 
       for (int cx = left; cx < right; ++cx, at += a.sum_pitch)
         take_larger(best, *reinterpret_cast<const Run<Out, kVector>*>(at));
     }
+    if (a.clip_halves && top < bottom && left < right) clip(a, best);  // a window of padding alone stays -infinity
     if (a.k != a.stored)
 #pragma unroll
       for (int l = 0; l < kVector; ++l)

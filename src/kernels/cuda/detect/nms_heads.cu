@@ -7,13 +7,17 @@
 namespace fovea::core::cuda {
 namespace {
 
-// The scores of one box; whole warps make theirs together. What surely does not pass is known without its exponential: `cut` is below the argument of
-// the least score that does.
+constexpr float kLeastThreshold = 1e-30f;
+
+// The scores of one box; whole warps make theirs together. What surely does not pass, or surely does, is known without
+// its exponential: `cut` is below the argument of the least score that passes, `sure` above it. Thresholds at the ends
+// of what float32 has are not taken for granted.
 template <typename T, ScoreActivation kActivation>
 struct ScoreRow {
   const T* x;
   uint32_t stride;
   float largest = 0, scale = 1, cut;
+  float sure = std::numeric_limits<float>::infinity();  // the argument of what surely passes
   bool may_pass = true;  // can any of them?
 
   __device__ float number(uint32_t k) const { return to_float(x[k * stride]); }
@@ -31,7 +35,7 @@ struct ScoreRow {
       largest = skipped < numbers ? fmaxf(best, number(skipped)) : best;
       // The sum is at least 1: where the largest alone keeps all others below the threshold, as the background does at
       // most boxes of a trained detector, it need not be known.
-      if (threshold > 0) cut = logf(threshold) - 1e-3f;
+      if (threshold > kLeastThreshold) cut = logf(threshold) - 1e-3f;
       may_pass = best - largest >= cut;
       if (!__any_sync(0xffffffffu, may_pass)) return;
       // The approximation is wrong by a few units in the last place where a term counts at all.
@@ -39,24 +43,35 @@ struct ScoreRow {
 #pragma unroll 8
       for (uint32_t k = 0; k < numbers; ++k) sum += __expf(number(k) - largest);
       scale = 1.0f / sum;
-      if (threshold > 0) cut = logf(threshold * sum) - 1e-3f;
+      if (threshold > kLeastThreshold) cut = logf(threshold * sum) - 1e-3f, sure = cut + 2e-3f;
+      if (threshold <= 0) sure = -60.0f;  // above 0 after the division, too
       may_pass = best - largest >= cut;
     } else if constexpr (kActivation == ScoreActivation::kSigmoid) {
-      if (threshold > 0 && threshold < 1) {
+      if (threshold <= 0) sure = -80.0f;
+      if (threshold > kLeastThreshold && threshold < 0.9999f) {
         const float logit = logf(threshold / (1.0f - threshold));
-        cut = logit - 1e-3f * (1 + fabsf(logit));
+        cut = logit - 1e-3f * (1 + fabsf(logit)), sure = logit + 1e-3f * (1 + fabsf(logit));
       }
     }
   }
 
+  __device__ float argument(uint32_t k) const {
+    return number(k) - (kActivation == ScoreActivation::kSoftmax ? largest : 0.0f);
+  }
+  __device__ float score(float of) const {
+    if constexpr (kActivation == ScoreActivation::kSoftmax) return expf(of) * scale;
+    if constexpr (kActivation == ScoreActivation::kSigmoid) return 1.0f / (1.0f + expf(-of));
+    return of;
+  }
+
+  __device__ bool passes(const NmsArgs& a, uint32_t k) const {
+    const float of = argument(k);
+    if (of < cut) return false;
+    return of > sure ? k != a.background && scale == scale : is_candidate(a, k, score(of));
+  }
   // ~0 where it does not pass: the upper half of no candidate's key.
   __device__ uint32_t key(const NmsArgs& a, uint32_t k) const {
-    const float argument = number(k) - (kActivation == ScoreActivation::kSoftmax ? largest : 0.0f);
-    if (argument < cut) return kDropped;
-    float score = argument;
-    if constexpr (kActivation == ScoreActivation::kSoftmax) score = expf(argument) * scale;
-    if constexpr (kActivation == ScoreActivation::kSigmoid) score = 1.0f / (1.0f + expf(-argument));
-    return is_candidate(a, k, score) ? ~ordered(score) : kDropped;
+    return passes(a, k) ? ~ordered(score(argument(k))) : kDropped;
   }
 };
 
@@ -77,7 +92,7 @@ __global__ void __launch_bounds__(kHeadThreads) filter_tiles(const __grid_consta
     uint32_t passed = 0;  // of the warp
     const bool look = __any_sync(0xffffffffu, inside && row.may_pass);
     for (uint32_t k = 0; look && k < a.classes; ++k) {
-      const uint32_t mask = __ballot_sync(0xffffffffu, inside && row.key(a, k) != kDropped);
+      const uint32_t mask = __ballot_sync(0xffffffffu, inside && row.passes(a, k));
       passed += __popc(mask);
       if (mask != 0 && threadIdx.x % 32 == 0) atomicAdd(&places[a.list_per_class ? k : 0], __popc(mask));
     }

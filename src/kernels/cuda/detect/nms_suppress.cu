@@ -5,7 +5,8 @@ namespace fovea::core::cuda {
 namespace {
 
 struct Corners {
-  float x0, y0, x1, y1, area;
+  float x0, y0, x1, y1;
+  float share;  // the part of its area that an intersection has to exceed, together with the other box's: t / (1 + t)
 };
 
 // As std::min and std::max: the first where one of them is NaN.
@@ -13,37 +14,44 @@ __device__ __forceinline__ float least(float a, float b) { return b < a ? b : a;
 __device__ __forceinline__ float greatest(float a, float b) { return a < b ? b : a; }
 
 // The arithmetic is the reference's, operation by operation: the intrinsics are never contracted.
+__device__ __forceinline__ float area_of(const NmsArgs& a, const Corners& c) {
+  const float w = __fadd_rn(__fsub_rn(c.x1, c.x0), a.iou_offset), h = __fadd_rn(__fsub_rn(c.y1, c.y0), a.iou_offset);
+  return w > 0 && h > 0 ? __fmul_rn(w, h) : 0;
+}
+
 __device__ Corners corners(const NmsArgs& a, const float* b) {
   const float b0 = __ldg(b), b1 = __ldg(b + 1), b2 = __ldg(b + 2), b3 = __ldg(b + 3);
-  Corners r{b0, b1, b2, b3, 0};
+  Corners r{b0, b1, b2, b3};
   switch (a.box_form) {
     case BoxForm::kXyxy: break;
-    case BoxForm::kYxyx: r = {b1, b0, b3, b2, 0}; break;
-    case BoxForm::kAnyDiagonal: r = {least(b1, b3), least(b0, b2), greatest(b3, b1), greatest(b2, b0), 0}; break;
+    case BoxForm::kYxyx: r = {b1, b0, b3, b2}; break;
+    case BoxForm::kAnyDiagonal: r = {least(b1, b3), least(b0, b2), greatest(b3, b1), greatest(b2, b0)}; break;
     case BoxForm::kCentre: {
       const float w = __fmul_rn(b2, 0.5f), h = __fmul_rn(b3, 0.5f);
-      r = {__fsub_rn(b0, w), __fsub_rn(b1, h), __fadd_rn(b0, w), __fadd_rn(b1, h), 0};
+      r = {__fsub_rn(b0, w), __fsub_rn(b1, h), __fadd_rn(b0, w), __fadd_rn(b1, h)};
       break;
     }
-    case BoxForm::kXywh: r = {b0, b1, __fadd_rn(b0, b2), __fadd_rn(b1, b3), 0}; break;
+    case BoxForm::kXywh: r = {b0, b1, __fadd_rn(b0, b2), __fadd_rn(b1, b3)}; break;
   }
-  const float w = __fadd_rn(__fsub_rn(r.x1, r.x0), a.iou_offset), h = __fadd_rn(__fsub_rn(r.y1, r.y0), a.iou_offset);
-  r.area = w > 0 && h > 0 ? __fmul_rn(w, h) : 0;
+  const float area = area_of(a, r), t = a.iou_threshold;
+  const bool usual = area >= 1e-30f && area <= 1e30f && t >= 1e-3f && t <= 1;  // no box without area, or with NaN
+  r.share = usual ? area * (t / (1 + t)) : __int_as_float(0x7f800000);
   return r;
 }
 
-// Is the IoU of a candidate with one kept before it too large? What minimum and maximum make of NaN does not matter
-// here: a box with NaN has no area.
+// Is the IoU of a candidate with one kept before it too large? I / (A + B - I) > t where I > (A + B) t / (1 + t): the
+// quotient itself matters only where the two are close, or a box is unusual. What minimum and maximum make of NaN does
+// not matter: a box with NaN has no area.
 __device__ __forceinline__ bool overlap(const NmsArgs& args, const Corners& a, const Corners& b) {
   const float w = __fadd_rn(__fsub_rn(fminf(a.x1, b.x1), fmaxf(a.x0, b.x0)), args.iou_offset),
               h = __fadd_rn(__fsub_rn(fminf(a.y1, b.y1), fmaxf(a.y0, b.y0)), args.iou_offset);
-  const float intersection = w > 0 && h > 0 ? __fmul_rn(w, h) : 0;
+  const float intersection = __fmul_rn(fmaxf(w, 0), fmaxf(h, 0));
+  const float shares = a.share + b.share, more = intersection - shares;
+  if (fabsf(more) > 1e-5f * shares) return more > 0;
+  const float area_a = area_of(args, a), area_b = area_of(args, b);
   float iou = 0;
-  if (intersection > 0 && a.area > 0 && b.area > 0) {
-    const float together = __fsub_rn(__fadd_rn(a.area, b.area), intersection);
-    // The quotient itself matters only where it is near the threshold: a product tells on which side it is.
-    const float least = __fmul_rn(args.iou_threshold, together);
-    if (least > 1e-30f && fabsf(__fsub_rn(intersection, least)) > 1e-5f * least) return intersection > least;
+  if (intersection > 0 && area_a > 0 && area_b > 0) {
+    const float together = __fsub_rn(__fadd_rn(area_a, area_b), intersection);
     if (together > 0) iou = __fdiv_rn(intersection, together);
   }
   return passes(args.iou_or_equal, iou, args.iou_threshold);
@@ -51,12 +59,13 @@ __device__ __forceinline__ bool overlap(const NmsArgs& args, const Corners& a, c
 
 template <int kCapacity>
 struct Boxes {
-  float x0[kCapacity], y0[kCapacity], x1[kCapacity], y1[kCapacity], area[kCapacity];
+  float4 box[kCapacity];
+  float share[kCapacity];
 
   __device__ void set(uint32_t i, const Corners& c) {
-    x0[i] = c.x0, y0[i] = c.y0, x1[i] = c.x1, y1[i] = c.y1, area[i] = c.area;
+    box[i] = make_float4(c.x0, c.y0, c.x1, c.y1), share[i] = c.share;
   }
-  __device__ Corners get(uint32_t i) const { return {x0[i], y0[i], x1[i], y1[i], area[i]}; }
+  __device__ Corners get(uint32_t i) const { return {box[i].x, box[i].y, box[i].z, box[i].w, share[i]}; }
 };
 
 // A list's candidates; `f` seldom needs the lower halves.
@@ -262,20 +271,28 @@ __global__ void __launch_bounds__(kThreads, kThreads == 256 ? 5 : 1)
       if (hit) out[c] = 1;
       if constexpr (kGroups)
         if (same > 0) atomicAdd(&before[c], same);
+      __syncthreads();
 
-      // Those before it in this step.
-      for (uint32_t w = part; w < kWords; w += kParts) {
+      // Those before it in this step: 32 candidates against 32 a warp, shared out evenly.
+      const uint32_t blocks = (min(size - first, uint32_t{kStep}) + 31) / 32;
+      for (uint32_t task = tid / 32; task < kWords * (kWords + 1) / 2; task += kThreads / 32) {
+        uint32_t v = 0, w = task;
+        while (w > v) w -= ++v;
+        const uint32_t i = v * 32 + lane;
+        const bool looks = v < blocks && first + i < size && out[i] == 0;
+        const Corners mine = looks ? candidates.get(i) : Corners{};
+        const long long mine_group = kGroups && looks ? groups[i] : 0;
         uint32_t mask = 0, mates = 0;
-        const uint32_t end = valid && !hit && c > w * 32 ? min(c - w * 32, 32u) : 0;
+        const uint32_t end = looks ? (w < v ? 32 : lane) : 0;
         for (uint32_t j = 0; j < end; ++j) {
           if constexpr (kGroups) {
-            if (groups[w * 32 + j] != own_group) continue;
+            if (groups[w * 32 + j] != mine_group) continue;
             mates |= 1u << j;
           }
-          if (a.suppresses && overlap(a, own, candidates.get(w * 32 + j))) mask |= 1u << j;
+          if (a.suppresses && overlap(a, mine, candidates.get(w * 32 + j))) mask |= 1u << j;
         }
-        masks[w * kStep + c] = mask;
-        if constexpr (kGroups) alike[w * kStep + c] = mates;
+        masks[w * kStep + i] = mask;
+        if constexpr (kGroups) alike[w * kStep + i] = mates;
       }
       __syncthreads();
 
@@ -295,7 +312,7 @@ __global__ void __launch_bounds__(kThreads, kThreads == 256 ? 5 : 1)
         if constexpr (kGroups) {
           if (limited && take) {
             uint32_t rank = before[c];
-            for (uint32_t w = 0; w < kWords; ++w) rank += __popc(alike[w * kStep + c] & words[w]);
+            for (uint32_t w = 0; w <= c / 32; ++w) rank += __popc(alike[w * kStep + c] & words[w]);
             take = rank < a.per_group;
           }
         }

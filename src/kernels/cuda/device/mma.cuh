@@ -76,6 +76,12 @@ __device__ __forceinline__ uint32_t larger_halves(uint32_t a, uint32_t b) {
   return r;
 }
 
+__device__ __forceinline__ uint32_t smaller_halves(uint32_t a, uint32_t b) {
+  uint32_t r = a;
+  FOVEA_PURE_PTX("min.NaN.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+  return r;
+}
+
 }  // namespace fovea::core::cuda
 
 #undef FOVEA_PURE_PTX

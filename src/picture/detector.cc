@@ -95,7 +95,7 @@ Result<std::vector<std::vector<Detection>>> Detector::detect(std::span<const Pic
   std::vector<std::vector<Detection>> out;
   while (!pictures.empty()) {
     const size_t length = run_length(pictures, batch);
-    FOVEA_TRY(enqueue(pictures.first(length)));
+    FOVEA_TRY(enqueue(pictures.first(length), batch));
     FOVEA_TRY_SET(auto found, collect());
     std::ranges::move(found, std::back_inserter(out));
     sum.preprocess += timing_.preprocess, sum.network += timing_.network, sum.boxes += timing_.boxes;
@@ -105,30 +105,40 @@ Result<std::vector<std::vector<Detection>>> Detector::detect(std::span<const Pic
   return out;
 }
 
-Status Detector::enqueue(std::span<const PictureView> pictures) {
+Status Detector::enqueue(std::span<const PictureView> pictures, int64_t batch) {
   if (in_flight_) return internal_error("a detector was given pictures before its last ones were collected");
   if (pictures.empty() || run_length(pictures, std::ssize(pictures)) != pictures.size())
     return internal_error("{} pictures that one run cannot take", pictures.size());
-  Status s = start(pictures);
+  Status s = start(pictures, batch);
   if (!s.ok()) settle();
   else in_flight_ = true;
   return s;
 }
 
-Status Detector::start(std::span<const PictureView> pictures) {
-  const double begin = now_ms();
-  timing_ = {};
-  pictures_ = pictures.size();
-  // A fixed batch is filled up with its last picture; those detections are dropped.
-  const size_t rows = fixed_batch_ > 0 ? static_cast<size_t>(fixed_batch_) : pictures.size();
+// A batch is filled up with its last picture; those detections are dropped.
+void Detector::find_geometry(std::span<const PictureView> pictures, size_t rows) {
   geometry_.clear();
   for (size_t r = 0; r < rows; ++r) {
     const PictureView& p = pictures[std::min(r, pictures.size() - 1)];
     geometry_.push_back(resize_geometry(card_.picture.resize, p.height, p.width));
   }
+}
+
+Status Detector::start(std::span<const PictureView> pictures, int64_t batch) {
+  const double begin = now_ms();
+  timing_ = {};
+  pictures_ = pictures.size();
   std::vector<int64_t>& shape = input_shapes_[picture_input_];
+  const std::vector<int64_t> last = shape;
   FOVEA_TRY_SET(shape, rows_.row_shape(pictures[0]));
-  if (has_batch_) shape[0] = static_cast<int64_t>(rows);
+  if (has_batch_) {
+    shape[0] = std::max<int64_t>(std::ssize(pictures), batch);
+    const bool is_ready = engine_->device() && shape == last;
+    if (fixed_batch_ > 0) shape[0] = fixed_batch_;
+    else if (!is_ready) shape[0] = std::ssize(pictures);
+  }
+  const size_t rows = has_batch_ ? static_cast<size_t>(shape[0]) : pictures.size();
+  find_geometry(pictures, rows);
   FOVEA_TRY(fill_others(geometry_));
   const Graph& g = engine_->main().graph();
   FOVEA_TRY_SET(auto spec, engine_->main().specialise(input_shapes_, engine_->threads()));

@@ -29,8 +29,10 @@ class Detector {
   Result<std::vector<std::vector<Detection>>> detect(std::span<const PictureView> pictures, int64_t batch);
 
   // One run in two halves: a device may still be at work when enqueue() returns, the processor is not. Pictures may be
-  // changed after it, pinned ones after collect(), which waits. Several detectors keep a device busy.
-  Status enqueue(std::span<const PictureView> pictures);
+  // changed after it, pinned ones after collect(), which waits. Several detectors keep a device busy. `batch`: where
+  // the last run was one of so many, a device runs fewer pictures filled up to as many, instead of making ready for a
+  // new size; that takes seconds, a run does not.
+  Status enqueue(std::span<const PictureView> pictures, int64_t batch = 0);
   Result<std::vector<std::vector<Detection>>> collect();
   // How many of the first pictures one run takes: at most `batch`, and those that give the network's input one size.
   size_t run_length(std::span<const PictureView> pictures, int64_t batch) const;
@@ -47,7 +49,8 @@ class Detector {
  private:
   Detector() = default;
   Status set_up();
-  Status start(std::span<const PictureView> pictures);
+  Status start(std::span<const PictureView> pictures, int64_t batch);
+  void find_geometry(std::span<const PictureView> pictures, size_t rows);
   Status run_network();
   void settle();
   Status fill_others(std::span<const ResizeGeometry> geometry);

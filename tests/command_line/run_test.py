@@ -92,8 +92,10 @@ def test_the_json_is_cocos_result_format(found, images):
 
 def test_the_table_has_a_line_for_each_picture(found, images):
     lines = found[1].splitlines()
-    assert lines[0].split()[:3] == ["picture", "objects", "ms"] and len(lines) == len(images) + 2
-    assert [line.split()[0] for line in lines[1:-1]] == sorted(image["file_name"] for image in images)
+    assert lines[0].split()[:3] == ["picture", "objects", "ms"] and len(lines) == len(images) + 3
+    assert [line.split()[0] for line in lines[1:-2]] == sorted(image["file_name"] for image in images)
+    count, _, _, seconds, _, rate, *rest = lines[-2].split()
+    assert int(count) == len(images) and abs(len(images) / float(rate) - float(seconds)) <= 0.006 and rest == ["a", "second"]
 
 
 def test_every_picture_is_drawn(found, images):

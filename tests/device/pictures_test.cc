@@ -1,5 +1,6 @@
-// Pictures to boxes on a device, on the one that every machine has (fake/fake.cc): the same as on the processor,
-// however the pictures lie and whatever is still in flight. This device does nothing before somebody waits for it.
+// Pictures to boxes on a device: the same as on the processor, however the pictures lie and whatever is still in
+// flight. The one that every machine has (fake/fake.cc) does nothing before somebody waits for it; test_device.h names
+// others.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,6 +11,7 @@
 #include "ops/reshape.h"
 #include "ops/softmax.h"
 #include "picture/detector.h"
+#include "tests/device/test_device.h"
 
 namespace fovea::core {
 namespace {
@@ -76,6 +78,24 @@ Found detect(Detector& detector, const std::vector<Image>& pictures, int64_t bat
   EXPECT_TRUE(found.ok()) << found.status().message();
   return found.ok() ? *found : Found();
 }
+// The fake's kernels are the processor's own; others may round otherwise.
+void expect_found(const Found& found, const Found& want) {
+  if (on_fake()) {
+    EXPECT_EQ(found, want);
+    return;
+  }
+  ASSERT_EQ(found.size(), want.size());
+  for (size_t i = 0; i < want.size(); ++i) {
+    ASSERT_EQ(found[i].size(), want[i].size()) << "picture " << i;
+    for (size_t k = 0; k < want[i].size(); ++k) {
+      const Detection &f = found[i][k], &w = want[i][k];
+      EXPECT_EQ(f.label, w.label);
+      EXPECT_NEAR(f.score, w.score, 1e-5);
+      for (const auto side : {&Detection::x0, &Detection::y0, &Detection::x1, &Detection::y1})
+        EXPECT_NEAR(f.*side, w.*side, 5e-3 * (1 + std::abs(w.*side))) << "picture " << i << ", box " << k;
+    }
+  }
+}
 Found collect(Detector& detector) {
   auto found = detector.collect();
   EXPECT_TRUE(found.ok()) << found.status().message();
@@ -93,7 +113,8 @@ TEST(PicturesOnDevice, AreFoundTheSame) {
       for (const bool check : {false, true}) {
         SCOPED_TRACE(fmt::format("{}, batch {}, check {}", first, fixed, check));
         Network network(first, fixed);
-        const auto there = *Detector::make(network.open("fake:0")), here = *Detector::make(network.open(nullptr));
+        const auto there = *Detector::make(network.open(test_device().c_str())),
+                   here = *Detector::make(network.open(nullptr));
         there->check_finite = check;
         uint32_t seed = 1;
         for (const size_t count : {1, 4, 4, 4, 7, 2, 4}) {
@@ -102,27 +123,28 @@ TEST(PicturesOnDevice, AreFoundTheSame) {
           const Found want = detect(*here, pictures, 4), found = detect(*there, pictures, 4);
           ASSERT_EQ(want.size(), count);
           ASSERT_EQ(want[0].size(), 3u);
-          EXPECT_EQ(found, want);
+          expect_found(found, want);
         }
       }
 }
 
 TEST(PicturesOnDevice, AreWrittenWhereTheNetworkReadsThem) {
   Network network;
-  const auto detector = *Detector::make(network.open("fake:0"));
+  const auto detector = *Detector::make(network.open(test_device().c_str()));
   for (int run = 0; run < 3; ++run) detect(*detector, {picture(3, 5, 1), picture(4, 4, 2)}, 2);
   EXPECT_NE(detector->network().input_memory(0), nullptr);
   EXPECT_EQ(detector->network().counts().synchronisations, 1);  // for the boxes
-  EXPECT_EQ(detector->network().counts().graphs, 2);            // between them the other input is brought over
+  EXPECT_LE(detector->network().counts().graphs, 2);            // between them the other input is brought over
+  if (!on_fake()) return;                                       // others have a kernel for Softmax
   Network read_by_host("Softmax");
-  const auto other = *Detector::make(read_by_host.open("fake:0"));
+  const auto other = *Detector::make(read_by_host.open(test_device().c_str()));
   detect(*other, {picture(3, 5, 1)}, 1);
   EXPECT_EQ(other->network().input_memory(0), nullptr);
 }
 
 TEST(PicturesOnDevice, SeveralBatchesAreInFlight) {
   Network network;
-  const auto engine = network.open("fake:0");
+  const auto engine = network.open(test_device().c_str());
   const auto here = *Detector::make(network.open(nullptr));
   std::vector<std::unique_ptr<Detector>> crew;
   for (int i = 0; i < 3; ++i) crew.push_back(*Detector::make(engine));
@@ -134,16 +156,39 @@ TEST(PicturesOnDevice, SeveralBatchesAreInFlight) {
       enqueue(*crew[i], pictures);
       for (Image& p : pictures) std::ranges::fill(p.rgb, uint8_t{0});  // theirs again
     }
-    for (size_t i = 0; i < 3; ++i) EXPECT_EQ(collect(*crew[i]), want[i]);
+    for (size_t i = 0; i < 3; ++i) expect_found(collect(*crew[i]), want[i]);
   }
   enqueue(*crew[0], {picture(3, 5, 1)});  // a detector may go while its run is on
 }
 
-TEST(PicturesOnDevice, PinnedOnesAreReadWhereTheyLie) {
+// To make ready for another size takes longer than a run: the last batch of many is filled up, a first one is not.
+TEST(PicturesOnDevice, AFewAfterABatchAreFilledUp) {
   Network network;
-  const auto there = *Detector::make(network.open("fake:0")), here = *Detector::make(network.open(nullptr));
+  const auto there = *Detector::make(network.open(test_device().c_str())),
+             here = *Detector::make(network.open(nullptr));
+  std::vector<Image> pictures;
+  for (uint32_t i = 0; i < 7; ++i) pictures.push_back(picture(3 + i, 5, i));
+  const auto rows = [](const Detector& d) {
+    const Specialisation& s = *d.network().specialisation();
+    return s.place(s.plan().outputs[0]).ref.dims[0];
+  };
+  const std::vector<Image> few(pictures.begin(), pictures.begin() + 2);
+  expect_found(detect(*there, few, 4), detect(*here, few, 4));
+  EXPECT_EQ(rows(*there), 2);
+  expect_found(detect(*there, pictures, 4), detect(*here, pictures, 4));
+  EXPECT_EQ(rows(*there), 4);
+  EXPECT_EQ(rows(*here), 3);
+  expect_found(detect(*there, few, 2), detect(*here, few, 2));  // batches of two from now on
+  EXPECT_EQ(rows(*there), 2);
+}
+
+TEST(PicturesOnDevice, PinnedOnesAreReadWhereTheyLie) {
+  FOVEA_NEEDS_FAKE("it reads nothing before somebody waits");
+  Network network;
+  const auto there = *Detector::make(network.open(test_device().c_str())),
+             here = *Detector::make(network.open(nullptr));
   const Image before = picture(3, 5, 1), after = picture(3, 5, 2);
-  const auto device = *open_device("fake:0");
+  const auto device = *open_device(test_device());
   const auto bytes = static_cast<int64_t>(before.rgb.size());
   const DeviceMemory pinned = *device->allocate(bytes, DeviceMemory::Kind::kPinned);
   std::memcpy(pinned.data(), before.rgb.data(), before.rgb.size());
@@ -156,7 +201,7 @@ TEST(PicturesOnDevice, PinnedOnesAreReadWhereTheyLie) {
 
 TEST(PicturesOnDevice, TheTwoHalvesBelongTogether) {
   Network network;
-  for (const char* device : {"fake:0", static_cast<const char*>(nullptr)}) {
+  for (const char* device : {test_device().c_str(), static_cast<const char*>(nullptr)}) {
     const auto detector = *Detector::make(network.open(device));
     EXPECT_THAT(detector->collect().status().message(), HasSubstr("before it was given pictures"));
     const Image image = picture(3, 5, 1);

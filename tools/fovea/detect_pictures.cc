@@ -87,7 +87,7 @@ class Driver {
         guarded(earlier, [&] { return land(); });
       }
       Detector& detector = *crew_[runs_++ % crew_.size()];
-      FOVEA_TRY(named(detector.enqueue(std::span(left).first(length)), at, end));
+      FOVEA_TRY(named(detector.enqueue(std::span(left).first(length), static_cast<int64_t>(job_.batch)), at, end));
       const auto first = images.begin() + static_cast<ptrdiff_t>(begin);
       flights_.push_back({&detector, at + begin, at, end, {}});
       std::move(first, first + static_cast<ptrdiff_t>(length), std::back_inserter(flights_.back().images));

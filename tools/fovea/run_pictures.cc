@@ -179,9 +179,14 @@ Status run_pictures(const RunOptions& o) {
     ms[i] = took;
   };
   job.draw = [&](size_t i, Image image) { return draw(o, std::move(image), pictures[i], results[i], classes); };
+  const double begin = now_ms();
   FOVEA_TRY(detect_pictures(job));
+  const double seconds = (now_ms() - begin) / 1e3;
   Progress::clear();
   print_table(results, ms, o, classes);
+  if (pictures.size() > 1)  // from files to boxes; the first runs make ready for their sizes
+    std::printf("%zu pictures in %.2f s: %.1f a second\n", pictures.size(), seconds,
+                static_cast<double>(pictures.size()) / seconds);
   if (!o.json.empty()) FOVEA_TRY(write_file(o.json, detections_to_json(results, classes)));
   if (labels) FOVEA_TRY(print_precision(*std::move(labels), results, classes, o.labels));
   return {};

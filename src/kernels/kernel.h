@@ -19,6 +19,7 @@ struct Group {
   std::vector<const Value*> inputs;  // in the row's own order; null where absent
   std::vector<const Value*> outputs;
   int residual = -1;  // index of the input whose memory the output takes over, or -1
+  bool keeps_inputs = false;  // no output may take an input's memory, whatever the row's in_place says
 };
 
 struct TensorDesc {
@@ -96,6 +97,9 @@ struct KernelRow {
   std::vector<FormatChoice> (*formats)(const Group& group) = nullptr;
   // Fails with kUnsupported and a reason where a library has nothing good for these sizes.
   Result<std::unique_ptr<PreparedKernel>> (*prepare)(const PrepareContext& context) = nullptr;
+  // The part of prepare() that takes the host long (a library's plans to build), where there is one: called before it
+  // for many groups side by side, so that prepare() finds it done. See kernels/prebuild.h.
+  void (*prebuild)(const PrepareContext& context) = nullptr;
   double preference = 1;     // without timing: the candidate with the largest takes it
 };
 

@@ -1,8 +1,10 @@
 #include "runtime/specialisation.h"
 
 #include <algorithm>
+#include <set>
 
 #include "ir/infer.h"
+#include "kernels/prebuild.h"
 #include "kernels/reference/reference.h"
 
 namespace fovea::core {
@@ -58,6 +60,9 @@ class Specialiser {
     for (const Step& step : plan_.shape_steps) FOVEA_TRY(shape_step(step).in(label(step)));
     if (stream_) FOVEA_TRY(stream_->synchronize());
     scratch_.reset();
+    std::vector<Prebuild> work;
+    collect_prebuilds(plan_.run_steps, work);
+    prebuild_all(std::move(work));
     FOVEA_TRY(prepare(plan_.run_steps));
     FOVEA_TRY(std::move(refused_));
     FOVEA_TRY(layout_arenas());
@@ -101,9 +106,7 @@ class Specialiser {
           return invalid_argument("'{}' would have a negative size for these inputs: {}", t.value->name,
                                   to_string(t.shape));
       auto count = element_count(dims);
-      auto bytes =
-          count ? dtype_bytes(t.dtype(), storage_elements(t.format.layout, dims))
-                : std::nullopt;
+      auto bytes = count ? dtype_bytes(t.dtype(), storage_elements(t.format.layout, dims)) : std::nullopt;
       p.pool = t.dynamic && (!bytes || *bytes > kPoolAbove);
       if (!p.pool && !bytes)
         return invalid_argument("'{}' of shape {} is too large", t.value->name, to_string(t.shape));
@@ -189,8 +192,7 @@ class Specialiser {
       FOVEA_TRY_SET(stream_, s_.device_->create_stream());
     }
     if (step.kind == Step::Kind::kTransfer)
-      return stream_->copy(c.out().data, c.in(0).data,
-                           dtype_bytes(c.out().dtype, c.out().count()).value_or(0));
+      return stream_->copy(c.out().data, c.in(0).data, dtype_bytes(c.out().dtype, c.out().count()).value_or(0));
     return s_.device_->reformat(*stream_, c.in(0), plan_.tensors[idx(step.inputs[0])].format, c.out(),
                                 plan_.tensors[idx(step.outputs[0])].format);
   }
@@ -212,16 +214,36 @@ class Specialiser {
 
  private:
   // ---- kernels
+  const GroupChoice* choice_of(const Step& step) const {
+    return step.kind == Step::Kind::kGroup && step.choice >= 0 ? &plan_.assignment.groups[idx(step.choice)] : nullptr;
+  }
+  PrepareContext context_of(const GroupChoice& choice) {
+    PrepareContext context =
+        describe_group(choice.group, choice.formats, *s_.sizes_, s_.threads_, weights_, s_.device_);
+    context.variant = choice.variant, context.workspace_limit = choice.workspace_limit;
+    return context;
+  }
+
+  // Equal groups once.
+  void collect_prebuilds(std::span<const Step> steps, std::vector<Prebuild>& work) {
+    std::set<std::string> seen;
+    for (const Step& step : steps) {
+      for (const auto& b : step.branches) collect_prebuilds(b, work);
+      const GroupChoice* choice = choice_of(step);
+      if (!choice || !choice->row || !choice->row->prebuild) continue;
+      PrepareContext context = context_of(*choice);
+      if (seen.insert(timing_key(*choice->row, context) + choice->variant).second)
+        work.push_back({choice->row, std::move(context)});
+    }
+  }
+
   Status prepare(std::span<const Step> steps) {
     for (const Step& step : steps) {
       for (const auto& b : step.branches) FOVEA_TRY(prepare(b));
-      if (step.kind != Step::Kind::kGroup || step.choice < 0) continue;
-      const GroupChoice& choice = plan_.assignment.groups[idx(step.choice)];
-      if (!choice.row) continue;
-      PrepareContext context =
-          describe_group(choice.group, choice.formats, *s_.sizes_, s_.threads_, weights_, s_.device_);
-      context.variant = choice.variant, context.workspace_limit = choice.workspace_limit;
-      auto kernel = choice.row->prepare(context);
+      const GroupChoice* const found = choice_of(step);
+      if (!found || !found->row) continue;
+      const GroupChoice& choice = *found;
+      auto kernel = choice.row->prepare(context_of(choice));
       if (!kernel.ok()) {
         Status s = kernel.status().in(fmt::format("{} with {}", label(step), choice.row->name));
         if (s.kind() != ErrorKind::kUnsupported) return s;
@@ -332,7 +354,7 @@ class Specialiser {
   const Plan& plan_;
   CountedWeights weights_;
   std::vector<Specialisation::Refusal>& refusals_;
-  Status refused_;  // the first of them
+  Status refused_;                        // the first of them
   std::unique_ptr<DeviceStream> stream_;  // of the shape phase
   Scratch scratch_;
 };

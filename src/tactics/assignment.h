@@ -63,7 +63,7 @@ struct ChooseOptions {
   Banned banned;
   WorkspaceLimits workspace_limits;
   const Recipe* prefer = nullptr;  // its choices are taken where they still can be
-  std::function<void(int done, int total)> progress;
+  std::function<void(int done, int total)> progress, prebuild_progress;
 };
 
 // Chooses for one profile. The reference kernel is always a candidate, the last one.

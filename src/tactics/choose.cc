@@ -2,10 +2,12 @@
 // where producer and consumer disagree. First a pass forwards that is exact on chains (each state keeps the best way to
 // reach it), then sweeps that change one group at a time while the total falls.
 #include <algorithm>
+#include <list>
 #include <map>
 #include <set>
 
 #include "base/cpu_features.h"
+#include "kernels/prebuild.h"
 #include "tactics/assignment.h"
 
 namespace fovea::core {
@@ -71,11 +73,48 @@ class Chooser {
 
  private:
   // ---- which groups
+  bool open(const Node& n) const {
+    return phases_.of(n) == Phase::kRun && !is_reshape(n) && n.regions.empty() && !covered_.contains(&n);
+  }
+
+  PrepareContext describe(const KernelRow& row, const Group& group, const FormatChoice& formats) const {
+    PrepareContext context = describe_group(group, formats, sizes_, options_.threads, weights_, device_);
+    if (auto it = options_.workspace_limits.find({positions_.at(group.nodes.back()), std::string(row.name)});
+        it != options_.workspace_limits.end())
+      context.workspace_limit = it->second;
+    return context;
+  }
+
+  // What takes the host long and can be done side by side, for the groups that rows like best; equal ones once.
+  void prebuild(const Graph& graph, const std::function<void(int done, int total)>& progress) const {
+    std::list<Group> groups;
+    std::vector<Prebuild> work;
+    std::set<std::string> seen;
+    for (const auto& node : graph.nodes()) {
+      if (!open(*node)) continue;
+      for (const KernelRow* row : device_->kernels()) {
+        if (row->op != node->op->name || !row->prebuild || row->dynamic_shapes) continue;
+        for (Group& group : row->match(graph, *node)) {
+          if (!refuse(*row, group).empty()) continue;
+          const Group& kept = groups.emplace_back(std::move(group));
+          for (const FormatChoice& formats : formats_of(*row, kept)) {
+            PrepareContext context = describe(*row, kept, formats);
+            context.tune = timer_.enabled();
+            if (!preference(*row, kept, formats) && timer_.prepares(*row, context) &&
+                seen.insert(timing_key(*row, context)).second)
+              work.push_back({row, std::move(context)});
+          }
+          break;
+        }
+      }
+    }
+    const int total = static_cast<int>(work.size());
+    prebuild_all(std::move(work), progress ? [&](int done) { progress(done, total); } : std::function<void(int)>());
+  }
+
   Status cover(const Graph& graph) {
     int done = 0, total = static_cast<int>(graph.nodes().size());
-    auto open = [&](const Node& n) {
-      return phases_.of(n) == Phase::kRun && !is_reshape(n) && n.regions.empty() && !covered_.contains(&n);
-    };
+    if (device_) prebuild(graph, graph.parent() ? nullptr : options_.prebuild_progress);
     // Those that reach back come first: in order, what is in front of their anchors would be taken already.
     for (const auto& node : graph.nodes())
       if (open(*node)) FOVEA_TRY(cover_from(graph, *node, true));
@@ -152,10 +191,7 @@ class Chooser {
 
   Status time(const KernelRow& row, const Group& group, Site& site, std::vector<CandidateNote>& notes) {
     for (FormatChoice& formats : formats_of(row, group)) {
-      PrepareContext context = describe_group(group, formats, sizes_, options_.threads, weights_, device_);
-      if (auto it = options_.workspace_limits.find({positions_.at(group.nodes.back()), std::string(row.name)});
-          it != options_.workspace_limits.end())
-        context.workspace_limit = it->second;
+      const PrepareContext context = describe(row, group, formats);
       const RecipeGroup* preferred = preference(row, group, formats);
       auto timed = preferred            ? Result<TimingCache::Entry>({0.0, "", preferred->variant, {}})
                    : row.dynamic_shapes ? Result<TimingCache::Entry>({rough_ms(context) / row.preference, "", "", {}})

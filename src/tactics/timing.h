@@ -20,7 +20,7 @@ class TimingCache {
   struct Entry {
     double ms = -1;
     std::string refusal;
-    std::string variant;  // which of a library's ways was the fastest
+    std::string variant;                         // which of a library's ways was the fastest
     std::vector<KernelVariant> over_limit = {};  // those that were not asked: PrepareContext::workspace_limit
   };
   // Keys with the machine's in front.
@@ -43,6 +43,10 @@ class Timer {
   // Median milliseconds of the kernel on random inputs, from the cache or measured; kUnsupported where it refuses.
   // Its entry's refusal is empty.
   Result<TimingCache::Entry> kernel(const KernelRow& row, const PrepareContext& context);
+  // Would kernel() prepare this one?
+  bool prepares(const KernelRow& row, const PrepareContext& context) const {
+    return !cache_.find(timing_key(row, context));
+  }
   // Between places the time is estimated.
   double reformat(DType own, const std::vector<int64_t>& shape, const Format& from, const Format& to, Device* device);
   bool enabled() const { return enabled_; }

@@ -22,7 +22,7 @@ Status check(cudaError_t error, std::string_view what);
 
 struct Properties {
   int index = 0;
-  int major = 0, minor = 0;      // compute capability
+  int major = 0, minor = 0;  // compute capability
   int multiprocessors = 0;
   int64_t memory_bytes = 0, l2_bytes = 0;
   int shared_bytes_per_block = 0;  // the most a block may ask for
@@ -109,13 +109,24 @@ class CudaDevice final : public Device {
     Stream& stream;
   };
   Result<Workbench> workbench();
+  // Another such stream, one of several, for what is only built with its handles.
+  struct GiveBack {
+    CudaDevice* device;
+    void operator()(Stream* stream) const;
+  };
+  using BorrowedStream = std::unique_ptr<Stream, GiveBack>;
+  Result<BorrowedStream> borrow_stream();
+  // Of kernels/cuda/conv/cudnn_plans.cc.
+  struct BuiltPlans;
+  BuiltPlans* built_plans = nullptr;  // stays, as bench_ does
 
  private:
   CudaDevice() = default;
   std::mutex mutex_;  // of what is opened on first use
   std::shared_ptr<const CublasLt> cublaslt_;
   std::mutex bench_mutex_;
-  Stream* bench_ = nullptr;  // stays until the process ends, for at its exit the libraries are gone before the device
+  std::vector<Stream*> idle_;  // of those that are borrowed; they stay, too
+  Stream* bench_ = nullptr;    // stays until the process ends, for at its exit the libraries are gone before the device
   std::string name_;
   Target target_;
   Limits limits_;

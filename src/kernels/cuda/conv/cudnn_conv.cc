@@ -185,32 +185,44 @@ class Trial {
   CudnnTensors tensors_;
 };
 
-Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
+struct Wanted {
+  Shapes shapes;
+  CudnnTask task;
+};
+
+Result<Wanted> wanted(const PrepareContext& c) {
   const auto& attrs = c.group.nodes[0]->as<ConvAttrs>();
   const std::vector<int64_t>&x = c.inputs[kX].shape, &y = c.outputs[0].shape, &w = c.inputs[kWeights].shape;
   if (element_count(x).value_or(0) == 0 || element_count(y).value_or(0) == 0) return unsupported("nothing to compute");
   const Shapes d{x[0], padded(x[1]), x[2], x[3], padded(y[1]),
                  y[2], y[3],         w[2], w[3], attrs.group > 1 ? w[1] : padded(w[1])};
+  FOVEA_TRY_SET(const Windows windows, conv_windows(attrs, x, w));
+  const bool tensor_cores = c.inputs[kX].dtype != DType::kFloat32 || c.group.outputs[0]->storage.tf32;
+  CudnnTask task{.graph = describe(c, d, windows),
+                 .description = description(c, d, windows, tensor_cores),
+                 .tensors = {kX_, kW_},
+                 .tensor_cores = tensor_cores,
+                 .variant = c.variant,
+                 .workspace_limit = c.workspace_limit,
+                 .tune = c.tune};
+  if (c.inputs[kBias].dtype != DType::kUndefined) task.tensors.push_back(kB_);
+  if (c.group.residual >= 0) task.tensors.push_back(kR_);
+  task.tensors.push_back(kY_);
+  return Wanted{d, std::move(task)};
+}
+
+void prebuild(const PrepareContext& c) {
+  if (const auto w = wanted(c); w.ok()) prebuild_plans(device_of(c), w->task);
+}
+
+Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
+  FOVEA_TRY_SET(Wanted w, wanted(c));
   auto kernel = std::make_unique<ConvKernel>();
   kernel->residual = c.group.residual;
-  const DType type = c.inputs[kX].dtype;
   FOVEA_TRY_SET(kernel->constants, pack_conv(c, DType::kFloat32));
-  FOVEA_TRY_SET(const Windows windows, conv_windows(attrs, x, w));
-  const bool tensor_cores = type != DType::kFloat32 || c.group.outputs[0]->storage.tf32;
-  CudnnTask task{describe(c, d, windows),
-                 description(c, d, windows, tensor_cores),
-                 {kX_, kW_},
-                 tensor_cores,
-                 c.variant,
-                 c.workspace_limit,
-                 {}};
-  if (kernel->constants.bias) task.tensors.push_back(kB_);
-  if (kernel->residual >= 0) task.tensors.push_back(kR_);
-  task.tensors.push_back(kY_);
-  Trial trial(*kernel, type, d);
-  if (c.tune)
-    task.time = [&](Stream& stream, const CudnnPlan& plan, double best) { return trial.time(stream, plan, best); };
-  FOVEA_TRY_SET(kernel->plan, find_plan(device_of(c), task));
+  Trial trial(*kernel, c.inputs[kX].dtype, w.shapes);
+  w.task.time = [&](Stream& stream, const CudnnPlan& plan, double best) { return trial.time(stream, plan, best); };
+  FOVEA_TRY_SET(kernel->plan, find_plan(device_of(c), w.task));
   return std::unique_ptr<PreparedKernel>(std::move(kernel));
 }
 
@@ -223,6 +235,7 @@ const KernelRow kernel_cudnn_conv = {.name = "cudnn_conv",
                                      .match = match,
                                      .refuse = refuse,
                                      .formats = conv_formats,
-                                     .prepare = prepare};
+                                     .prepare = prepare,
+                                     .prebuild = prebuild};
 
 }  // namespace fovea::core

@@ -13,7 +13,7 @@ namespace {
 namespace fe = cudnn_frontend;
 using Json = nlohmann::json;
 
-constexpr size_t kMostPlans = 10;  // that are timed
+constexpr size_t kMostPlans = 8;  // that are built and timed against each other
 
 Status fe_status(fe::error_t e, std::string_view what) {
   if (e.is_good()) return {};
@@ -22,22 +22,29 @@ Status fe_status(fe::error_t e, std::string_view what) {
 
 // ---- found by the library
 
+struct Plans {
+  std::vector<CudnnPlan> some;            // the first ones within the limit
+  std::vector<KernelVariant> over_limit;  // what else there was before them
+  CudnnPlan smallest;                     // of those
+  bool from_cache = false;                // the user's
+};
+
 class Builder {
  public:
-  Builder(const CudnnTask& task, Stream& stream, cudnnContext* handle)
-      : task_(task), stream_(stream), handle_(handle), graph_(*task.graph) {}
+  Builder(const CudnnTask& task, cudnnContext* handle) : task_(task), handle_(handle), graph_(*task.graph) {}
 
-  Result<CudnnPlan> run() {
+  Result<Plans> run() {
     FOVEA_TRY(ask());
     const int64_t count = graph_.get_execution_plan_count();
-    CudnnPlan plan = named(count);
-    if (plan.index < 0 && task_.time) plan = fastest(count);
-    for (int64_t i = 0; i < count && plan.index < 0; ++i) plan = within_limit(i);
-    if (plan.index < 0) plan = std::move(smallest_);
-    std::erase_if(over_limit_, [&](const KernelVariant& v) { return v.name == plan.name; });
-    plan.over_limit = std::move(over_limit_);
-    if (plan.index < 0) return unsupported("none of cuDNN's {} plans can be built", count);
-    return plan;
+    if (CudnnPlan plan = named(count); plan.index >= 0) {
+      plans_.some.push_back(std::move(plan));
+      return std::move(plans_);
+    }
+    const size_t wanted = task_.tune ? kMostPlans : 1;
+    for (int64_t i = 0; i < count && plans_.some.size() < wanted; ++i) add(build(i));
+    if (plans_.some.empty() && plans_.smallest.index < 0)
+      return unsupported("none of cuDNN's {} plans can be built", count);
+    return std::move(plans_);
   }
 
  private:
@@ -62,13 +69,12 @@ class Builder {
     return {task_.graph, i, workspace, name_of(i)};
   }
 
-  CudnnPlan within_limit(int64_t i) {
-    CudnnPlan plan = build(i);
-    if (plan.index < 0 || plan.workspace <= task_.workspace_limit) return plan;
-    if (std::ranges::find(over_limit_, plan.name, &KernelVariant::name) == over_limit_.end())
-      over_limit_.push_back({plan.name, plan.workspace});
-    if (smallest_.index < 0 || plan.workspace < smallest_.workspace) smallest_ = std::move(plan);
-    return {};
+  void add(CudnnPlan plan) {
+    if (plan.index < 0) return;
+    if (plan.workspace <= task_.workspace_limit) return plans_.some.push_back(std::move(plan));
+    if (std::ranges::find(plans_.over_limit, plan.name, &KernelVariant::name) == plans_.over_limit.end())
+      plans_.over_limit.push_back({plan.name, plan.workspace});
+    if (plans_.smallest.index < 0 || plan.workspace < plans_.smallest.workspace) plans_.smallest = std::move(plan);
   }
 
   CudnnPlan named(int64_t count) {
@@ -79,28 +85,28 @@ class Builder {
     return {};
   }
 
-  CudnnPlan fastest(int64_t count) {
-    CudnnPlan chosen;
-    double best = std::numeric_limits<double>::infinity();
-    size_t timed = 0;
-    for (int64_t i = 0; i < count && timed < kMostPlans; ++i) {
-      CudnnPlan plan = within_limit(i);
-      if (plan.index < 0) continue;
-      const auto ms = task_.time(stream_, plan, best);
-      if (!ms.ok()) continue;
-      ++timed;
-      if (*ms < 0.97 * best) best = *ms, chosen = std::move(plan);
-    }
-    return chosen;
-  }
-
   const CudnnTask& task_;
-  Stream& stream_;
   cudnnContext* handle_;
   fe::graph::Graph& graph_;
-  std::vector<KernelVariant> over_limit_;
-  CudnnPlan smallest_;  // of them
+  Plans plans_;
 };
+
+CudnnPlan fastest(const CudnnTask& task, Stream& stream, std::vector<CudnnPlan>& plans) {
+  CudnnPlan* chosen = nullptr;
+  double best = std::numeric_limits<double>::infinity();
+  for (CudnnPlan& plan : plans)
+    if (const auto ms = task.time(stream, plan, best); ms.ok() && *ms < 0.97 * best) best = *ms, chosen = &plan;
+  return chosen ? std::move(*chosen) : CudnnPlan();
+}
+
+CudnnPlan choose(const CudnnTask& task, Stream& stream, Plans plans) {
+  CudnnPlan plan;
+  if (plans.some.size() > 1) plan = fastest(task, stream, plans.some);
+  if (plan.index < 0) plan = std::move(plans.some.empty() ? plans.smallest : plans.some[0]);
+  std::erase_if(plans.over_limit, [&](const KernelVariant& v) { return v.name == plan.name; });
+  plan.over_limit = std::move(plans.over_limit);
+  return plan;
+}
 
 // ---- kept
 
@@ -156,20 +162,105 @@ Status CudnnPlan::execute(Stream& stream, CudnnTensors& tensors, void* workspace
   return fe_status(graph->execute_plan_at_index(handle, tensors, workspace_memory, index), "execution");
 }
 
-Result<CudnnPlan> find_plan(CudaDevice& device, const CudnnTask& task) {
-  FOVEA_TRY_SET(const CudaDevice::Workbench bench, device.workbench());
-  FOVEA_TRY_SET(cudnnContext* const handle, bench.stream.cudnn());
-  const std::string key =
-      plan_key(device.target(), fmt::format("front end {}|{}", CUDNN_FRONTEND_VERSION, task.description));
-  // Who may time and asks for none in particular wants the fastest of them.
-  const bool must_time = task.time && task.variant.empty();
-  if (!must_time)
+// What was built or read: for who asks next, and as long as somebody uses it for all who ask.
+struct CudaDevice::BuiltPlans {
+  std::mutex mutex;
+  std::map<std::string, Plans> fresh;
+  struct Used {
+    std::weak_ptr<fe::graph::Graph> graph;
+    CudnnPlan plan;  // without its graph
+  };
+  std::map<std::string, Used> used;
+
+  std::optional<Plans> take(const std::string& key) {
+    std::lock_guard lock(mutex);
+    auto node = fresh.extract(key);
+    if (node) return std::move(node.mapped());
+    return std::nullopt;
+  }
+  std::optional<CudnnPlan> find(const std::string& key) {
+    std::lock_guard lock(mutex);
+    const auto it = used.find(key);
+    if (it == used.end()) return std::nullopt;
+    CudnnPlan plan = it->second.plan;
+    plan.graph = it->second.graph.lock();
+    if (plan.graph) return plan;
+    used.erase(it);
+    return std::nullopt;
+  }
+  void remember(const std::string& key, const CudnnPlan& plan) {
+    std::lock_guard lock(mutex);
+    Used& u = used[key] = {plan.graph, plan};
+    u.plan.graph = nullptr;
+  }
+};
+
+namespace {
+
+CudaDevice::BuiltPlans& built_plans(CudaDevice& device) {
+  static std::mutex mutex;
+  std::lock_guard lock(mutex);
+  if (!device.built_plans) device.built_plans = new CudaDevice::BuiltPlans;
+  return *device.built_plans;
+}
+
+std::string key_of(const CudaDevice& device, const CudnnTask& task) {
+  return plan_key(device.target(), fmt::format("front end {}|{}", CUDNN_FRONTEND_VERSION, task.description));
+}
+// Who may time and asks for none in particular wants the fastest of several.
+bool must_time(const CudnnTask& task) { return task.tune && task.variant.empty(); }
+// What the process knows of it: plans that a limit left out are other plans.
+std::string memory_key(const std::string& key, const CudnnTask& task) {
+  return fmt::format("{}|{}|{}|{}", key, task.variant, task.workspace_limit, must_time(task));
+}
+
+Result<Plans> read_or_build(const CudnnTask& task, const std::string& key, cudnnContext* handle) {
+  if (!must_time(task))
     if (const auto kept = read_plan(key, task.variant))
       if (auto plan = load(*kept, task, handle);
-          plan && (!task.variant.empty() || plan->workspace <= task.workspace_limit))
-        return *std::move(plan);
-  FOVEA_TRY_SET(CudnnPlan plan, Builder(task, bench.stream, handle).run());
-  keep(key, must_time ? plan.name : task.variant, plan, handle);
+          plan && (!task.variant.empty() || plan->workspace <= task.workspace_limit)) {
+        Plans plans;
+        plans.some.push_back(*std::move(plan));
+        plans.from_cache = true;
+        return plans;
+      }
+  return Builder(task, handle).run();
+}
+
+}  // namespace
+
+void prebuild_plans(CudaDevice& device, const CudnnTask& task) {
+  const std::string key = key_of(device, task), in_memory = memory_key(key, task);
+  CudaDevice::BuiltPlans& built = built_plans(device);
+  if (!must_time(task) && built.find(in_memory)) return;
+  const auto stream = device.borrow_stream();
+  if (!stream.ok()) return;
+  const auto handle = (*stream)->cudnn();
+  if (!handle.ok()) return;
+  auto plans = read_or_build(task, key, *handle);
+  if (!plans.ok()) return;
+  std::lock_guard lock(built.mutex);
+  built.fresh[in_memory] = *std::move(plans);
+}
+
+Result<CudnnPlan> find_plan(CudaDevice& device, const CudnnTask& task) {
+  const std::string key = key_of(device, task), in_memory = memory_key(key, task);
+  CudaDevice::BuiltPlans& built = built_plans(device);
+  auto plans = built.take(in_memory);
+  if (!plans && !must_time(task))
+    if (auto plan = built.find(in_memory)) return *std::move(plan);
+  FOVEA_TRY_SET(const CudaDevice::Workbench bench, device.workbench());
+  FOVEA_TRY_SET(cudnnContext* const handle, bench.stream.cudnn());
+  if (!plans) {
+    FOVEA_TRY_SET(plans, read_or_build(task, key, handle));
+  }
+  const bool is_kept = plans->from_cache;
+  CudnnPlan plan = choose(task, bench.stream, *std::move(plans));
+  const std::string variant = must_time(task) ? plan.name : std::string(task.variant);
+  if (!is_kept) keep(key, variant, plan, handle);
+  CudnnTask known = task;
+  known.variant = variant, known.tune = false;
+  built.remember(memory_key(key, known), plan);
   return plan;
 }
 

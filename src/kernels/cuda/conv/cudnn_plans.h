@@ -34,10 +34,13 @@ struct CudnnTask {
   bool tensor_cores = true;                             // may use them
   std::string_view variant = {};                        // the plan's name, where it is known
   int64_t workspace_limit = kAnyWorkspace;              // as PrepareContext's
-  // Milliseconds of a plan, or more or less that where it is far slower than `best`. Empty: the first plan is taken.
-  std::function<Result<double>(Stream& stream, const CudnnPlan& plan, double best)> time;
+  bool tune = false;                                    // take the fastest, unless its name is known; else the first
+  // Milliseconds of a plan, or more or less that where it is far slower than `best`; for `tune`.
+  std::function<Result<double>(Stream& stream, const CudnnPlan& plan, double best)> time = nullptr;
 };
 Result<CudnnPlan> find_plan(CudaDevice& device, const CudnnTask& task);
+// Builds or reads what find_plan() then finds. Several threads may do it at once.
+void prebuild_plans(CudaDevice& device, const CudnnTask& task);
 
 // Is this, as far as can be seen, a plan that the front end wrote, for these tensors?
 bool is_cudnn_plan(std::string_view bytes, std::span<const int64_t> tensors);

@@ -105,7 +105,10 @@ PICTURE, TENSOR = ["picture.jpg"], ["--input", "x=x.npy", "--output", "results"]
     (["run", "engine.fov", *PICTURE], ["--output", "results"]),
     *[(["bench", "engine.fov", "--turns"], flag) for flag in
       (["--json", "a"], ["--profile"], ["--batch", 2], ["--shapes", "n=1"], ["--contexts", 2], ["--seconds", 1], ["--warmup", 1])],
-    *[(["bench", "engine.fov"], flag) for flag in (["--input", "x=x.npy"], ["--output", "results"])],
+    (["bench", "engine.fov"], ["--output", "results"]),
+    *[(["bench", "engine.fov", "--input", "x=x.npy"], flag) for flag in
+      (["--batch", 2], ["--shapes", "n=1"], ["--sweep"], ["--pictures", "folder"], ["--memory", "pictures"])],
+    *[(["profile", "engine.fov", "--input", "x=x.npy"], flag) for flag in (["--batch", 2], ["--shapes", "n=1"])],
 ])
 def test_a_flag_of_the_other_mode_is_not_ignored(tmp_path, command, flag):
     fails(BAD_ARGUMENT, *command, *flag, cwd=tmp_path, says=[f"invalid argument: {flag[0]} ", "with"])

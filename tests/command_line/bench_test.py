@@ -92,6 +92,56 @@ def test_a_fixed_batch(tmp_path):
     fails(BAD_ARGUMENT, "bench", engine, "--batch", 4, says=["--batch 4", "2 to 2"])
 
 
+# ---- tensors from files
+
+def picks(folder):
+    """y = x[index]: what is made up for index is 0."""
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4]),
+              helper.make_tensor_value_info("index", TensorProto.INT64, ["k"])]
+    graph = helper.make_graph([helper.make_node("Gather", ["x", "index"], ["y"])], "graph", inputs,
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["k", 4])])
+    model = save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), folder / "picks.onnx")
+    succeeds("compile", model, "-o", folder / "picks.fov", "--timing", "off", "--threads", 1)
+    return folder / "picks.fov"
+
+
+def given(folder, **arrays):
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    return [word for name in arrays for word in ("--input", f"{name}={folder / name}.npy")]
+
+
+def test_sizes_are_those_of_the_files(tmp_path):
+    engine = compiled(tmp_path, card=True)
+    inputs = given(tmp_path, im_shape=np.ones((3, 2), np.float32), image=np.ones((3, 3, 80, 96), np.float32))
+    found, made_up = figures(engine, *inputs), figures(engine, "--shapes", "n=3,h=80,w=96")
+    assert found["batch"] == made_up["batch"] == 3 and found["arena_bytes"] == made_up["arena_bytes"]
+    assert found["images_per_second"] == pytest.approx(3 / found["median_ms"] * 1e3)
+    found = figures(engine, *inputs, "--contexts", 2, "--profile", "--device", "cpu,cpu")
+    assert found["contexts"] == 2 and sum(row["calls"] for row in found["profile"]) > 0
+    table = succeeds("profile", engine, "--runs", 2, "--threads", 1, "--bandwidth", 10, "--peak", 10, *inputs)
+    assert table.startswith("batch 3, ")
+
+
+def test_what_is_measured_is_what_the_files_hold(tmp_path):
+    engine, x = picks(tmp_path), np.ones((2, 4), np.float32)
+    figures(engine, *given(tmp_path, x=x, index=np.array([1, 0, 1])))
+    beyond = given(tmp_path, x=x, index=np.array([1, 7]))
+    for verb in ("bench", "profile"):
+        fails(BAD_ARGUMENT, verb, engine, "--threads", 1, *beyond, says=["Gather", "7"])
+
+
+def test_files_that_are_not_the_inputs(tmp_path):
+    engine, x, index = picks(tmp_path), np.ones((2, 4), np.float32), np.array([1, 0])
+    for arrays, says in (({"x": x}, ["input 'index'", "is missing", "--input index=FILE.npy"]),
+                         ({"x": x, "index": index, "z": x}, ["no input 'z'", "x, index"]),
+                         ({"x": x.astype(np.float64), "index": index}, ["input 'x': expected float32, found float64"]),
+                         ({"x": x[:, :3], "index": index}, ["input 'x'", "expected", "[2,3]"])):
+        for verb in ("bench", "profile"):
+            fails(BAD_ARGUMENT, verb, engine, *given(tmp_path, **arrays), says=says)
+    fails(BAD_ARGUMENT, "bench", engine, "--input", "x=nowhere.npy", "--input", "index=nowhere.npy", says="nowhere.npy")
+
+
 # ---- pictures
 
 def test_pictures_to_boxes(tmp_path):
@@ -101,6 +151,11 @@ def test_pictures_to_boxes(tmp_path):
         found = figures(engine, "--memory", "pictures", "--batch", 2, *options)
         assert found["memory"] == "pictures" and found["batch"] == 2
         assert found["images_per_second"] > 0 and found["median_ms"] > 0
+
+
+def test_inputs_made_of_pictures(tmp_path):
+    found = figures(compiled(tmp_path, card=True), "--pictures", PICTURES, "--batch", 2)
+    assert found["batch"] == 2 and "memory" not in found
 
 
 def test_pictures_that_one_run_cannot_take(tmp_path):
@@ -115,8 +170,7 @@ def test_pictures_that_one_run_cannot_take(tmp_path):
 
 def test_flags_of_other_modes_are_refused(tmp_path):
     engine = compiled(tmp_path, card=True)
-    for options, says in ((["--pictures", PICTURES], ["--pictures", "--memory pictures"]),
-                          (["--memory", "pictures", "--profile"], ["--profile", "--memory pictures"]),
+    for options, says in ((["--memory", "pictures", "--profile"], ["--profile", "--memory pictures"]),
                           (["--memory", "pinned"], ["--memory pinned", "CPU"]),
                           (["--batch", 1, "--batch", 2], ["--batch", "expected one, found 2", "--sweep"]),
                           (["--sweep", "--contexts", 2], ["--contexts", "--sweep"]),
@@ -127,7 +181,8 @@ def test_flags_of_other_modes_are_refused(tmp_path):
         fails(BAD_ARGUMENT, "bench", engine, "--turns", *flag, says=[flag[0], "--turns"])
     (tmp_path / "plain").mkdir()
     plain = compiled(tmp_path / "plain", card=False)
-    fails(BAD_ARGUMENT, "bench", plain, *QUICK, "--memory", "pictures", says="no model card")
+    for options in (["--memory", "pictures"], ["--pictures", PICTURES]):
+        fails(BAD_ARGUMENT, "bench", plain, *QUICK, *options, says="no model card")
 
 
 # ---- the table of many

@@ -34,7 +34,13 @@ Status profile(Caller& caller, nlohmann::ordered_json& json) {
 }
 
 Status check_flags(const BenchOptions& o, const CLI::App& verb) {
-  FOVEA_TRY(refuse_flags(verb, {"--input", "--output"}, "goes with --turns; without it bench makes its own inputs"));
+  FOVEA_TRY(refuse_flags(verb, {"--output"}, "goes with --turns"));
+  if (!o.inputs.empty()) {
+    FOVEA_TRY(refuse_flags(verb, {"--batch", "--shapes", "--sweep"}, kSizesOfFiles));
+    FOVEA_TRY(refuse_flags(verb, {"--pictures"}, "means nothing with --input, which gives every input"));
+    if (o.memory == "pictures")
+      return invalid_argument("--memory pictures: means nothing with --input, which gives tensors");
+  }
   if (o.sweep)
     FOVEA_TRY(refuse_flags(verb, {"--contexts", "--profile"}, "means nothing with --sweep, which measures 1 to 4"));
   else if (o.batches.size() > 1)
@@ -51,9 +57,15 @@ Status run_once(const BenchOptions& o) {
   FOVEA_TRY_SET(const Engines engines, open_engines(o.engine, o.device, o.threads, o.verbose));
   if (o.sweep) return sweep(o, engines);
   const auto& engine = engines[0];
-  FOVEA_TRY_SET(const RunSizes sizes, choose_sizes(*engine, o.shapes, o.batches.empty() ? 0 : o.batches[0]));
+  TensorInputs given;
+  if (!o.inputs.empty()) {
+    FOVEA_TRY_SET(given, read_inputs(engine->main().graph(), o.inputs));
+  }
+  FOVEA_TRY_SET(const RunSizes sizes, o.inputs.empty()
+                                          ? choose_sizes(*engine, o.shapes, o.batches.empty() ? 0 : o.batches[0])
+                                          : sizes_of(*engine, given));
   const int64_t batch = sizes.batch;
-  FOVEA_TRY_SET(Callers callers, make_callers(o, engines, sizes, o.contexts));
+  FOVEA_TRY_SET(Callers callers, make_callers(o, engines, sizes, given, o.contexts));
   FOVEA_TRY(callers[0]->once());
   const double first_ms = now_ms() - opening;
   FOVEA_TRY(callers[0]->check());
@@ -147,14 +159,15 @@ double Measured::images_per_second() const {
   return callers == 1 ? pictures / median() * 1e3 : pictures * static_cast<double>(times.size()) / ms * 1e3;
 }
 
-Result<Callers> make_callers(const BenchOptions& o, const Engines& engines, const RunSizes& sizes, int contexts) {
+Result<Callers> make_callers(const BenchOptions& o, const Engines& engines, const RunSizes& sizes,
+                             const TensorInputs& given, int contexts) {
   Callers callers;
   for (const auto& e : engines)
     for (int i = 0; i < contexts; ++i) {
       const auto seed = static_cast<unsigned>(callers.size() + 1);
       FOVEA_TRY_SET(callers.emplace_back(), o.memory == "pictures"
                                                 ? make_picture_caller(e, sizes, o.pictures, seed)
-                                                : make_tensor_caller(*e, sizes, o.memory, o.pictures, seed));
+                                                : make_tensor_caller(*e, sizes, given, o.memory, o.pictures, seed));
     }
   return callers;
 }
@@ -178,7 +191,7 @@ Result<Measured> measure(const BenchOptions& o, Callers& callers, const RunSizes
 
 void add_bench(CLI::App& app, Action& action) {
   auto o = std::make_shared<BenchOptions>();
-  CLI::App* verb = app.add_subcommand("bench", "Measure an engine: the network alone, on inputs made up");
+  CLI::App* verb = app.add_subcommand("bench", "Measure an engine: the network alone, on inputs made up or given");
   verb->add_option("engine", o->engine, "The engine file")->required()->type_name("ENGINE.fov");
   verb->add_option("--batch", o->batches, "Pictures in a run; with --sweep one for each batch to measure")
       ->check(CLI::Range(1, 1 << 20))
@@ -202,7 +215,7 @@ void add_bench(CLI::App& app, Action& action) {
   verb->add_flag(
       "--turns", o->turns,
       "Run once for each line of standard input, print its milliseconds: for taking turns with other programs");
-  verb->add_option("--input", o->inputs, "With --turns: a tensor for an input; one for each")
+  verb->add_option("--input", o->inputs, "A tensor for an input, one for each; they are made up if not given")
       ->type_name("NAME=FILE.npy")
       ->allow_extra_args(false);
   verb->add_option("--output", o->output, "With --turns: folder for the first run's outputs")->type_name("DIR");

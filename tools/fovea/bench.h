@@ -32,8 +32,10 @@ struct Measured {
 };
 
 using Callers = std::vector<std::unique_ptr<Caller>>;
-// `contexts` callers on each engine, bound and with their inputs in place. One batch a caller.
-Result<Callers> make_callers(const BenchOptions& o, const Engines& engines, const RunSizes& sizes, int contexts);
+// `contexts` callers on each engine, bound and with their inputs in place. One batch a caller; all take those given, if
+// any are.
+Result<Callers> make_callers(const BenchOptions& o, const Engines& engines, const RunSizes& sizes,
+                             const TensorInputs& given, int contexts);
 Result<Measured> measure(const BenchOptions& o, Callers& callers, const RunSizes& sizes, int contexts);
 
 // bench --sweep: batches by contexts, and where more of either stops to pay.

@@ -8,12 +8,11 @@ namespace {
 
 class TensorCaller final : public Caller {
  public:
-  Status set_up(LoadedEngine& engine, const RunSizes& sizes, const std::string& memory, const std::string& folder,
-                unsigned seed) {
+  Status set_up(LoadedEngine& engine, const RunSizes& sizes, const TensorInputs& given, const std::string& memory,
+                const std::string& folder, unsigned seed) {
     graph_ = &engine.main().graph();
-    FOVEA_TRY_SET(data_, example_inputs(*graph_, sizes.card_or_null(), sizes.sizes, seed));
-    if (!folder.empty()) FOVEA_TRY(fill_with_pictures(engine, sizes, folder, seed, data_));
-    for (const auto& t : data_) in_.push_back(TensorRef::dense_of(t->dtype(), t->dims(), t->mutable_data()));
+    in_ = given.refs;
+    if (in_.empty()) FOVEA_TRY(make_up(engine, sizes, folder, seed));
     out_.resize(graph_->outputs.size());
     FOVEA_TRY_SET(auto spec, engine.main().specialise(sizes.symbols, engine.threads()));
     FOVEA_TRY(executor_.bind(std::move(spec)));
@@ -70,6 +69,13 @@ class TensorCaller final : public Caller {
   }
 
  private:
+  Status make_up(LoadedEngine& engine, const RunSizes& sizes, const std::string& folder, unsigned seed) {
+    FOVEA_TRY_SET(data_, example_inputs(*graph_, sizes.card_or_null(), sizes.sizes, seed));
+    if (!folder.empty()) FOVEA_TRY(fill_with_pictures(engine, sizes, folder, seed, data_));
+    for (const auto& t : data_) in_.push_back(TensorRef::dense_of(t->dtype(), t->dims(), t->mutable_data()));
+    return {};
+  }
+
   static std::span<const std::byte> view_of(const TensorRef& r) {
     return {static_cast<const std::byte*>(r.data), static_cast<size_t>(dtype_bytes(r.dtype, r.count()).value_or(0))};
   }
@@ -84,8 +90,8 @@ class TensorCaller final : public Caller {
   };
   const Graph* graph_ = nullptr;
   Executor executor_;
-  std::vector<std::shared_ptr<Tensor>> data_;
-  std::vector<DeviceMemory> moved_;  // the inputs, where they do not lie in pageable memory
+  std::vector<std::shared_ptr<Tensor>> data_;  // what was made up
+  std::vector<DeviceMemory> moved_;            // the inputs, where they do not lie in pageable memory
   std::vector<TensorRef> in_, out_;
   std::vector<Output> first_;
   bool on_device_ = false;
@@ -121,10 +127,10 @@ void Caller::run(double warm_until, double end, Progress* progress) {
 }
 
 Result<std::unique_ptr<Caller>> make_tensor_caller(LoadedEngine& engine, const RunSizes& sizes,
-                                                   const std::string& memory, const std::string& folder,
-                                                   unsigned seed) {
+                                                   const TensorInputs& given, const std::string& memory,
+                                                   const std::string& folder, unsigned seed) {
   auto caller = std::make_unique<TensorCaller>();
-  FOVEA_TRY(caller->set_up(engine, sizes, memory, folder, seed));
+  FOVEA_TRY(caller->set_up(engine, sizes, given, memory, folder, seed));
   return std::unique_ptr<Caller>(std::move(caller));
 }
 

@@ -34,10 +34,11 @@ class Caller {
   Status status_;
 };
 
-// Inputs made up from `seed`, the picture's from those in `folder` if that is not empty, in pageable, pinned or the
-// device's memory; with the last outputs stay there, too.
+// Inputs as given, which must outlive it; if none are, made up from `seed`, the picture's from those in `folder` if
+// that is not empty. In pageable, pinned or the device's memory; with the last outputs stay there, too.
 Result<std::unique_ptr<Caller>> make_tensor_caller(LoadedEngine& engine, const RunSizes& sizes,
-                                                   const std::string& memory, const std::string& folder, unsigned seed);
+                                                   const TensorInputs& given, const std::string& memory,
+                                                   const std::string& folder, unsigned seed);
 // The picture input of a batch from pictures in a folder, by the reference kernel of Preprocess.
 Status fill_with_pictures(LoadedEngine& engine, const RunSizes& sizes, const std::string& folder, unsigned seed,
                           std::span<const std::shared_ptr<Tensor>> inputs);

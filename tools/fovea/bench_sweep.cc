@@ -71,7 +71,7 @@ Status sweep(const BenchOptions& o, const Engines& engines) {
   for (const int64_t batch : batches_of(o, *engines[0], usual)) {
     FOVEA_TRY_SET(const RunSizes sizes, choose_sizes(*engines[0], o.shapes, batch));
     for (int contexts = 1; contexts <= kMostContexts; ++contexts) {
-      auto callers = make_callers(o, engines, sizes, contexts);
+      auto callers = make_callers(o, engines, sizes, {}, contexts);
       if (!callers.ok() && callers.status().kind() == ErrorKind::kSystem && !all.empty()) {
         Progress::clear();
         std::printf("%7lld %9d %s\n", static_cast<long long>(sizes.batch), contexts,

@@ -17,7 +17,7 @@ using nlohmann::ordered_json;
 
 struct Options {
   std::string engine, device, json;
-  std::vector<std::string> shapes;
+  std::vector<std::string> shapes, inputs;
   int64_t batch = 0;  // 0: not given
   int threads = 0, runs = 20;
   double bandwidth = 0, peak = 0;  // 0: not given
@@ -145,14 +145,23 @@ void print_roofline(const ordered_json& steps) {
                 all_of(s["onnx_nodes"], ", ").c_str());
 }
 
-Status run(const Options& o) {
+Status run(const Options& o, const CLI::App& verb) {
+  if (!o.inputs.empty()) FOVEA_TRY(refuse_flags(verb, {"--batch", "--shapes"}, kSizesOfFiles));
   if (!o.json.empty()) FOVEA_TRY(check_writable(o.json));
   FOVEA_TRY_SET(auto engine, open_engine(o.engine, o.device, o.threads, o.verbose));
-  FOVEA_TRY_SET(const RunSizes run_sizes, choose_sizes(*engine, o.shapes, o.batch));
   const Graph& graph = engine->main().graph();
-  FOVEA_TRY_SET(const auto data, example_inputs(graph, run_sizes.card_or_null(), run_sizes.sizes, 1));
-  std::vector<TensorRef> in, out(graph.outputs.size());
-  for (const auto& t : data) in.push_back(TensorRef::dense_of(t->dtype(), t->dims(), t->mutable_data()));
+  TensorInputs given;
+  if (!o.inputs.empty()) {
+    FOVEA_TRY_SET(given, read_inputs(graph, o.inputs));
+  }
+  FOVEA_TRY_SET(const RunSizes run_sizes,
+                o.inputs.empty() ? choose_sizes(*engine, o.shapes, o.batch) : sizes_of(*engine, given));
+  std::vector<std::shared_ptr<Tensor>> made_up;
+  std::vector<TensorRef> in = given.refs, out(graph.outputs.size());
+  if (o.inputs.empty()) {
+    FOVEA_TRY_SET(made_up, example_inputs(graph, run_sizes.card_or_null(), run_sizes.sizes, 1));
+    for (const auto& t : made_up) in.push_back(TensorRef::dense_of(t->dtype(), t->dims(), t->mutable_data()));
+  }
   FOVEA_TRY_SET(auto spec, engine->main().specialise(run_sizes.symbols, engine->threads()));
   FOVEA_TRY_SET(const Machine machine, find_machine(*engine, o.bandwidth, o.peak));
 
@@ -231,6 +240,9 @@ void add_profile(CLI::App& app, Action& action) {
   verb->add_option("engine", o->engine, "The engine file")->required()->type_name("ENGINE.fov");
   verb->add_option("--batch", o->batch, "Pictures in a run")->check(CLI::Range(1, 1 << 20));
   verb->add_option("--shapes", o->shapes, "Open sizes of the inputs")->type_name("NAME=SIZE")->allow_extra_args(false);
+  verb->add_option("--input", o->inputs, "A tensor for an input, one for each; they are made up if not given")
+      ->type_name("NAME=FILE.npy")
+      ->allow_extra_args(false);
   add_device(*verb, o->device);
   verb->add_option("--threads", o->threads, "Threads of a run; all cores if not given")->check(CLI::Range(1, 1024));
   verb->add_option("--runs", o->runs, "Runs that medians are taken of")->check(CLI::Range(1, 100000));
@@ -244,7 +256,7 @@ void add_profile(CLI::App& app, Action& action) {
                  "In the order of the run: GB/s, TFLOP/s, and what the machine's best would take");
   verb->add_option("--json", o->json, "Write the profile to a file")->type_name("FILE");
   verb->add_flag("-v,--verbose", o->verbose, "Say more");
-  verb->callback([o, &action] { action = [o] { return run(*o); }; });
+  verb->callback([o, verb, &action] { action = [o, verb] { return run(*o, *verb); }; });
 }
 
 }  // namespace fovea::core::tool

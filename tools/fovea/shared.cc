@@ -234,26 +234,40 @@ Status check_batch(int64_t batch, const Dim* axis, const SymbolValues& shapes) {
   return {};
 }
 
+Result<std::optional<ModelCard>> card_of(const LoadedEngine& engine) {
+  if (engine.data().card.empty()) return std::optional<ModelCard>();
+  FOVEA_TRY_SET(ModelCard card, parse_card(engine.data().card, "the engine's card"));
+  return std::optional(std::move(card));
+}
+
+Result<RunSizes> run_sizes(const Graph& graph, std::optional<ModelCard> card, SymbolValues symbols) {
+  const Dim* axis = batch_axis(graph, card ? &*card : nullptr);
+  FOVEA_TRY_SET(Sizes sizes, Sizes::make(graph, symbols));
+  const int64_t pictures = axis ? sizes.upper(*axis) : 1;
+  return RunSizes{std::move(card), std::move(symbols), std::move(sizes), pictures};
+}
+
 }  // namespace
 
 Result<RunSizes> choose_sizes(LoadedEngine& engine, const std::vector<std::string>& shapes, int64_t batch) {
   const Graph& graph = engine.main().graph();
-  std::optional<ModelCard> card;
-  if (!engine.data().card.empty()) {
-    FOVEA_TRY_SET(card, parse_card(engine.data().card, "the engine's card"));
-  }
+  FOVEA_TRY_SET(std::optional<ModelCard> card, card_of(engine));
   SymbolValues symbols;
   for (const std::string& s : shapes) {
     FOVEA_TRY_SET(SymbolValues given, parse_sizes(s));
     symbols.insert(given.begin(), given.end());
   }
   const ModelCard* c = card ? &*card : nullptr;
-  const Dim* axis = batch_axis(graph, c);
-  if (batch > 0) FOVEA_TRY(check_batch(batch, axis, symbols));
+  if (batch > 0) FOVEA_TRY(check_batch(batch, batch_axis(graph, c), symbols));
   add_usual_sizes(graph, c, std::max<int64_t>(batch, 1), symbols);
-  FOVEA_TRY_SET(Sizes sizes, Sizes::make(graph, symbols));
-  const int64_t pictures = axis ? sizes.upper(*axis) : 1;
-  return RunSizes{std::move(card), std::move(symbols), std::move(sizes), pictures};
+  return run_sizes(graph, std::move(card), std::move(symbols));
+}
+
+Result<RunSizes> sizes_of(LoadedEngine& engine, const TensorInputs& given) {
+  const Graph& graph = engine.main().graph();
+  FOVEA_TRY_SET(SymbolValues symbols, bind_inputs(graph, given.shapes));
+  FOVEA_TRY_SET(std::optional<ModelCard> card, card_of(engine));
+  return run_sizes(graph, std::move(card), std::move(symbols));
 }
 
 }  // namespace fovea::core::tool

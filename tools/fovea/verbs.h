@@ -83,8 +83,7 @@ double now_ms();
 // "n=8" or "n=1,h=300" -> sizes.
 Result<SymbolValues> parse_sizes(const std::string& text);
 
-// The sizes of runs on inputs made up: of --shapes and --batch (0: not given), which may not contradict the engine or
-// each other, and the usual ones for the rest.
+// The sizes of a run.
 struct RunSizes {
   std::optional<ModelCard> card;
   SymbolValues symbols;
@@ -92,6 +91,11 @@ struct RunSizes {
   int64_t batch = 1;
   const ModelCard* card_or_null() const { return card ? &*card : nullptr; }
 };
+// On inputs made up: of --shapes and --batch (0: not given), which may not contradict the engine or each other, and the
+// usual ones for the rest.
 Result<RunSizes> choose_sizes(LoadedEngine& engine, const std::vector<std::string>& shapes, int64_t batch);
+// On tensors that --input gave.
+Result<RunSizes> sizes_of(LoadedEngine& engine, const TensorInputs& given);
+inline constexpr std::string_view kSizesOfFiles = "means nothing with --input, whose files have their sizes";
 
 }  // namespace fovea::core::tool

@@ -69,14 +69,13 @@ Status run_once(const BenchOptions& o) {
   FOVEA_TRY(callers[0]->once());
   const double first_ms = now_ms() - opening;
   FOVEA_TRY(callers[0]->check());
-  FOVEA_TRY_SET(const Measured m, measure(o, callers, sizes, o.contexts));
+  FOVEA_TRY_SET(const Measured m, measure(o, engines, callers, sizes, o.contexts));
   int64_t packed_bytes = 0;
   for (const auto& e : engines) packed_bytes += e->main().packed_bytes();
   const Executor& executor = callers[0]->executor();
   const Executor::Counts& counts = callers[0]->counts();
   DeviceCounts made;
   for (const auto& c : callers) made += c->made();
-  const Telemetry telemetry = engine->device() ? engine->device()->telemetry() : Telemetry{};
   struct rusage usage {};
   ::getrusage(RUSAGE_SELF, &usage);
   nlohmann::ordered_json json{{"engine", o.engine},
@@ -105,8 +104,7 @@ Status run_once(const BenchOptions& o) {
     json["synchronisations_per_run"] = counts.synchronisations;
     json["made_in_measured_runs"] = {
         {"allocations", made.allocations}, {"streams", made.streams}, {"events", made.events}, {"graphs", made.graphs}};
-    json["clock_mhz"] = telemetry.clock_mhz, json["memory_clock_mhz"] = telemetry.memory_clock_mhz;
-    json["power_watts"] = telemetry.power_watts, json["temperature_celsius"] = telemetry.temperature_celsius;
+    json["devices"] = to_json(m.watched);
   }
   std::printf(
       "batch %lld, %s, %d threads, %d contexts: median %.2f ms (min %.2f, p90 %.2f, p99 %.2f, max %.2f; %zu runs), "
@@ -120,9 +118,11 @@ Status run_once(const BenchOptions& o) {
   std::printf("packed weights %.1f MB, peak resident %.1f MB\n", static_cast<double>(packed_bytes) / 1e6,
               static_cast<double>(usage.ru_maxrss) * 1024 / 1e6);
   if (engine->device())
-    std::printf("%s inputs; a run: %d graphs, %d steps outside of them, %d waits; %.0f MHz, %.0f W, %.0f C\n",
-                o.memory.c_str(), counts.graphs, counts.launches, counts.synchronisations, telemetry.clock_mhz,
-                telemetry.power_watts, telemetry.temperature_celsius);
+    std::printf("%s inputs; a run: %d graphs, %d steps outside of them, %d waits\n", o.memory.c_str(), counts.graphs,
+                counts.launches, counts.synchronisations);
+  for (const Watched& w : m.watched)
+    std::printf("%s meanwhile: %.0f MHz (at least %.0f), memory %.0f MHz, %.0f W, up to %.0f C\n", w.device.c_str(),
+                w.mean.clock_mhz, w.slowest_mhz, w.mean.memory_clock_mhz, w.mean.power_watts, w.hottest_celsius);
   if (engine->device())
     std::printf("made in %zu runs: %lld allocations, %lld streams, %lld events, %lld graphs\n", m.times.size(),
                 static_cast<long long>(made.allocations), static_cast<long long>(made.streams),
@@ -172,14 +172,29 @@ Result<Callers> make_callers(const BenchOptions& o, const Engines& engines, cons
   return callers;
 }
 
-Result<Measured> measure(const BenchOptions& o, Callers& callers, const RunSizes& sizes, int contexts) {
+nlohmann::ordered_json to_json(const std::vector<Watched>& devices) {
+  auto json = nlohmann::ordered_json::array();
+  for (const Watched& w : devices)
+    json.push_back({{"device", w.device},
+                    {"clock_mhz", w.mean.clock_mhz},
+                    {"slowest_mhz", w.slowest_mhz},
+                    {"memory_clock_mhz", w.mean.memory_clock_mhz},
+                    {"power_watts", w.mean.power_watts},
+                    {"temperature_celsius", w.mean.temperature_celsius},
+                    {"hottest_celsius", w.hottest_celsius}});
+  return json;
+}
+
+Result<Measured> measure(const BenchOptions& o, const Engines& engines, Callers& callers, const RunSizes& sizes,
+                         int contexts) {
   const double warm_until = now_ms() + o.warmup * 1e3, end = warm_until + o.seconds * 1e3;
   std::vector<std::thread> team;
   for (size_t i = 1; i < callers.size(); ++i) team.emplace_back([&, i] { callers[i]->run(warm_until, end, nullptr); });
   Progress progress;
+  TelemetryWatch watch(engines);
   callers[0]->run(warm_until, end, &progress);
   for (std::thread& t : team) t.join();
-  Measured m{sizes.batch, contexts, callers.size(), {}, now_ms() - warm_until};
+  Measured m{sizes.batch, contexts, callers.size(), {}, now_ms() - warm_until, watch.stop()};
   Progress::clear();
   for (const auto& c : callers) {
     FOVEA_TRY(Status(c->status()));

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bench_caller.h"
+#include "telemetry_watch.h"
 #include "verbs.h"
 
 namespace fovea::core::tool {
@@ -20,10 +21,11 @@ struct BenchOptions {
 // What callers side by side have measured.
 struct Measured {
   int64_t batch = 0;
-  int contexts = 0;           // on each device
-  size_t callers = 0;         // on all of them
-  std::vector<double> times;  // of every run, rising, milliseconds
-  double ms = 0;              // of the measurement
+  int contexts = 0;                   // on each device
+  size_t callers = 0;                 // on all of them
+  std::vector<double> times;          // of every run, rising, milliseconds
+  double ms = 0;                      // of the measurement
+  std::vector<Watched> watched = {};  // the devices meanwhile
 
   double median() const { return times[times.size() / 2]; }
   double percentile(double p) const;
@@ -36,7 +38,9 @@ using Callers = std::vector<std::unique_ptr<Caller>>;
 // any are.
 Result<Callers> make_callers(const BenchOptions& o, const Engines& engines, const RunSizes& sizes,
                              const TensorInputs& given, int contexts);
-Result<Measured> measure(const BenchOptions& o, Callers& callers, const RunSizes& sizes, int contexts);
+Result<Measured> measure(const BenchOptions& o, const Engines& engines, Callers& callers, const RunSizes& sizes,
+                         int contexts);
+nlohmann::ordered_json to_json(const std::vector<Watched>& devices);
 
 // bench --sweep: batches by contexts, and where more of either stops to pay.
 inline constexpr double kKneeShare = 0.9;

@@ -36,9 +36,9 @@ std::vector<int64_t> batches_of(const BenchOptions& o, LoadedEngine& engine, con
 }
 
 nlohmann::ordered_json to_json(const Measured& m) {
-  return {{"batch", m.batch},        {"contexts", m.contexts},     {"images_per_second", m.images_per_second()},
-          {"median_ms", m.median()}, {"p90_ms", m.percentile(90)}, {"p99_ms", m.percentile(99)},
-          {"runs", m.times.size()}};
+  return {{"batch", m.batch},        {"contexts", m.contexts},       {"images_per_second", m.images_per_second()},
+          {"median_ms", m.median()}, {"p90_ms", m.percentile(90)},   {"p99_ms", m.percentile(99)},
+          {"runs", m.times.size()},  {"devices", to_json(m.watched)}};
 }
 
 const Measured& find_best(std::span<const Measured> all) {
@@ -79,7 +79,7 @@ Status sweep(const BenchOptions& o, const Engines& engines) {
         break;  // more contexts need more of what there is too little of
       }
       FOVEA_TRY(callers.status());
-      FOVEA_TRY_SET(Measured m, measure(o, *callers, sizes, contexts));
+      FOVEA_TRY_SET(Measured m, measure(o, engines, *callers, sizes, contexts));
       print_row(m);
       all.push_back(std::move(m));
     }

@@ -29,7 +29,7 @@ class FOVEA_API Stream {
  public:
   explicit Stream(const Device& device = Device());  // throws System if the device cannot make one
   const Device& device() const { return device_; }
-  void synchronize() const;  // until all that was enqueued is done
+  void synchronize() const;  // until all that was enqueued is done; throws as Event::wait() does
 
  private:
   friend class Context;
@@ -38,10 +38,10 @@ class FOVEA_API Stream {
 };
 
 // The end of a run; a default-constructed one is over. On the CPU complete as soon as enqueue() returns. Both functions
-// throw System where the device failed.
+// throw what the run would have thrown: System where the device failed. Any number of threads may ask.
 class FOVEA_API Event {
  public:
-  bool done() const;
+  bool done() const;  // does not wait for the device
   void wait() const;
 
  private:

@@ -97,8 +97,13 @@ class FOVEA_API Context {
   // nothing is written.
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs);
   // run() without waiting, on a stream of the engine's device: the event says when outputs are written and inputs read;
-  // until then both must stay as they are. Complete on return on the CPU, and where the size of an output depends on
-  // data.
+  // until then both must stay as they are, and so must the Tensor objects of outputs whose size depends on data: their
+  // shape is known then. Inputs in pageable memory of the host are read before it returns, unless the network passes
+  // them through. Outputs in pageable memory, and what depends on the size, are written by whoever finds the device
+  // done: Event::wait(), an Event::done() that says so, Stream::synchronize(), this context's next call or its end, or
+  // a run on the same stream that reads or writes there.
+  // It waits itself for what steps of the CPU need, with an observer or check_finite(), and where an output has less
+  // room than output_capacity() says. Complete on return on the CPU.
   Event enqueue(std::span<const Tensor> inputs, std::span<Tensor> outputs, const Stream& stream);
 
   // The shapes that outputs can have at most for these inputs, before anything runs. -1: no bound is known.

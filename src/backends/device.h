@@ -84,6 +84,22 @@ class DeviceStream {
   virtual void end_range() = 0;
 };
 
+// A range as long as a scope; none without a stream.
+class DeviceRange {
+ public:
+  DeviceRange(DeviceStream* stream, const char* name) : stream_(stream) {
+    if (stream_) stream_->begin_range(name);
+  }
+  ~DeviceRange() {
+    if (stream_) stream_->end_range();
+  }
+  DeviceRange(const DeviceRange&) = delete;
+  DeviceRange& operator=(const DeviceRange&) = delete;
+
+ private:
+  DeviceStream* stream_;
+};
+
 struct Telemetry {  // what could not be read is negative
   double clock_mhz = -1, memory_clock_mhz = -1, power_watts = -1, temperature_celsius = -1;
 };

@@ -153,9 +153,12 @@ class Compiler {
     for (size_t i = 0; i < profiles.size(); ++i) {
       ChooseOptions options;
       options.threads = threads_, options.keep_candidates = true, options.device = o_.device.get();
-      options.progress = [&](int done, int total) {
-        progress(fmt::format("choosing kernels, profile {} of {}", i + 1, profiles.size()), done, total);
+      const auto report = [&](std::string_view what) {
+        return [&, what](int done, int total) {
+          progress(fmt::format("{}, profile {} of {}", what, i + 1, profiles.size()), done, total);
+        };
       };
+      options.prebuild_progress = report("building kernels"), options.progress = report("choosing kernels");
       FOVEA_TRY_SET(const Sizes sizes, Sizes::make(graph(), profiles[i]));
       MemoryLimit limit(o_.memory_limit, graph(), threads_, o_.device.get());
       // A kernel may refuse when it is made ready for good: rows for any size are not asked before.
@@ -205,6 +208,7 @@ class Compiler {
     FOVEA_TRY_SET(Plan plan, build_plan(graph(), std::move(assignment)));
     report.reformats = plan.reformats, report.views = plan.views, report.copies = plan.copies;
     report.transfers = plan.transfers, report.size_reads = plan.size_reads;
+    report.device = device_use(plan);
     FOVEA_TRY_SET(auto spec, Specialisation::make(std::make_shared<const Plan>(std::move(plan)), sizes, threads_,
                                                   weights, refusals, o_.device.get()));
     report.memory = memory_needs(*spec), report.packed_weight_bytes = weights.bytes();

@@ -46,6 +46,13 @@ ordered_json group_json(const GroupChoice& g, const GroupCost& cost) {
   return j;
 }
 
+ordered_json synchronisations_json(const DeviceUse& device) {
+  ordered_json list = ordered_json::array();
+  for (const Synchronisation& s : device.synchronisations)
+    list.push_back({{"onnx_nodes", s.onnx_nodes}, {"op", s.op}, {"why", s.why}});
+  return list;
+}
+
 std::string first_origin(const GroupChoice& g) {
   const Node& n = *g.group.nodes[0];
   return n.origin.empty() ? std::string(n.op->name) : n.origin[0];
@@ -102,6 +109,8 @@ std::string report_json(const CompileResult& result, const std::vector<ProfileRe
                     {"copies", p.copies},
                     {"transfers", p.transfers},
                     {"size_reads", p.size_reads},
+                    {"segments", p.device.segments},
+                    {"synchronisations", synchronisations_json(p.device)},
                     {"groups_on_reference_kernels", reference}});
     list.back().update(memory_json(p));
     list.back()["groups"] = groups;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "builder/compile.h"
+#include "plan/device_use.h"
 #include "runtime/memory.h"
 #include "tactics/cost.h"
 
@@ -16,6 +17,7 @@ struct ProfileReport {
   std::vector<GroupCost> costs = {};  // of the groups
   double reformat_ms = 0;
   int reformats = 0, views = 0, copies = 0, transfers = 0, size_reads = 0;
+  DeviceUse device = {};
   MemoryNeeds memory = {};
   int64_t packed_weight_bytes = 0;
   int64_t memory_limit = 0;  // 0: none

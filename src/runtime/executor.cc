@@ -1,7 +1,6 @@
 #include "runtime/executor.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "kernels/reference/reference.h"
@@ -57,7 +56,8 @@ Status Executor::bind(std::shared_ptr<const Specialisation> specialisation) {
     fresh.values.assign(s.values().begin(), s.values().end());
     fresh.known.assign(s.known().begin(), s.known().end());
     for (size_t i = 0; i < plan.tensors.size(); ++i) fresh.refs.push_back(s.place(static_cast<int>(i)).ref);
-    if (s.device()) fresh.host_reads = inputs_that_the_host_reads(plan);
+    if (s.device())
+      fresh.host_reads = inputs_that_the_host_reads(plan), fresh.device_reads = inputs_that_the_device_reads(plan);
     fresh.spec = std::move(specialisation);
     kept_.push_front(std::move(fresh));
     if (kept_.size() > kKept) kept_.pop_back();
@@ -89,7 +89,7 @@ void* Executor::address(int tensor) const {
 
 bool Executor::writes_to(const void* data, size_t bytes) const {
   if (overlap(data, bytes, arena_.get(), static_cast<size_t>(arena_size_))) return true;
-  for (const DeviceMemory* m : {&device_arena_, &host_outputs_})
+  for (const DeviceMemory* m : {&device_arena_, &host_outputs_, &host_inputs_})
     if (overlap(data, bytes, m->data(), static_cast<size_t>(m->bytes()))) return true;
   for (const Bound& b : kept_)
     for (const Pool& p : b.pools)
@@ -180,6 +180,7 @@ Status Executor::enqueue(std::span<const TensorRef> inputs) {
   const Plan& plan = s.plan();
   counts_ = {};
   if (device_) made_before_ = device_->counts();
+  const DeviceRange range(stream_.get(), "run");
   user_inputs_ = inputs;
   if (device_) FOVEA_TRY(stage_inputs(inputs));
   std::copy(s.known().begin(), s.known().end(), bound().known.begin());
@@ -191,7 +192,7 @@ Status Executor::enqueue(std::span<const TensorRef> inputs) {
     if (sized_there || t.home == PlanTensor::Home::kInput) bound().refs[i].data = address(static_cast<int>(i));
   }
   ThreadCountScope threads(s.threads());
-  sizes_read_ = plan.device_sizes.empty(), sent_ = false;
+  sizes_read_ = plan.device_sizes.empty(), sent_ = false, sent_to_.clear();
   Status status;
   try {
     if (check_finite) status = check_inputs();
@@ -201,6 +202,7 @@ Status Executor::enqueue(std::span<const TensorRef> inputs) {
     status =
         system_error("out of memory while running {}", current_ && current_->node ? current_->node->label() : "a step");
   }
+  if (status.ok() && device_) status = inputs_asked();
   if (status.ok()) ++bound().runs;
   else if (pending_) (void)wait();
   count_made();
@@ -218,6 +220,7 @@ void Executor::count_made() {
 Status Executor::finish(std::span<TensorRef> outputs) {
   const Plan& plan = bound().spec->plan();
   bool on_device = false;
+  const DeviceRange range(stream_.get(), "outputs");
   if (sent_ && pending_) FOVEA_TRY(wait());
   if (sent_ && !sizes_read_) FOVEA_TRY(take_sizes());
   for (size_t i = 0; i < plan.outputs.size(); ++i) {
@@ -358,74 +361,6 @@ Status Executor::bind_sizes(const Step& step) {
     any = bind(*step.node);
   }
   return any ? bound().spec->plan().program.run(bound().values, bound().known) : Status();
-}
-
-std::optional<Executor::NotFinite> Executor::find_not_finite(const TensorRef& r, bool nan_only) {
-  if (!is_float(r.dtype)) return std::nullopt;
-  auto scan = [&](const auto* values) -> std::optional<NotFinite> {
-    for (int64_t i = 0; i < r.count(); ++i)
-      if (nan_only ? std::isnan(values[i]) : !std::isfinite(values[i]))
-        return NotFinite{i, std::isnan(values[i]) ? "NaN" : "infinity"};
-    return std::nullopt;
-  };
-  KernelContext c;
-  c.scratch = &scratch_;
-  // float64 on its own: what it holds need not fit into float32.
-  const auto found = r.dtype == DType::kFloat64 ? scan(load<double>(c, r)) : scan(load<float>(c, r));
-  scratch_.reset();
-  return found;
-}
-
-// A fused ReLU may turn NaN into 0: NaN that came in from outside is seen only here.
-Status Executor::check_inputs() {
-  for (size_t i = 0; i < user_inputs_.size(); ++i)
-    if (auto bad = find_not_finite(user_inputs_[i]))
-      return invalid_argument("input '{}' holds {} (element {} of {})", bound().spec->plan().graph->inputs[i]->name,
-                              bad->what, bad->element, user_inputs_[i].count());
-  return {};
-}
-
-// So may it NaN that came from weights. Only groups around weights are looked at, and infinity only in the weights
-// themselves: elsewhere infinite constants are masks, bounds and paddings that are meant.
-Status Executor::check_weights() {
-  auto has_weights = [](const Node& n) {
-    return n.is("Conv") || n.is("ConvTranspose") || n.is("Gemm") || n.is("MatMul") || n.is("BatchNormalization") ||
-           n.is("InstanceNormalization") || n.is("GroupNormalization") || n.is("LayerNormalization");
-  };
-  for (const GroupChoice& choice : bound().spec->plan().assignment.groups) {
-    if (!has_weights(*choice.group.nodes[0])) continue;
-    for (const Node* node : choice.group.nodes)
-      for (const Value* v : node->inputs) {
-        if (!v || !v->constant) continue;
-        if (auto bad = find_not_finite(TensorRef::of(*v->constant), /*nan_only=*/!has_weights(*node)))
-          return invalid_model("{}: its constant '{}' holds {} (element {} of {}): the model's weights are damaged",
-                               node->label(), v->name, bad->what, bad->element, v->constant->count());
-      }
-  }
-  bound().weights_checked = true;
-  return {};
-}
-
-Status Executor::check_outputs(const Step& step) {
-  for (size_t k = 0; k < out_.size(); ++k) {
-    if (step.outputs[k] < 0) continue;
-    const PlanTensor& t = bound().spec->plan().tensors[idx(step.outputs[k])];
-    TensorRef r = out_[k];
-    if (t.format.layout != Layout::kPlain) {
-      const int64_t elements = storage_elements(t.format.layout, r.shape());
-      r = TensorRef::dense_of(r.dtype, std::span(&elements, 1), r.data);
-    }
-    const auto bad = find_not_finite(r);
-    if (!bad) continue;
-    std::string nodes;
-    const auto* group = step.choice >= 0 ? &bound().spec->plan().assignment.groups[idx(step.choice)].group : nullptr;
-    if (group)
-      for (const Node* node : group->nodes) nodes += (nodes.empty() ? "" : " + ") + node->label();
-    else if (step.node) nodes = step.node->label();
-    return invalid_argument("{} gave {} in '{}' (element {} of {}): look at the input, or at this node's weights",
-                            nodes, bad->what, t.value->name, bad->element, r.count());
-  }
-  return {};
 }
 
 }  // namespace fovea::core

@@ -51,8 +51,9 @@ class Executor {
   // `outputs` with looks at this executor's memory on the host (or the inputs', or constants), valid until the next run
   // or bind.
   Status run(std::span<const TensorRef> inputs, std::span<TensorRef> outputs);
-  // The two halves of run(): what a device does need not be over when enqueue() returns. Inputs on the host may be
-  // changed after it; finish() waits. The processor alone does everything in enqueue().
+  // The two halves of run(): what a device does need not be over when enqueue() returns; finish() waits. Inputs in
+  // pageable memory may be changed after enqueue() unless a network passes them through, others may not. The processor
+  // alone does everything in enqueue().
   Status enqueue(std::span<const TensorRef> inputs);
   Status finish(std::span<TensorRef> outputs);
   // finish() without a way to the host: outputs that the device made are looks at its memory, their shapes the most
@@ -67,8 +68,10 @@ class Executor {
   // Output `i` goes to `data`, in the device's memory, until the next bind(); finish_on_device() belongs to it. False
   // where it cannot: then it goes where it did.
   bool put_output(size_t i, void* data);
-  // Asks for the copies to the host that finish() would wait for, so that finish() has only to wait.
-  Status send_outputs();
+  // Asks for the copies that finish() would wait for, so that finish() has only to wait. What the device made goes to
+  // to[i], which has room for the most that it can be, or without one to memory of this executor on the host. Outputs
+  // whose size the device decides are sent only if they are small at their most; finish() sends the others.
+  Status send_outputs(std::span<void* const> to = {});
   // Works on the other's stream, behind what that was asked for; before the first bind.
   void share_stream(const Executor& other) { stream_ = other.stream_; }
 
@@ -97,15 +100,20 @@ class Executor {
     Memory data;
     int64_t size = 0;
   };
+  struct Segment {
+    std::unique_ptr<DeviceGraph> graph;
+    std::string name;  // to profilers
+  };
   // What a run of one specialisation works on.
   struct Bound {
     std::shared_ptr<const Specialisation> spec;
     const std::byte* arena = nullptr;  // that refs point into
     const std::byte* device_arena = nullptr;
     int runs = 0;
-    std::vector<bool> host_reads;  // by input: does a step of the host read it, or is it an output?
-    std::map<int, std::unique_ptr<DeviceGraph>> graphs;  // by the index of the first step
-    std::vector<Pool> pools;                             // by buffer
+    // By input: does a step of the host read it, or is it an output? Is it brought to the device?
+    std::vector<bool> host_reads, device_reads;
+    std::map<int, Segment> graphs;  // by the index of the first step
+    std::vector<Pool> pools;        // by buffer
     std::vector<TensorRef> refs;
     bool moved = false;  // put_output(): refs that point elsewhere
     std::vector<int64_t> values;
@@ -134,7 +142,11 @@ class Executor {
 
   // ---- the device's half (executor_device.cc)
   Status bind_device(const Specialisation& s);
+  Status reserve(DeviceMemory& memory, int64_t bytes, DeviceMemory::Kind kind);
   Status stage_inputs(std::span<const TensorRef> inputs);
+  Status make_room_for_inputs(int64_t bytes);
+  Status inputs_asked();
+  Status transfer(const Step& step);
   Status run_device_steps(std::span<const Step> steps);
   Status run_device_step(const Step& step);
   Status launch_segment(std::span<const Step> steps);
@@ -145,6 +157,7 @@ class Executor {
   Status ask_sizes();
   Status take_sizes();
   int64_t capacity_bytes(size_t output) const;
+  std::byte* destination(size_t output, int64_t at) const;
   Status copy_outputs_to_host(std::span<TensorRef> outputs);
 
   std::list<Bound> kept_;  // most recent first, bound() at the front
@@ -162,9 +175,13 @@ class Executor {
   DeviceMemory host_outputs_;
   std::vector<TensorRef> inputs_;               // the caller's, and what is staged of them
   std::vector<std::vector<std::byte>> staged_;  // inputs in the device's memory that the host reads
+  DeviceMemory host_inputs_;                    // pinned: inputs in pageable memory on their way to the device
+  std::vector<int64_t> pinned_at_;              // by input: where in there; -1: it is not
+  std::unique_ptr<DeviceEvent> inputs_over_;    // then host_inputs_ may be written again
   bool pending_ = false, sizes_read_ = true;
   void count_made();
-  bool sent_ = false;  // are the outputs on their way to the host?
+  bool sent_ = false;           // are the outputs on their way to the host?
+  std::vector<void*> sent_to_;  // send_outputs()
   Counts counts_;
   DeviceCounts made_before_;
   struct Observed {

@@ -1,6 +1,7 @@
 // The device's half of a run: its memory, its steps, recorded or one by one, what goes to it and what comes from it.
 #include <algorithm>
 
+#include "plan/device_use.h"
 #include "runtime/executor.h"
 #include "runtime/memory.h"
 
@@ -9,9 +10,9 @@ namespace {
 
 size_t idx(int i) { return static_cast<size_t>(i); }
 
-// Can it be recorded? What touches the caller's memory or the host's cannot.
-bool recordable(const Step& step) {
-  return step.place == Place::kDevice && step.kind != Step::Kind::kTransfer && step.kind != Step::Kind::kReadSizes;
+// A name that is there already: this runs in the steady state, too.
+const char* range_name(const Step& step) {
+  return step.node && !step.node->origin.empty() ? step.node->origin[0].c_str() : "input";
 }
 
 }  // namespace
@@ -21,17 +22,10 @@ Status Executor::bind_device(const Specialisation& s) {
   if (!stream_) {
     FOVEA_TRY_SET(stream_, device_->create_stream());
   }
-  auto room = [&](DeviceMemory& memory, int64_t bytes, DeviceMemory::Kind kind) -> Status {
-    if (memory.bytes() >= bytes) return {};
-    if (pending_) FOVEA_TRY(wait());
-    memory.reset();
-    auto fresh = device_->allocate(bytes, kind);
-    if (!fresh.ok()) {
-      kept_.clear();
-      return fresh.status();
-    }
-    memory = *std::move(fresh);
-    return {};
+  auto room = [&](DeviceMemory& memory, int64_t bytes, DeviceMemory::Kind kind) {
+    Status status = reserve(memory, bytes, kind);
+    if (!status.ok()) kept_.clear();
+    return status;
   };
   const auto words = static_cast<int64_t>(s.plan().device_sizes.size()) * 8;
   FOVEA_TRY(room(device_arena_, s.arena_bytes(Place::kDevice), DeviceMemory::Kind::kDevice));
@@ -43,20 +37,12 @@ Status Executor::bind_device(const Specialisation& s) {
   return room(host_outputs_, host_output_bytes(s), DeviceMemory::Kind::kPinned);
 }
 
-// The host cannot read the device's memory.
-Status Executor::stage_inputs(std::span<const TensorRef> inputs) {
-  inputs_.assign(inputs.begin(), inputs.end());
-  staged_.resize(inputs.size());
-  bool any = false;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!(bound().host_reads[i] || check_finite) || !device_->owns(inputs[i].data)) continue;
-    staged_[i].resize(static_cast<size_t>(dtype_bytes(inputs[i].dtype, inputs[i].count()).value_or(0)));
-    FOVEA_TRY(stream_->copy(staged_[i].data(), inputs[i].data, static_cast<int64_t>(staged_[i].size())));
-    inputs_[i].data = staged_[i].data();
-    any = true;
-  }
-  user_inputs_ = inputs_;
-  return any ? wait() : Status();
+Status Executor::reserve(DeviceMemory& memory, int64_t bytes, DeviceMemory::Kind kind) {
+  if (memory.bytes() >= bytes) return {};
+  if (pending_ && memory.data()) FOVEA_TRY(wait());  // it may be in use
+  memory.reset();
+  FOVEA_TRY_SET(memory, device_->allocate(bytes, kind));
+  return {};
 }
 
 Status Executor::wait() {
@@ -97,7 +83,7 @@ Status Executor::copy_outputs_to_host(std::span<TensorRef> outputs) {
     const int64_t bytes = dtype_bytes(outputs[i].dtype, outputs[i].count()).value_or(0);
     if (bytes > capacity)
       return internal_error("an output of {} bytes does not fit into its bound {}", bytes, capacity);
-    std::byte* to = host_outputs_.data() + at;
+    std::byte* to = destination(i, at);
     if (!sent_) {
       if (bytes > 0) FOVEA_TRY(stream_->copy(to, outputs[i].data, bytes));
       pending_ = true;
@@ -125,19 +111,21 @@ Status Executor::run_device_steps(std::span<const Step> steps) {
 }
 
 Status Executor::launch_segment(std::span<const Step> steps) {
-  std::unique_ptr<DeviceGraph>& graph = bound().graphs[steps[0].index];
-  if (!graph) {
+  Segment& segment = bound().graphs[steps[0].index];
+  if (!segment.graph) segment.name = std::string("segment of ") + range_name(steps[0]);
+  const DeviceRange range(stream_.get(), segment.name.c_str());
+  if (!segment.graph) {
     FOVEA_TRY(stream_->begin_capture());
     Status status;
     for (const Step& step : steps)
       if (status.ok()) status = run_device_step(step);
     auto made = stream_->end_capture();
     FOVEA_TRY(std::move(status));
-    FOVEA_TRY_SET(graph, std::move(made));
+    FOVEA_TRY_SET(segment.graph, std::move(made));
   }
   pending_ = true;
   ++counts_.graphs;
-  return stream_->launch(*graph);
+  return stream_->launch(*segment.graph);
 }
 
 Status Executor::run_device_step(const Step& step) {
@@ -157,13 +145,11 @@ Status Executor::run_device_step(const Step& step) {
   in_.clear(), out_.clear();
   for (int t : step.inputs) in_.push_back(t < 0 ? TensorRef{} : bound().refs[idx(t)]);
   for (int t : step.outputs) out_.push_back(t < 0 ? TensorRef{} : bound().refs[idx(t)]);
-  // A name that is there already: this runs in the steady state, too.
-  stream_->begin_range(step.node && !step.node->origin.empty() ? step.node->origin[0].c_str() : "input");
+  stream_->begin_range(range_name(step));
   Status status;
   if (step.kind == Step::Kind::kTransfer) {
     // What its maker has put there already (input_memory()) stays.
-    if (in_[0].data != out_[0].data)
-      status = stream_->copy(out_[0].data, in_[0].data, dtype_bytes(in_[0].dtype, in_[0].count()).value_or(0));
+    if (in_[0].data != out_[0].data) status = transfer(step);
   } else if (step.kind != Step::Kind::kGroup) {
     status = device_->reformat(*stream_, in_[0], plan.tensors[idx(step.inputs[0])].format, out_[0],
                                plan.tensors[idx(step.outputs[0])].format);

@@ -1,7 +1,9 @@
-// In and out of a device without a detour: inputs that are made where the device reads them, outputs that are sent to
-// the host before anybody waits for them.
+// In and out of a device: inputs that are made where the device reads them, or go there by way of pinned memory, so
+// that nobody waits for the copy; outputs that are sent before anybody waits for them.
 #include <algorithm>
+#include <cstring>
 
+#include "base/parallel.h"
 #include "runtime/executor.h"
 
 namespace fovea::core {
@@ -11,6 +13,9 @@ size_t idx(int i) { return static_cast<size_t>(i); }
 
 // Outputs whose size the device decides travel at their most, all of them together no more than this.
 constexpr int64_t kMostAhead = int64_t{1} << 20;
+
+// What comes from pageable memory travels in pieces: one is on its way while the next is read.
+constexpr int64_t kPiece = int64_t{4} << 20, kGrain = int64_t{1} << 20;
 
 // Times that steps read input `i`, or a look at it.
 int reads(const Plan& plan, std::span<const Step> steps, size_t i) {
@@ -27,6 +32,69 @@ int reads(const Plan& plan, std::span<const Step> steps, size_t i) {
 }
 
 }  // namespace
+
+// The host cannot read the device's memory, and copies from pageable memory have to be waited for.
+Status Executor::stage_inputs(std::span<const TensorRef> inputs) {
+  inputs_.assign(inputs.begin(), inputs.end());
+  staged_.resize(inputs.size());
+  pinned_at_.assign(inputs.size(), -1);
+  bool any = false;
+  int64_t room = 0;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const int64_t bytes = dtype_bytes(inputs[i].dtype, inputs[i].count()).value_or(0);
+    const bool host_reads = bound().host_reads[i] || check_finite;
+    if (bytes == 0 || !(host_reads || bound().device_reads[i])) continue;
+    if (!device_->owns(inputs[i].data)) {
+      if (!bound().device_reads[i] || device_->pinned(inputs[i].data)) continue;
+      pinned_at_[i] = room;
+      room += (bytes + 63) / 64 * 64;
+    } else if (host_reads) {
+      staged_[i].resize(static_cast<size_t>(bytes));
+      FOVEA_TRY(stream_->copy(staged_[i].data(), inputs[i].data, bytes));
+      inputs_[i].data = staged_[i].data();
+      any = true;
+    }
+  }
+  user_inputs_ = inputs_;
+  if (room > 0) FOVEA_TRY(make_room_for_inputs(room));
+  return any ? wait() : Status();
+}
+
+// A run before, which nobody has waited for, may still read there.
+Status Executor::make_room_for_inputs(int64_t bytes) {
+  if (!inputs_over_) {
+    FOVEA_TRY_SET(inputs_over_, device_->create_event());
+  }
+  FOVEA_TRY_SET(const bool over, inputs_over_->done());
+  if (!over) {
+    ++counts_.synchronisations;
+    FOVEA_TRY(inputs_over_->wait());
+  }
+  return reserve(host_inputs_, bytes, DeviceMemory::Kind::kPinned);
+}
+
+Status Executor::inputs_asked() {
+  const bool any = std::ranges::any_of(pinned_at_, [](int64_t at) { return at >= 0; });
+  return any ? stream_->record(*inputs_over_) : Status();
+}
+
+Status Executor::transfer(const Step& step) {
+  const int64_t bytes = dtype_bytes(in_[0].dtype, in_[0].count()).value_or(0);
+  const auto* from = static_cast<const std::byte*>(in_[0].data);
+  auto* to = static_cast<std::byte*>(out_[0].data);
+  const PlanTensor& t = bound().spec->plan().tensors[idx(step.inputs[0])];
+  const int64_t at = t.home == PlanTensor::Home::kInput ? pinned_at_[idx(t.input)] : -1;
+  if (at < 0) return stream_->copy(to, from, bytes);
+  std::byte* pinned = host_inputs_.data() + at + (from - static_cast<std::byte*>(user_inputs_[idx(t.input)].data));
+  for (int64_t done = 0; done < bytes; done += kPiece) {
+    const int64_t piece = std::min(kPiece, bytes - done);
+    parallel_for(bound().spec->threads(), piece, kGrain, [&](int64_t begin, int64_t end) {
+      std::memcpy(pinned + done + begin, from + done + begin, static_cast<size_t>(end - begin));
+    });
+    FOVEA_TRY(stream_->copy(to + done, pinned + done, piece));
+  }
+  return {};
+}
 
 // Only of a step in front of all others: what a later one brings over lies where others may have worked before it.
 std::byte* Executor::input_memory(size_t i) const {
@@ -61,7 +129,14 @@ int64_t Executor::capacity_bytes(size_t output) const {
   return dtype_bytes(most.dtype, most.count()).value_or(0);
 }
 
-Status Executor::send_outputs() {
+// Where an output goes; `at`: its place in host_outputs_.
+std::byte* Executor::destination(size_t output, int64_t at) const {
+  void* to = output < sent_to_.size() ? sent_to_[output] : nullptr;
+  return to ? static_cast<std::byte*>(to) : host_outputs_.data() + at;
+}
+
+Status Executor::send_outputs(std::span<void* const> to) {
+  sent_to_.assign(to.begin(), to.end());
   if (!device_ || observer || check_finite) return {};
   const Plan& plan = bound().spec->plan();
   const auto on_device = [&](size_t i) { return plan.tensors[idx(plan.outputs[i])].format.place == Place::kDevice; };
@@ -75,7 +150,7 @@ Status Executor::send_outputs() {
     if (!on_device(i)) continue;
     const int64_t bytes = capacity_bytes(i);
     const void* from = bound().refs[idx(plan.outputs[i])].data;
-    if (bytes > 0) FOVEA_TRY(stream_->copy(host_outputs_.data() + at, from, bytes));
+    if (bytes > 0) FOVEA_TRY(stream_->copy(destination(i, at), from, bytes));
     at += (bytes + 63) / 64 * 64;
   }
   pending_ = sent_ = true;

@@ -8,13 +8,13 @@ namespace {
 size_t idx(int i) { return static_cast<size_t>(i); }
 int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-void mark_read(const Plan& plan, std::span<const Step> steps, std::vector<bool>& read) {
+void mark_read(const Plan& plan, std::span<const Step> steps, Place place, std::vector<bool>& read) {
   for (const Step& step : steps) {
-    if (step.place == Place::kHost)
+    if (step.place == place)
       for (int t : step.inputs)
         if (t >= 0 && plan.tensors[idx(t)].home == PlanTensor::Home::kInput)
           read[idx(plan.tensors[idx(t)].input)] = true;
-    for (const auto& branch : step.branches) mark_read(plan, branch, read);
+    for (const auto& branch : step.branches) mark_read(plan, branch, place, read);
   }
 }
 
@@ -51,9 +51,15 @@ void collect(const Specialisation& s, std::span<const Step> steps, const std::ve
 
 std::vector<bool> inputs_that_the_host_reads(const Plan& plan) {
   std::vector<bool> read(plan.graph->inputs.size(), false);
-  mark_read(plan, plan.run_steps, read);
+  mark_read(plan, plan.run_steps, Place::kHost, read);
   for (int t : plan.outputs)
     if (plan.tensors[idx(t)].home == PlanTensor::Home::kInput) read[idx(plan.tensors[idx(t)].input)] = true;
+  return read;
+}
+
+std::vector<bool> inputs_that_the_device_reads(const Plan& plan) {
+  std::vector<bool> read(plan.graph->inputs.size(), false);
+  mark_read(plan, plan.run_steps, Place::kDevice, read);
   return read;
 }
 
@@ -79,12 +85,11 @@ MemoryNeeds memory_needs(const Specialisation& s) {
   needs.shape_tensors = s.shape_tensor_bytes();
   if (!s.device()) return needs;
   needs.staging = host_output_bytes(s) + 2 * 8 * static_cast<int64_t>(plan.device_sizes.size());
-  const std::vector<bool> read = inputs_that_the_host_reads(plan);
-  for (size_t i = 0; i < plan.tensors.size(); ++i) {  // an input may come in the device's memory
+  const std::vector<bool> host = inputs_that_the_host_reads(plan), device = inputs_that_the_device_reads(plan);
+  for (size_t i = 0; i < plan.tensors.size(); ++i) {
     const PlanTensor& t = plan.tensors[i];
-    if (t.home != PlanTensor::Home::kInput || !read[idx(t.input)] || t.value != plan.graph->inputs[idx(t.input)])
-      continue;
-    needs.staging += bytes_of(s, static_cast<int>(i));
+    if (t.home != PlanTensor::Home::kInput || t.value != plan.graph->inputs[idx(t.input)]) continue;
+    if (host[idx(t.input)] || device[idx(t.input)]) needs.staging += rounded(bytes_of(s, static_cast<int>(i)));
   }
   return needs;
 }

@@ -18,8 +18,10 @@ struct WorkspaceNeed {
 struct MemoryNeeds {
   int64_t arena[2] = {0, 0};    // by Place, workspaces included
   int64_t buffers[2] = {0, 0};  // the most that lies in it at once, workspaces not counted
-  int64_t staging = 0;          // for inputs and outputs that change place, and for sizes that the device decides
-  int64_t shape_tensors = 0;    // what depends on sizes alone
+  // For inputs and outputs that change place, and for sizes that the device decides; inputs as if all of them came in
+  // the memory that needs it, pageable or the device's.
+  int64_t staging = 0;
+  int64_t shape_tensors = 0;  // what depends on sizes alone
   std::vector<WorkspaceNeed> workspaces;
   int64_t total() const { return arena[0] + arena[1] + staging + shape_tensors; }
 };
@@ -27,6 +29,8 @@ MemoryNeeds memory_needs(const Specialisation& specialisation);
 
 // By input of the graph: does a step of the host read it, or is it an output?
 std::vector<bool> inputs_that_the_host_reads(const Plan& plan);
+// By input: is it brought to the device?
+std::vector<bool> inputs_that_the_device_reads(const Plan& plan);
 // Pinned memory for the outputs that the device makes.
 int64_t host_output_bytes(const Specialisation& specialisation);
 

@@ -128,6 +128,22 @@ void print_memory_limit(const ordered_json& p) {
                 text(c, "onnx_node").c_str());
 }
 
+void print_device(const ordered_json& p) {
+  if (p.value("device_arena_bytes", 0.0) == 0 && p.value("transfers", 0) == 0) return;
+  const auto& waits = p.value("synchronisations", ordered_json::array());
+  std::printf(
+      "  device: arena %.1f MB, %s transfers, %s times the host waits for sizes, %d segments, %zu synchronisations\n",
+      p.value("device_arena_bytes", 0.0) / 1e6, text(p, "transfers").c_str(), text(p, "size_reads").c_str(),
+      p.value("segments", 0), waits.size());
+  for (const auto& w : waits) {
+    std::string nodes;
+    for (const auto& node : w.value("onnx_nodes", ordered_json::array()))
+      nodes += (nodes.empty() ? "" : ", ") + node.get<std::string>();
+    std::printf("    the host waits for %s%s: %s\n", text(w, "op").c_str(),
+                nodes.empty() ? "" : fmt::format(" ({})", nodes).c_str(), text(w, "why").c_str());
+  }
+}
+
 void print_profile(const ordered_json& p) {
   std::printf(
       "\nprofile %s: %s reformats, %s views, %s copies, arena %.1f MB, packed weights %.1f MB, %s groups on reference "
@@ -135,9 +151,7 @@ void print_profile(const ordered_json& p) {
       text(p, "profile").c_str(), text(p, "reformats").c_str(), text(p, "views").c_str(), text(p, "copies").c_str(),
       p.value("arena_bytes", 0.0) / 1e6, p.value("packed_weight_bytes", 0.0) / 1e6,
       text(p, "groups_on_reference_kernels").c_str());
-  if (p.value("device_arena_bytes", 0.0) > 0 || p.value("transfers", 0) > 0)
-    std::printf("  device: arena %.1f MB, %s transfers, %s times the host waits for sizes\n",
-                p.value("device_arena_bytes", 0.0) / 1e6, text(p, "transfers").c_str(), text(p, "size_reads").c_str());
+  print_device(p);
   print_memory_limit(p);
   std::printf("  %8s %9s %8s %8s %6s  %-28s %-24s %s\n", "ms", "MB", "GFLOP", "floor ms", "share", "kernel", "output",
               "operators (ONNX node)");

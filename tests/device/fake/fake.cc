@@ -1,11 +1,13 @@
 // A device that every machine has: --device fake:0. It shows what a GPU would: its memory cannot be read by the host
 // (an access ends the program), and what a stream is asked for is done no sooner than somebody waits for it. Kernels
-// are the reference kernels of a few operators.
+// are the reference kernels of a few operators. FOVEA_FAKE_TRACE names a file that is told, a line each, of ranges
+// ("begin NAME", "end") and of copies that have pageable memory on one side ("pageable").
 #include <sys/mman.h>
 
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <fstream>
 #include <map>
 #include <mutex>
 #include <set>
@@ -49,6 +51,10 @@ T* real(T* data) {
   return reinterpret_cast<T*>(a->second.real + (reinterpret_cast<const std::byte*>(data) - a->first));
 }
 void* real(void* data) { return real(static_cast<std::byte*>(data)); }
+
+void trace(std::string_view line) {
+  if (const char* file = std::getenv("FOVEA_FAKE_TRACE")) std::ofstream(file, std::ios::app) << line << "\n";
+}
 
 using Work = std::function<Status()>;
 
@@ -102,6 +108,7 @@ class FakeStream final : public DeviceStream {
   Status copy(void* to, const void* from, int64_t bytes) override {
     std::lock_guard lock(mutex);
     const auto size = static_cast<size_t>(bytes);
+    if (!find(from) || !find(to)) trace("pageable");
     if (find(from)) {
       push([=] { return std::memcpy(real(to), real(static_cast<const std::byte*>(from)), size), Status(); });
     } else {
@@ -144,8 +151,8 @@ class FakeStream final : public DeviceStream {
     for (const Work& work : static_cast<FakeGraph&>(graph).work) push(work);
     return {};
   }
-  void begin_range(const char*) override {}
-  void end_range() override {}
+  void begin_range(const char* name) override { trace("begin " + std::string(name)); }
+  void end_range() override { trace("end"); }
 
  private:
   std::deque<Work> queue_;

@@ -1,0 +1,232 @@
+// What a run asks of a device: where the host waits, what is recorded, which ranges profilers see, what is staged.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "backends/device.h"
+#include "ir/parse.h"
+#include "ops/op.h"
+#include "plan/device_use.h"
+#include "runtime/loaded_engine.h"
+#include "runtime/memory.h"
+
+namespace fovea::core {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr const char* kAdd = R"(symbols(n in [1,64])
+graph @main(%x: float32[n,4]) -> (y = %y) {
+  %a = Add(%x, %x) from "double"
+  %y = Relu(%a) from "rectify"
+})";
+// The device has no Softmax.
+constexpr const char* kMixed = R"(symbols(n in [1,64])
+graph @main(%x: float32[n,4]) -> (y = %y, z = %z) {
+  %a = Relu(%x) from "a"
+  %b = Softmax(%a) from "b"
+  %c = Softmax(%x) from "c"
+  %d = Add(%b, %c) from "d"
+  %z = Softmax(%d) from "z"
+  %y = Relu(%d) from "y"
+})";
+constexpr const char* kDetect = R"(symbols(n in [1,16])
+graph @main(%boxes: float32[n,40,4], %scores: float32[n,40,3]) -> (kept = %kept, total = %total) {
+  %kept, %s = Nms(%boxes, %scores) {box_form="centre", score_threshold=0.5, iou_threshold=0.4, max_per_group=10, output="indices"} from "nms"
+  %total = ReduceSum(%s) {axes=[0], keepdims=true} from "total"
+})";
+constexpr const char* kBranches = R"(symbols(n in [1,64])
+graph @main(%x: float32[n,4], %c: bool[]) -> (y = %y) {
+  %r = Relu(%x) from "before"
+  %i = If(%c; %r, %x) from "if"
+    region @then(%a: float32[n,4], %b: float32[n,4]) -> (%s) {
+      %s = Add(%a, %b) from "sum"
+    }
+    region @else(%a: float32[n,4], %b: float32[n,4]) -> (%b) {
+    }
+  %y = Relu(%i) from "behind"
+})";
+
+// On the fake device, whatever others are here: what has a kernel is known.
+struct Rig {
+  std::shared_ptr<LoadedEngine> engine;
+  std::shared_ptr<const Specialisation> spec;
+  Executor executor;
+  std::vector<std::shared_ptr<Tensor>> data;
+  std::vector<TensorRef> in, out;
+
+  explicit Rig(const char* text, int64_t n = 2) {
+    auto graph = parse(text, find_op);
+    EXPECT_TRUE(graph.ok()) << graph.status().message();
+    EngineData given;
+    given.graph = *std::move(graph);
+    LoadOptions options;
+    options.threads = 2, options.device = *open_device("fake:0");
+    engine = *LoadedEngine::from(std::move(given), options);
+    std::vector<std::vector<int64_t>> shapes;
+    for (const Value* v : engine->main().graph().inputs) {
+      shapes.emplace_back();
+      for (const Dim& d : v->shape) shapes.back().push_back(d.is_const() ? d.int_value() : n);
+      data.push_back(*Tensor::allocate(v->dtype, shapes.back()));
+      const auto bytes = static_cast<size_t>(*dtype_bytes(v->dtype, data.back()->count()));
+      std::memset(data.back()->mutable_data(), 0, bytes);
+      in.push_back(TensorRef::dense_of(v->dtype, shapes.back(), data.back()->mutable_data()));
+    }
+    auto made = engine->main().specialise(shapes, 2);
+    EXPECT_TRUE(made.ok()) << made.status().message();
+    spec = *made;
+    EXPECT_TRUE(executor.bind(spec).ok());
+    out.resize(engine->main().graph().outputs.size());
+  }
+  void run() {
+    const Status s = executor.run(in, out);
+    EXPECT_TRUE(s.ok()) << s.message();
+  }
+};
+
+std::vector<std::string> places(const DeviceUse& use) {
+  std::vector<std::string> found;
+  for (const Synchronisation& s : use.synchronisations)
+    found.push_back(fmt::format("{} {}: {}", s.op, fmt::join(s.onnx_nodes, "+"), s.why));
+  return found;
+}
+
+// What is read from the plan is what a run counts, before anybody asks for the outputs.
+TEST(DeviceSteps, AreWhatThePlanSays) {
+  for (const char* text : {kAdd, kMixed, kDetect}) {
+    Rig rig(text);
+    const DeviceUse use = device_use(rig.spec->plan());
+    for (int run = 0; run < 3; ++run) {
+      ASSERT_TRUE(rig.executor.enqueue(rig.in).ok());
+      EXPECT_EQ(rig.executor.counts().synchronisations, static_cast<int>(use.synchronisations.size())) << text;
+      EXPECT_EQ(rig.executor.counts().graphs, run == 0 ? 0 : use.segments) << text;
+      ASSERT_TRUE(rig.executor.finish(rig.out).ok());
+    }
+  }
+}
+
+TEST(DeviceSteps, AreNamed) {
+  EXPECT_THAT(places(device_use(Rig(kAdd).spec->plan())), testing::IsEmpty());
+  EXPECT_EQ(device_use(Rig(kAdd).spec->plan()).segments, 1);
+  const auto mixed = places(device_use(Rig(kMixed).spec->plan()));
+  EXPECT_THAT(
+      mixed, ElementsAre("Softmax b: no kernel of the device takes it", "Softmax z: no kernel of the device takes it"));
+  const auto detect = places(device_use(Rig(kDetect).spec->plan()));
+  EXPECT_THAT(detect, ElementsAre("Nms nms: the host needs a size that the device decides",
+                                  "ReduceSum total: no kernel of the device takes it"));
+}
+
+TEST(DeviceSteps, OfBranchesAreOfEither) {
+  Rig rig(kBranches);
+  const DeviceUse use = device_use(rig.spec->plan());
+  EXPECT_THAT(places(use), testing::Contains(HasSubstr("If if: the host takes the branch")));
+  for (const uint8_t taken : {0, 1}) {
+    *static_cast<uint8_t*>(rig.in[1].data) = taken;
+    ASSERT_TRUE(rig.executor.enqueue(rig.in).ok());
+    EXPECT_LE(rig.executor.counts().synchronisations, static_cast<int>(use.synchronisations.size()));
+    EXPECT_GE(rig.executor.counts().synchronisations, 1);
+    ASSERT_TRUE(rig.executor.finish(rig.out).ok());
+  }
+}
+
+// Lines that the device writes while somebody does something.
+template <typename F>
+std::vector<std::string> traced(F&& f) {
+  const auto file = std::filesystem::temp_directory_path() / fmt::format("fovea_trace_{}", ::getpid());
+  ::setenv("FOVEA_FAKE_TRACE", file.c_str(), 1);
+  f();
+  ::unsetenv("FOVEA_FAKE_TRACE");
+  std::vector<std::string> lines;
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  in.close();
+  std::filesystem::remove(file);
+  return lines;
+}
+
+TEST(DeviceSteps, AreRangesToProfilers) {
+  Rig rig(kAdd);
+  EXPECT_THAT(traced([&] { rig.run(); }), ElementsAre("begin run", "begin input", "end", "begin double", "end",
+                                                      "begin rectify", "end", "end", "begin outputs", "end"));
+  EXPECT_THAT(traced([&] { rig.run(); }),  // recorded
+              ElementsAre("begin run", "begin input", "end", "begin segment of double", "begin double", "end",
+                          "begin rectify", "end", "end", "end", "begin outputs", "end"));
+  EXPECT_THAT(traced([&] { rig.run(); }), ElementsAre("begin run", "begin input", "end", "begin segment of double",
+                                                      "end", "end", "begin outputs", "end"));
+  for (const char* text : {kMixed, kDetect, kBranches}) {
+    Rig other(text);
+    int open = 0;
+    for (const std::string& line : traced([&] { other.run(), other.run(), other.run(); })) {
+      open += line == "end" ? -1 : line.starts_with("begin ") ? 1 : 0;
+      EXPECT_GE(open, 0) << text;
+    }
+    EXPECT_EQ(open, 0) << text;
+  }
+}
+
+TEST(DeviceSteps, EndTheirRangesWhereARunFails) {
+  Rig rig(kAdd);
+  rig.executor.check_finite = true;
+  static_cast<float*>(rig.in[0].data)[3] = NAN;
+  const auto lines = traced([&] { EXPECT_FALSE(rig.executor.run(rig.in, rig.out).ok()); });
+  EXPECT_EQ(std::ranges::count(lines, "end"), std::ssize(lines) - std::ranges::count(lines, "end"));
+}
+
+TEST(DeviceInputs, InPageableMemoryGoByWayOfPinnedMemory) {
+  Rig rig(kAdd);
+  auto* x = static_cast<float*>(rig.in[0].data);
+  for (int run = 0; run < 3; ++run) {
+    for (int i = 0; i < 8; ++i) x[i] = static_cast<float>(i + run);
+    EXPECT_THAT(traced([&] {
+                  ASSERT_TRUE(rig.executor.enqueue(rig.in).ok());
+                  for (int i = 0; i < 8; ++i) x[i] = -1;  // the caller's again
+                  ASSERT_TRUE(rig.executor.finish(rig.out).ok());
+                }),
+                testing::Not(testing::Contains("pageable")));
+    for (int i = 0; i < 8; ++i) EXPECT_EQ(rig.out[0].as<float>()[i], static_cast<float>(2 * (i + run)));
+    EXPECT_EQ(rig.executor.counts().synchronisations, 1);
+    if (run > 1) {
+      EXPECT_EQ(rig.executor.counts().made.total(), 0);
+    }
+  }
+}
+
+// Nobody has waited for the last run: its input is still on its way.
+TEST(DeviceInputs, OnTheirWayAreNotOverwritten) {
+  Rig rig(kAdd);
+  for (int run = 0; run < 3; ++run) {
+    auto* x = static_cast<float*>(rig.in[0].data);
+    x[0] = 5;
+    ASSERT_TRUE(rig.executor.enqueue(rig.in).ok());
+    x[0] = 6;
+    ASSERT_TRUE(rig.executor.enqueue(rig.in).ok());
+    EXPECT_EQ(rig.executor.counts().synchronisations, 1);
+    ASSERT_TRUE(rig.executor.finish(rig.out).ok());
+    EXPECT_EQ(rig.out[0].as<float>()[0], 12);
+  }
+}
+
+TEST(DeviceInputs, InPinnedMemoryAreReadWhereTheyAre) {
+  Rig rig(kAdd);
+  const DeviceMemory pinned = *(*open_device("fake:0"))->allocate(8 * 4, DeviceMemory::Kind::kPinned);
+  std::memset(pinned.data(), 0, 8 * 4);
+  rig.in[0].data = pinned.data();
+  ASSERT_TRUE(rig.executor.enqueue(rig.in).ok());
+  reinterpret_cast<float*>(pinned.data())[0] = 4;  // seen, since nobody has copied it yet
+  ASSERT_TRUE(rig.executor.finish(rig.out).ok());
+  EXPECT_EQ(rig.out[0].as<float>()[0], 8);
+}
+
+TEST(DeviceInputs, CountAsStaging) {
+  Rig rig(kAdd, 8);
+  const MemoryNeeds needs = memory_needs(*rig.spec);
+  EXPECT_EQ(needs.staging, 2 * 8 * 4 * 4);  // the input, and the output
+}
+
+}  // namespace
+}  // namespace fovea::core

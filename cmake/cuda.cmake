@@ -5,6 +5,7 @@ if(NOT FOVEA_CUDA)
   return()
 endif()
 set(FOVEA_CUDA_ARCHITECTURES "90a" CACHE STRING "GPUs to compile for: 80;90a, and PTX as 75-virtual;90-virtual; 'all' is those four")
+string(REPLACE "," ";" FOVEA_CUDA_ARCHITECTURES "${FOVEA_CUDA_ARCHITECTURES}")
 if(FOVEA_CUDA_ARCHITECTURES STREQUAL "all")
   set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real 75-virtual 90-virtual)
 else()
@@ -39,7 +40,11 @@ file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS
   ${PROJECT_SOURCE_DIR}/src/kernels/cuda/*.cc ${PROJECT_SOURCE_DIR}/src/kernels/cuda/*.cu)
 set(cuda_tests ${cuda_sources})
 list(FILTER cuda_tests INCLUDE REGEX "_test\\.cc$")
-list(FILTER cuda_sources EXCLUDE REGEX "_test\\.cc$")
+list(FILTER cuda_sources EXCLUDE REGEX "_(test|bench|fake)\\.cc$")
+# What it has code for, to say so where that is not enough.
+list(JOIN FOVEA_CUDA_ARCHITECTURES ", " architectures)
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/backends/cuda/code_check.cc PROPERTIES
+  COMPILE_DEFINITIONS "FOVEA_CUDA_ARCHITECTURES=\"${architectures}\"")
 
 add_library(fovea_cuda_objects STATIC ${cuda_sources})
 target_include_directories(fovea_cuda_objects PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include ${FOVEA_GENERATED_DIR}/include)
@@ -65,5 +70,22 @@ if(FOVEA_TESTS AND cuda_tests)
   target_link_libraries(cuda_test PRIVATE -Wl,--whole-archive fovea_cuda_objects -Wl,--no-whole-archive fovea_interpreter fovea_warnings GTest::gmock GTest::gtest_main)
   target_compile_options(cuda_test PRIVATE -Wno-dangling-else)
   target_compile_definitions(cuda_test PRIVATE FOVEA_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/src/backends/cuda/libraries_test.cc PROPERTIES
+    COMPILE_DEFINITIONS "FOVEA_CUDA_ARCHITECTURES=\"${architectures}\";FOVEA_FAKE_CUDA=\"${PROJECT_BINARY_DIR}/fake_cuda\"")
   fovea_add_test(cuda_test unit)
+
+  # fovea_fake_library(FOLDER NAME VERSION [DEFINITION]): what libraries_test.cc opens in place of lib<NAME>.so.<VERSION>.
+  function(fovea_fake_library folder name version)
+    add_library(fake_${folder} SHARED ${PROJECT_SOURCE_DIR}/src/backends/cuda/libraries_fake.cc)
+    target_compile_definitions(fake_${folder} PRIVATE ${ARGN})
+    set_target_properties(fake_${folder} PROPERTIES OUTPUT_NAME ${name} SUFFIX .so.${version} CXX_VISIBILITY_PRESET default
+                                                    LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fake_cuda/${folder})
+    add_dependencies(cuda_test fake_${folder})
+  endfunction()
+  fovea_fake_library(cudart cudart 13)
+  fovea_fake_library(cudnn cudnn 9 FOVEA_FAKE_CUDNN=90800)
+  fovea_fake_library(old_cudnn cudnn 9 FOVEA_FAKE_CUDNN=90100)
+  fovea_fake_library(no_cudnn cudnn 9)
+  fovea_fake_library(nvrtc nvrtc 13 FOVEA_FAKE_NVRTC=1)
+  fovea_fake_library(old_nvrtc nvrtc 13 FOVEA_FAKE_NVRTC=0)
 endif()

@@ -22,10 +22,8 @@ bool is_scalar(const Value& value) {
   return std::ranges::all_of(value.shape, [](const Dim& d) { return d.is_const(1); });
 }
 
-std::vector<Group> match_chain(const Graph& graph, const Node& anchor, const ChainRules& rules) {
-  if (!rules.fits(anchor, nullptr)) return {};
-  Group group = single_node_group(anchor);
-  std::vector<Group> groups = {group};
+void grow_chain(const Graph& graph, const ChainRules& rules, std::vector<Group>& groups) {
+  Group group = groups.back();
   while (const Node* next = group.nodes.size() < rules.most_nodes ? only_user(graph, group.outputs[0]) : nullptr) {
     const Value* value = group.outputs[0];
     if (!rules.fits(*next, value) || next->output()->shape != value->shape) break;
@@ -40,6 +38,12 @@ std::vector<Group> match_chain(const Graph& graph, const Node& anchor, const Cha
     group.outputs = {next->output()};
     groups.push_back(group);
   }
+}
+
+std::vector<Group> match_chain(const Graph& graph, const Node& anchor, const ChainRules& rules) {
+  if (!rules.fits(anchor, nullptr)) return {};
+  std::vector<Group> groups = {single_node_group(anchor)};
+  grow_chain(graph, rules, groups);
   std::ranges::reverse(groups);
   return groups;
 }

@@ -15,8 +15,10 @@ struct ChainRules {
       nullptr;  // its inputs with those of the next node, which is not yet there
 };
 
-// The anchor and what follows it in a row without another user, the largest group first. A product's residual is left
-// to the product.
+// Appends to `groups`, which has one, that one with what follows it in a row without another user: a node more each
+// time. A product's residual is left to the product.
+void grow_chain(const Graph& graph, const ChainRules& rules, std::vector<Group>& groups);
+// The anchor and what follows it, the largest group first.
 std::vector<Group> match_chain(const Graph& graph, const Node& anchor, const ChainRules& rules);
 
 // One element, whatever the rank.

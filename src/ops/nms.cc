@@ -14,7 +14,9 @@
 //   3. From the best downwards a candidate is kept unless its IoU with one kept before it in its group passes
 //      iou_threshold, until max_per_group are kept.
 //      With soft_sigma, instead, each overlap multiplies the score by exp(-IoU^2 / (2 sigma)), and the candidate goes
-//      back into the queue while its score passes; iou_threshold is not looked at (TensorFlow since 2.3).
+//      back into the queue while its score passes; iou_threshold is not looked at (TensorFlow since 2.3). Those kept
+//      lower a score in the order in which they were kept. Negative scores, which TensorFlow does not mean, rise, but
+//      keep their place in the queue.
 //   4. The max_total best of the image stay.
 // Equal scores: the lower box index goes first, then the lower class. IoU is computed in float32 (float64 for float64)
 // as intersection / (area + area - intersection), from corners; a box without positive area (inverted, empty, NaN)

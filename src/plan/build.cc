@@ -451,7 +451,8 @@ class Builder {
       if (s.kind != Step::Kind::kGroup || s.choice < 0) return;
       const GroupChoice& c = plan_.assignment.groups[idx(s.choice)];
       if (!c.row) return;
-      const int wanted = c.group.residual >= 0 ? c.group.residual : c.row->in_place ? 0 : -1;
+      const bool may = c.row->in_place && !c.group.keeps_inputs;
+      const int wanted = c.group.residual >= 0 ? c.group.residual : may ? 0 : -1;
       if (wanted < 0) return;
       if (!merge(s.inputs[idx(wanted)], s.outputs[0], s)) s.copy_residual = c.group.residual >= 0;
     });

@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "backends/cpu/target.h"
+#include "backends/cuda/code.h"
+#include "backends/cuda/code_check.h"
 #include "backends/cuda/cublaslt.h"
 #include "backends/cuda/cudnn.h"
 
@@ -158,7 +160,8 @@ Result<std::shared_ptr<Device>> CudaDevice::open(int index) {
     return unsupported("cuda:{}: this machine has no NVIDIA GPU", index);
   FOVEA_TRY(check(counted, "cudaGetDeviceCount"));
   if (index >= count)
-    return invalid_argument("cuda:{}: expected a GPU from cuda:0 to cuda:{}, the last of this machine", index, count - 1);
+    return invalid_argument("cuda:{}: expected a GPU from cuda:0 to cuda:{}, the last of this machine", index,
+                            count - 1);
   std::shared_ptr<CudaDevice> d(new CudaDevice);
   cudaDeviceProp p{};
   FOVEA_CUDA(cudaGetDeviceProperties(&p, index));
@@ -170,10 +173,12 @@ Result<std::shared_ptr<Device>> CudaDevice::open(int index) {
                     p.l2CacheSize,
                     static_cast<int>(p.sharedMemPerBlockOptin)};
   if (p.major * 10 + p.minor < 75)
-    return unsupported("cuda:{}: expected compute capability 7.5 or newer, {} has {}.{}", index, p.name, p.major, p.minor);
+    return unsupported("cuda:{}: expected compute capability 7.5 or newer, {} has {}.{}", index, p.name, p.major,
+                       p.minor);
   FOVEA_TRY(d->make_current());
   // The first use of the device, so that a fault of the driver is told here.
   FOVEA_CUDA(cudaFree(nullptr));
+  FOVEA_TRY(check_code(find_code(), fmt::format("cuda:{}", index), p.major, p.minor));
   int driver = 0;
   FOVEA_CUDA(cudaDriverGetVersion(&driver));
   FOVEA_TRY_SET(const int cudnn, cudnn_version());
@@ -240,6 +245,25 @@ Result<CudaDevice::Workbench> CudaDevice::workbench() {
     bench_ = static_cast<Stream*>(made.release());
   }
   return Workbench{std::move(lock), *bench_};
+}
+
+void CudaDevice::GiveBack::operator()(Stream* stream) const {
+  std::lock_guard lock(device->mutex_);
+  device->idle_.push_back(stream);
+}
+
+Result<CudaDevice::BorrowedStream> CudaDevice::borrow_stream() {
+  FOVEA_TRY(make_current());
+  {
+    std::lock_guard lock(mutex_);
+    if (!idle_.empty()) {
+      Stream* const stream = idle_.back();
+      idle_.pop_back();
+      return BorrowedStream(stream, {this});
+    }
+  }
+  FOVEA_TRY_SET(auto made, create_stream());
+  return BorrowedStream(static_cast<Stream*>(made.release()), {this});
 }
 
 DeviceCounts CudaDevice::counts() const { return made; }

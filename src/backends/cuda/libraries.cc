@@ -52,7 +52,8 @@ Result<void*> find_library(const std::string& name) {
   if (void* library = ::dlopen(name.c_str(), RTLD_NOW | RTLD_GLOBAL)) return library;
   if (why.empty()) why = ::dlerror();
   return unsupported(
-      "{} cannot be opened ({}): install NVIDIA's package of it, or name its folder in FOVEA_CUDA_LIBRARIES", name, why);
+      "{} cannot be opened ({}): install NVIDIA's package of it, or name its folder in FOVEA_CUDA_LIBRARIES", name,
+      why);
 }
 
 }  // namespace
@@ -60,7 +61,8 @@ Result<void*> find_library(const std::string& name) {
 // To look through folders takes longer than what is asked of a library: what was found stays.
 Result<void*> open_library(const std::string& name) {
   static std::mutex mutex;
-  static auto& opened = *new std::map<std::string, void*>;  // never destroyed: handles are given back as late as at exit
+  static auto& opened =
+      *new std::map<std::string, void*>;  // never destroyed: handles are given back as late as at exit
   std::lock_guard lock(mutex);
   void*& library = opened[name];
   if (!library) {
@@ -72,8 +74,8 @@ Result<void*> open_library(const std::string& name) {
 Result<int> cudnn_version() {
   // What cuDNN opens by name later is found because it is open already.
   for (const char* name : {"libcudart.so.13", "libnvrtc.so.13", "libcublasLt.so.13", "libcublas.so.13"})
-    if (auto library = open_library(name); !library.ok() && std::string_view(name) != "libcublas.so.13" &&
-                                           std::string_view(name) != "libcublasLt.so.13")
+    if (auto library = open_library(name);
+        !library.ok() && std::string_view(name) != "libcublas.so.13" && std::string_view(name) != "libcublasLt.so.13")
       return library.status();
   FOVEA_TRY_SET(void* const library, open_library("libcudnn.so.9"));
   auto* version = reinterpret_cast<size_t (*)()>(::dlsym(library, "cudnnGetVersion"));
@@ -81,7 +83,10 @@ Result<int> cudnn_version() {
   cudnn_frontend::cudnn_dlhandle = library;
   const auto v = static_cast<int>(version());
   if (v < kOldestCudnn)
-    return unsupported("cuDNN: expected {} or newer, found {}", version_text(kOldestCudnn), version_text(v));
+    return unsupported(
+        "cuDNN: expected {} or newer, found {}: install a newer package of it, or name its folder in "
+        "FOVEA_CUDA_LIBRARIES",
+        version_text(kOldestCudnn), version_text(v));
   return v;
 }
 

@@ -4,6 +4,8 @@
 #include <nvrtc.h>
 #include <xxhash.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 
@@ -15,6 +17,8 @@ namespace {
 
 struct Nvrtc {
   decltype(&nvrtcVersion) version;
+  decltype(&nvrtcGetNumSupportedArchs) count_architectures;
+  decltype(&nvrtcGetSupportedArchs) architectures;
   decltype(&nvrtcCreateProgram) create;
   decltype(&nvrtcCompileProgram) compile;
   decltype(&nvrtcGetCUBINSize) cubin_size;
@@ -35,11 +39,38 @@ Result<Nvrtc> open_nvrtc() {
   get(n.version, "nvrtcVersion"), get(n.create, "nvrtcCreateProgram"), get(n.compile, "nvrtcCompileProgram");
   get(n.cubin_size, "nvrtcGetCUBINSize"), get(n.cubin, "nvrtcGetCUBIN"), get(n.log_size, "nvrtcGetProgramLogSize");
   get(n.log, "nvrtcGetProgramLog"), get(n.destroy, "nvrtcDestroyProgram");
-  if (!all) return unsupported("libnvrtc.so.13 lacks functions of NVRTC 13");
+  get(n.count_architectures, "nvrtcGetNumSupportedArchs"), get(n.architectures, "nvrtcGetSupportedArchs");
+  if (!all)
+    return unsupported(
+        "libnvrtc.so.13 lacks functions of NVRTC 13: install NVIDIA's package of it, or name its folder in "
+        "FOVEA_CUDA_LIBRARIES");
   return n;
 }
 
+std::string version_of(const Nvrtc& nvrtc) {
+  int major = 0, minor = 0;
+  (void)nvrtc.version(&major, &minor);
+  return fmt::format("{}.{}", major, minor);
+}
+
+// A GPU that is newer than the library is no fault of the source.
+Status check_architecture(const Nvrtc& nvrtc, const std::string& architecture) {
+  constexpr std::string_view kPrefix = "sm_";
+  int wanted = 0, count = 0;
+  if (!architecture.starts_with(kPrefix)) return internal_error("'{}' is no architecture", architecture);
+  std::from_chars(architecture.data() + kPrefix.size(), architecture.data() + architecture.size(), wanted);
+  if (nvrtc.count_architectures(&count) != NVRTC_SUCCESS || count <= 0) return {};  // compiling will tell
+  std::vector<int> known(static_cast<size_t>(count));
+  if (nvrtc.architectures(known.data()) != NVRTC_SUCCESS || std::ranges::find(known, wanted) != known.end()) return {};
+  const auto [oldest, newest] = std::ranges::minmax(known);
+  return unsupported(
+      "NVRTC {} does not compile for {}: expected one of sm_{} to sm_{}; install a newer package of NVRTC 13, or name "
+      "its folder in FOVEA_CUDA_LIBRARIES",
+      version_of(nvrtc), architecture, oldest, newest);
+}
+
 Result<std::string> compile(const Nvrtc& nvrtc, const std::string& source, const std::string& architecture) {
+  FOVEA_TRY(check_architecture(nvrtc, architecture));
   nvrtcProgram program = nullptr;
   if (nvrtcResult r = nvrtc.create(&program, source.c_str(), "fovea.cu", 0, nullptr, nullptr); r != NVRTC_SUCCESS)
     return system_error("nvrtcCreateProgram failed with {}", static_cast<int>(r));
@@ -116,10 +147,8 @@ Result<cudaKernel_t> compile_kernel(const CudaDevice& device, const std::string&
   auto& entry = loaded[{device.properties().index, source, kernel}];
   if (entry) return entry;
   FOVEA_TRY_SET(const Nvrtc nvrtc, open_nvrtc());
-  int major = 0, minor = 0;
-  (void)nvrtc.version(&major, &minor);
   const std::string architecture = fmt::format("sm_{}{}", device.properties().major, device.properties().minor);
-  const std::string key = fmt::format("{} NVRTC {}.{} {}", architecture, major, minor, hash_of(source));
+  const std::string key = fmt::format("{} NVRTC {} {}", architecture, version_of(nvrtc), hash_of(source));
   std::optional<std::string> cubin = cache_read("cubin", key);
   if (!cubin) {
     FOVEA_TRY_SET(cubin, compile_source(source, architecture));

@@ -1,5 +1,5 @@
 // Clocks, power and temperature by NVML, which comes with the driver. Its header does not come with CUDA's compiler
-// everywhere: the seven functions are declared here, as NVML's API reference has them.
+// everywhere: the six functions are declared here, as NVML's API reference has them.
 #include <dlfcn.h>
 
 #include "backends/cuda/cuda.h"

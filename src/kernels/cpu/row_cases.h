@@ -1,4 +1,4 @@
-// For the test and the benchmark of all rows: small graphs, one in a line of row_cases.inc, as ONNX would write them.
+// For the test and the benchmark of all rows: small graphs, one in a line of row_cases*.inc, as ONNX would write them.
 //   Conv 2x17x38x38 c:24x17x3x3 c:24 | strides=2,1 pads=1,1,1,1 group=1 | Add Relu
 // The operator and its inputs (c: a constant of that shape, i: integers, - absent; bool:, int32: and int64: before a
 // shape that is not of float32; few: before one of float32 makes all inputs multiples of 1/4, equal ones among them,
@@ -27,6 +27,7 @@ struct Case {
 inline constexpr std::string_view kCases[] = {
 #define FOVEA_CASE(line) line,
 #include "kernels/cpu/row_cases.inc"
+#include "kernels/cpu/row_cases_nms.inc"
 #undef FOVEA_CASE
 };
 
@@ -65,7 +66,7 @@ inline AttrValue attribute(const std::string& name, const std::string& text) {
     return factors;
   }
   if (name == "alpha" || name == "beta" || name == "epsilon" || name == "max_log_size" || name.starts_with("clip_") ||
-      name.ends_with("_threshold"))
+      name.ends_with("_threshold") || name == "soft_sigma")
     return std::stod(text);
   if (std::isalpha(static_cast<unsigned char>(text[0]))) return text;
   return int64_t{std::stoll(text)};

@@ -8,11 +8,13 @@ namespace fovea::core::rows {
 inline constexpr std::string_view kCudaCases[] = {
 #define FOVEA_CASE(line) line,
 #include "kernels/cpu/row_cases.inc"
+#include "kernels/cpu/row_cases_nms.inc"
 #include "kernels/cuda/row_cases.inc"
 #include "kernels/cuda/row_cases_conv.inc"
 #include "kernels/cuda/row_cases_gemm.inc"
 #include "kernels/cuda/row_cases_layout.inc"
 #include "kernels/cuda/row_cases_logic.inc"
+#include "kernels/cuda/row_cases_reduce.inc"
 #undef FOVEA_CASE
 };
 

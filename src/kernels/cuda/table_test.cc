@@ -61,6 +61,8 @@ bool names(const std::string& text, std::string_view symbol) {
 }
 
 TEST(CudaTable, EveryRowIsTested) {
+  if (!std::filesystem::is_directory(FOVEA_SOURCE_DIR "/src/kernels/cuda"))
+    GTEST_SKIP() << "the tests' sources, which it looks through, are not on this machine";
   auto idle = rows_by_symbol();
   ASSERT_EQ(idle.size(), cuda_kernels().size());
   for (std::string_view line : rows::kCudaCases) {

@@ -40,15 +40,21 @@ TEST(NmsVector, KeepsWhatTheReferenceKeeps) {
   for (int repeat = 0; repeat < 400; ++repeat) {
     const Nasty nasty = static_cast<Nasty>(rng() % 3);
     const int64_t b = 1 + rng() % 2, n = 1 + rng() % 150, classes = 1 + rng() % 3;
-    const Scene s = random_scene(rng, b, n, rng() % 2 ? classes : 1, classes, nasty);
+    Scene s = random_scene(rng, b, n, rng() % 2 ? classes : 1, classes, nasty);
+    if (rng() % 3 == 0)
+      for (float& score : s.scores) score -= 0.5f;
     NmsAttrs a;
     a.box_form = static_cast<NmsBoxForm>(rng() % 5);
     a.group = rng() % 2 ? NmsGroup::kClass : NmsGroup::kNone;
     a.iou_compare = static_cast<NmsCompare>(rng() % 2);
+    constexpr double kSigmas[] = {1e-60, 1e-4, 0.05, 0.3, 0.5, 4, 1e60};
     constexpr double kThresholds[] = {-0.5, 0, 0.25, 1.0 / 3, 0.5, 0.9, 1};
     a.iou_threshold = kThresholds[rng() % std::size(kThresholds)];
     a.iou_offset = rng() % 2;
     a.max_per_group = rng() % 3 == 0 ? static_cast<int64_t>(rng() % 40) : -1;
+    if (rng() % 3 == 0) a.soft_sigma = kSigmas[rng() % std::size(kSigmas)];
+    if (rng() % 2) a.score_threshold = 0.2;
+    a.score_compare = static_cast<NmsCompare>(rng() % 2);
     a.max_total = n * classes;
     a.output = NmsOutput::kPadded;
     const AttrsPtr attrs = make_attrs(a);

@@ -31,7 +31,7 @@ class NmsKernel final : public PreparedKernel {
 
 const Value* input(const Group& group, size_t i) { return i < group.inputs.size() ? group.inputs[i] : nullptr; }
 
-std::string refuse(const Group& group) { return nms_refusal(*group.nodes[0], group); }
+std::string refuse(const Group& group) { return nms_refusal(group); }
 
 std::vector<FormatChoice> formats(const Group& group) {
   FormatChoice c;
@@ -56,6 +56,8 @@ uint32_t read_limits(const NmsAttrs& a, const Group& group, NmsArgs& n) {
   n.score_or_equal = a.score_compare == NmsCompare::kGreaterEqual;
   n.iou_or_equal = a.iou_compare == NmsCompare::kGreaterEqual;
   n.suppresses = n.iou_or_equal ? n.iou_threshold <= 1 : n.iou_threshold < 1;
+  n.soft = a.soft_sigma > 0;
+  if (n.soft) n.soft_scale = -0.5f / static_cast<float>(a.soft_sigma);
   const Value* most = input(group, nms_input::kMaxPerGroup);
   return limit_of(most ? std::max<int64_t>(most->constant->to_ints()[0], 0) : a.max_per_group);
 }
@@ -75,14 +77,16 @@ void choose_lists(const NmsAttrs& a, int64_t real, uint32_t max_per_group, NmsAr
   if (a.group == NmsGroup::kExplicit && !of_image) n.most_of_group = pre;
   else n.most = pre;
   n.total = limit_of(a.max_total);
-  n.keep = std::min({n.room, n.most, n.total});
+  n.keep = std::min(n.room, n.most);
+  // Soft suppression lets negative scores rise, so that the best may be the last ones kept.
+  if (!n.soft || n.score_threshold >= 0) n.keep = std::min(n.keep, n.total);
   if (n.compares_groups()) n.per_group = max_per_group;
   else n.keep = std::min(n.keep, max_per_group);
 }
 
 }  // namespace
 
-std::string cuda::nms_refusal(const Node& nms, const Group& group) {
+std::string cuda::nms_refusal(const Group& group) {
   for (size_t i : {nms_input::kBoxes, nms_input::kScores})
     if (group.inputs[i] && group.inputs[i]->dtype != DType::kFloat32)
       return fmt::format("{}, not float32", to_string(group.inputs[i]->dtype));
@@ -94,7 +98,7 @@ std::string cuda::nms_refusal(const Node& nms, const Group& group) {
   for (const Value* v : group.inputs)
     if (v && std::ranges::any_of(v->shape, [](const Dim& d) { return d.data_dependent(); }))
       return fmt::format("'{}' has a data-dependent size", v->name);
-  return nms.as<NmsAttrs>().soft_sigma > 0 ? "soft suppression" : "";
+  return "";
 }
 
 Result<NmsArgs> cuda::nms_args(const PrepareContext& c, const Node& node, const std::vector<int64_t>& scores) {
@@ -148,6 +152,7 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
 
 const KernelRow kernel_nms_cuda = {.name = "nms_cuda",
                                    .op = "Nms",
+                                   .revision = 2,
                                    .dynamic_shapes = true,  // those of its outputs
                                    .place = Place::kDevice,
                                    .match = match_node,

@@ -1,5 +1,5 @@
-// Nms on the device: what ops/nms.cc describes, but for soft suppression. All work is in lists of candidates, one for
-// each class of an image, or one for each image where candidates of several groups are looked at together.
+// Nms on the device: what ops/nms.cc describes. All work is in lists of candidates, one for each class of an image, or
+// one for each image where candidates of several groups are looked at together.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -27,7 +27,9 @@ struct NmsArgs {
   BoxForm box_form = BoxForm::kXyxy;
   float score_threshold = 0, iou_threshold = 1, iou_offset = 0;
   bool score_or_equal = true, iou_or_equal = false;
-  bool suppresses = true;           // can any IoU pass?
+  bool suppresses = true;  // can any IoU pass?
+  bool soft = false;       // overlap lowers scores, by exp(soft_scale * IoU^2)
+  float soft_scale = 0;
   uint32_t best_of_box = kNoLimit;  // classes of a box that become candidates
   bool list_per_class = true;
   Rivals rivals = Rivals::kAll;

@@ -9,7 +9,7 @@
 namespace fovea::core::cuda {
 
 // Why the device has no kernel for it; empty if it has.
-std::string nms_refusal(const Node& nms, const Group& group);
+std::string nms_refusal(const Group& group);
 
 // `scores`: their shape, [B,N,C] or [B,N].
 Result<NmsArgs> nms_args(const PrepareContext& context, const Node& nms, const std::vector<int64_t>& scores);

@@ -1,18 +1,8 @@
 // Attributes at random, all output forms: the device keeps the very boxes that the reference keeps, also where their
 // number depends on data, which cases of one line cannot say.
-#include <gtest/gtest.h>
-
-#include <bit>
-#include <cmath>
-
-#include <cstring>
-
-#include "ir/infer.h"
-#include "kernels/cuda/common.h"
-#include "kernels/reference/detect/nms_testing.h"
-#include "kernels/reference/reference.h"
-#include "ops/nms.h"
-#include "ops/op.h"
+#include "kernels/cuda/cuda_runner.h"
+#include "kernels/cuda/detect/nms_cuda_testing.h"
+#include "kernels/reference/detect/nms_frontends.h"
 
 namespace fovea::core::test {
 namespace {
@@ -46,164 +36,75 @@ NmsAttrs random_attributes(std::mt19937& rng, int64_t images) {
   a.class_offset = pick<int64_t>(rng, {-1, 0, 1});
   a.clip = rng() % 2 && a.box_form != NmsBoxForm::kCentre && a.box_form != NmsBoxForm::kXywh;
   a.fill = static_cast<NmsFill>(rng() % 2);
+  if (rng() % 3 == 0) a.soft_sigma = pick(rng, {1e-60, 1e-3, 0.05, 0.3, 0.5, 4.});
   return a;
 }
 
-// A graph of one Nms, its inputs, and what the reference says.
-struct NmsCase {
-  Graph graph{"case"};
-  Node* node = nullptr;
-  std::vector<TensorPtr> inputs;                // null: absent
-  std::vector<std::shared_ptr<Tensor>> memory;  // of the outputs at their largest
-  std::vector<TensorRef> expected;
+// One list an image, too long for one block, of which a part alone is looked at.
+void lengthen(std::mt19937& rng, NmsAttrs& a) {
+  a.candidates = NmsCandidates::kPerClass, a.classes_per_box = 1;
+  a.pre_top_k_of = NmsScope::kImage;
+  a.pre_top_k = pick<int64_t>(rng, {1, 300, 1500, 5000, 17000});
+  if (a.soft_sigma > 0) a.max_per_group = pick<int64_t>(rng, {1, 20, 200});
+  if (rng() % 4 == 0) a.iou_threshold = 2;
+}
 
-  Status make(std::mt19937& rng, int64_t most_boxes) {
-    const int64_t images = 1 + rng() % 3, classes = pick<int64_t>(rng, {1, 1, 2, 3, 5, 40, 100});
-    const int64_t boxes = std::min<int64_t>(rng() % 20 == 0 ? rng() % 2 : 1 + rng() % most_boxes, 40000 / classes);
-    const auto nasty = static_cast<Nasty>(rng() % 3);
-    const Scene s = random_scene(rng, images, boxes, rng() % 3 == 0 ? classes : 1, classes, nasty);
-    const NmsAttrs a = random_attributes(rng, images);
-    inputs.assign(6, nullptr);
-    inputs[0] = s.box_tensor();
-    inputs[1] = classes == 1 && rng() % 2 ? Tensor::of<float>({images, boxes}, std::span(s.scores)) : s.score_tensor();
-    if (a.group == NmsGroup::kExplicit || (a.group == NmsGroup::kNone && rng() % 2)) {
-      std::vector<int64_t> group;
-      const auto groups = pick<uint32_t>(rng, {1, 3, 20});
-      for (int64_t i = 0; i < images * boxes; ++i)
-        group.push_back(static_cast<int64_t>(rng() % groups) * 0x123456789 - 5);
-      inputs[2] = Tensor::of<int64_t>({images, boxes}, std::span<const int64_t>(group));
-    }
-    if (rng() % 4 == 0) inputs[3] = Tensor::scalar<int64_t>(pick<int64_t>(rng, {-3, 0, 2, 30}));
-    if (rng() % 4 == 0) inputs[4] = Tensor::scalar(0.4f);
-    if (rng() % 4 == 0) inputs[5] = Tensor::scalar(0.3f);
-
-    std::vector<Value*> values;
-    for (size_t i = 0; i < inputs.size(); ++i)
-      values.push_back(!inputs[i] ? nullptr
-                       : i > 2    ? graph.add_constant(inputs[i])
-                                  : graph.add_input(fmt::format("x{}", i), inputs[i]->dtype(),
-                                                    Shape(inputs[i]->dims().begin(), inputs[i]->dims().end())));
-    const bool rows = a.output == NmsOutput::kPadded || a.output == NmsOutput::kDetections;
-    node = graph.add_node(find_op("Nms"), make_attrs(a), values, rows ? 5 : 2);
-    FOVEA_TRY(infer_node(graph, *node));
-    return run_reference();
+Status make_random(std::mt19937& rng, NmsCase& c, int64_t most_boxes, bool is_long = false) {
+  const int64_t images = 1 + rng() % 3, classes = pick<int64_t>(rng, {1, 1, 2, 3, 5, 40, 100});
+  const int64_t boxes = is_long
+                            ? (34000 + rng() % 9000) / classes
+                            : std::min<int64_t>(rng() % 20 == 0 ? rng() % 2 : 1 + rng() % most_boxes, 40000 / classes);
+  const auto nasty = static_cast<Nasty>(rng() % 3);
+  Scene s = random_scene(rng, images, boxes, rng() % 3 == 0 ? classes : 1, classes, nasty);
+  if (rng() % 3 == 0)
+    for (float& score : s.scores) score -= 0.5f;
+  NmsAttrs a = random_attributes(rng, images);
+  if (is_long) lengthen(rng, a);
+  std::vector<TensorPtr> inputs(6);
+  inputs[0] = s.box_tensor();
+  inputs[1] = classes == 1 && rng() % 2 ? Tensor::of<float>({images, boxes}, std::span(s.scores)) : s.score_tensor();
+  if (a.group == NmsGroup::kExplicit || (a.group == NmsGroup::kNone && rng() % 2)) {
+    std::vector<int64_t> group;
+    const auto groups = pick<uint32_t>(rng, {1, 3, 20});
+    for (int64_t i = 0; i < images * boxes; ++i)
+      group.push_back(static_cast<int64_t>(rng() % groups) * 0x123456789 - 5);
+    inputs[2] = Tensor::of<int64_t>({images, boxes}, std::span<const int64_t>(group));
   }
-
-  Dims largest(const Value& v) const {
-    Dims dims;
-    for (const Dim& d : v.shape) dims.push_back(d.is_const() ? d.int_value() : node->sizes[0].bound.int_value());
-    return dims;
-  }
-
-  Status run_reference() {
-    std::vector<TensorRef> in;
-    for (const TensorPtr& t : inputs) in.push_back(t ? TensorRef::of(*t) : TensorRef{});
-    for (const Value* v : node->outputs) {
-      FOVEA_TRY_SET(auto t, Tensor::allocate(v->dtype, largest(*v)));
-      expected.push_back(TensorRef::of(*t));
-      memory.push_back(std::move(t));
-    }
-    Scratch scratch;
-    KernelContext c;
-    c.inputs = in, c.outputs = expected, c.attributes = node->attrs.get(), c.scratch = &scratch;
-    return reference_Nms(c);
-  }
-};
-
-class NmsOnDevice {
- public:
-  NmsOnDevice(Device& device, const NmsCase& c) : device_(device), case_(c), group_(single_node_group(*c.node)) {}
-
-  Status run() {
-    PrepareContext context{group_, {}, {}};
-    context.device = &device_;
-    for (const TensorPtr& t : case_.inputs)
-      context.inputs.push_back(t ? describe(t->dtype(), t->dims()) : TensorDesc{});
-    for (const Value* v : case_.node->outputs) context.outputs.push_back(describe(v->dtype, case_.largest(*v)));
-    if (std::string why = kernel_nms_cuda.refuse(group_); !why.empty()) return internal_error("refused: {}", why);
-    FOVEA_TRY_SET(const auto kernel, kernel_nms_cuda.prepare(context));
-    FOVEA_TRY_SET(stream_, device_.create_stream());
-    std::vector<TensorRef> in, out;
-    for (size_t i = 0; i < case_.inputs.size(); ++i) {
-      in.emplace_back();
-      const TensorPtr& t = case_.inputs[i];
-      if (!t || i > nms_input::kGroup) continue;
-      FOVEA_TRY_SET(std::byte * data, room(static_cast<int64_t>(t->bytes().size())));
-      FOVEA_TRY(stream_->copy(data, t->bytes().data(), static_cast<int64_t>(t->bytes().size())));
-      in.back() = TensorRef::dense_of(t->dtype(), t->dims(), data);
-    }
-    for (const TensorDesc& d : context.outputs) {
-      FOVEA_TRY_SET(std::byte * data, room(dtype_bytes(d.dtype, *element_count(d.shape)).value_or(0)));
-      out.push_back(TensorRef::dense_of(d.dtype, d.shape, data));
-    }
-    KernelContext c;
-    FOVEA_TRY_SET(c.workspace, room(kernel->workspace_bytes()));
-    FOVEA_TRY_SET(std::byte * sizes, room(8));
-    c.inputs = in, c.outputs = out, c.attributes = case_.node->attrs.get(), c.stream = stream_.get();
-    c.sizes = reinterpret_cast<int64_t*>(sizes);
-    FOVEA_TRY(kernel->run(c));
-    if (!case_.node->sizes.empty()) FOVEA_TRY(stream_->copy(&size_, sizes, 8));
-    for (size_t i = 0; i < out.size(); ++i) {
-      const TensorRef& want = case_.expected[i];
-      found_.emplace_back(static_cast<size_t>(dtype_bytes(want.dtype, want.count()).value_or(0)));
-      FOVEA_TRY(stream_->copy(found_.back().data(), out[i].data, static_cast<int64_t>(found_.back().size())));
-    }
-    return stream_->synchronize();
-  }
-
-  void compare() const {
-    if (!case_.node->sizes.empty()) {
-      ASSERT_EQ(size_, case_.expected[0].dims[0]);
-    }
-    for (size_t i = 0; i < found_.size(); ++i) {
-      if (found_[i].empty()) continue;
-      if (case_.expected[i].dtype != DType::kFloat32) {
-        ASSERT_EQ(std::memcmp(found_[i].data(), case_.expected[i].data, found_[i].size()), 0) << "output " << i;
-        continue;
-      }
-      const auto* got = reinterpret_cast<const float*>(found_[i].data());
-      const auto* want = static_cast<const float*>(case_.expected[i].data);
-      for (size_t k = 0; k < found_[i].size() / 4; ++k)  // a NaN's bits are the processor's own
-        ASSERT_TRUE(std::bit_cast<uint32_t>(got[k]) == std::bit_cast<uint32_t>(want[k]) ||
-                    (std::isnan(got[k]) && std::isnan(want[k])))
-            << "output " << i << ", element " << k << ": " << got[k] << ", not " << want[k];
-    }
-  }
-
- private:
-  static TensorDesc describe(DType type, const Dims& shape) {
-    TensorDesc d;
-    d.dtype = type, d.shape = shape;
-    return d;
-  }
-  Result<std::byte*> room(int64_t bytes) {
-    FOVEA_TRY_SET(DeviceMemory m, device_.allocate(std::max<int64_t>(bytes, 1), DeviceMemory::Kind::kDevice));
-    memory_.push_back(std::move(m));
-    return memory_.back().data();
-  }
-
-  Device& device_;
-  const NmsCase& case_;
-  Group group_;
-  std::vector<DeviceMemory> memory_;
-  std::unique_ptr<DeviceStream> stream_;
-  std::vector<std::vector<std::byte>> found_;
-  int64_t size_ = -1;
-};
+  if (rng() % 4 == 0) inputs[3] = Tensor::scalar<int64_t>(pick<int64_t>(rng, {-3, 0, 2, 30}));
+  if (rng() % 4 == 0) inputs[4] = Tensor::scalar(0.4f);
+  if (rng() % 4 == 0) inputs[5] = Tensor::scalar(0.3f);
+  const bool rows = a.output == NmsOutput::kPadded || a.output == NmsOutput::kDetections;
+  return c.make(make_attrs(a), std::move(inputs), rows ? 5 : 2);
+}
 
 // A hundred seeds each.
 class NmsCuda : public testing::TestWithParam<uint32_t> {};
 
 TEST_P(NmsCuda, KeepsWhatTheReferenceKeeps) {
-  auto device = cuda::CudaDevice::open(0);
-  if (!device.ok()) GTEST_SKIP() << device.status().message();
+  if (!gpu().device) GTEST_SKIP() << gpu().why;
   for (uint32_t seed = GetParam() * 100; seed < (GetParam() + 1) * 100; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     std::mt19937 rng(seed);
     NmsCase c;
-    Status s = c.make(rng, seed % 8 == 0 ? 9000 : 150);
+    Status s = make_random(rng, c, seed % 8 == 0 ? 9000 : 150);
     ASSERT_TRUE(s.ok()) << s.message();
-    NmsOnDevice on_device(**device, c);
+    NmsOnDevice on_device(*gpu().device, c);
+    s = on_device.run();
+    ASSERT_TRUE(s.ok()) << s.message();
+    on_device.compare();
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_P(NmsCuda, KeepsWhatTheReferenceKeepsOfLongLists) {
+  if (!gpu().device) GTEST_SKIP() << gpu().why;
+  for (uint32_t seed = GetParam() * 10; seed < (GetParam() + 1) * 10; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    std::mt19937 rng(seed);
+    NmsCase c;
+    Status s = make_random(rng, c, 0, true);
+    ASSERT_TRUE(s.ok()) << s.message();
+    NmsOnDevice on_device(*gpu().device, c);
     s = on_device.run();
     ASSERT_TRUE(s.ok()) << s.message();
     on_device.compare();
@@ -212,6 +113,18 @@ TEST_P(NmsCuda, KeepsWhatTheReferenceKeeps) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Hundreds, NmsCuda, testing::Range(0u, 15u));
+
+Result<std::vector<TensorPtr>> run_on_device(const AttrsPtr& attributes, const std::vector<TensorPtr>& inputs,
+                                             int outputs, bool) {
+  NmsCase c;
+  FOVEA_TRY(c.make(attributes, inputs, static_cast<size_t>(outputs)));
+  NmsOnDevice on_device(*gpu().device, c);
+  FOVEA_TRY(on_device.run());
+  return on_device.outputs();
+}
+std::string no_device() { return gpu().device ? "" : gpu().why; }
+
+INSTANTIATE_TEST_SUITE_P(Device, NmsFrontends, testing::Values(NmsWay{"nms_cuda", run_on_device, no_device}), name_of);
 
 }  // namespace
 }  // namespace fovea::core::test

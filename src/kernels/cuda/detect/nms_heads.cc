@@ -66,7 +66,7 @@ std::string refuse(const Group& group) {
   const Node& nms = *group.nodes.back();
   if (nms.as<NmsAttrs>().classes_per_box > 1) return "several classes of each box kept";
   if (std::string why = heads_refusal(sources(group)); !why.empty()) return why;
-  return nms_refusal(nms, group);
+  return nms_refusal(group);
 }
 
 std::vector<FormatChoice> formats(const Group& group) {
@@ -96,6 +96,7 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
 
 const KernelRow kernel_nms_heads_cuda = {.name = "nms_heads_cuda",
                                          .op = "Concat",
+                                         .revision = 2,
                                          .dynamic_shapes = true,  // those of its outputs
                                          .reaches_back = true,
                                          .place = Place::kDevice,

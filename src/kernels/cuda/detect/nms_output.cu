@@ -41,7 +41,7 @@ __device__ void write_rows(const NmsArgs& a, const NmsTensors& t, int64_t image,
     for (int64_t i = worker; i < count && i < most; i += workers) {
       const auto candidate = static_cast<uint32_t>(found[i]);
       const float score =
-          t.scores ? __ldg(scores + candidate) : from_ordered(~static_cast<uint32_t>(found[i] >> 32));
+          t.scores && !a.soft ? __ldg(scores + candidate) : from_ordered(~static_cast<uint32_t>(found[i] >> 32));
       write_row(a, t, first + i, image, candidate, score);
     }
     return;

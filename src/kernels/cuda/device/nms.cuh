@@ -1,5 +1,5 @@
-// What the parts of Nms on the device share: nms_filter.cu makes lists of candidates, nms_suppress.cu goes over them,
-// nms_output.cu puts together what they have kept.
+// What the parts of Nms on the device share: nms_filter.cu makes lists of candidates, nms_narrow.cu shortens
+// long ones, nms_suppress.cu and nms_soft.cu go over them, nms_output.cu puts together what they have kept.
 #pragma once
 
 #include "kernels/cuda/detect/nms.h"
@@ -17,6 +17,9 @@ struct NmsMemory {
   uint32_t *counts, *kept_counts, *image_counts;  // of each list, list, image
   uint32_t *high, *low;                           // halves of the candidates' keys, `room` a list
   uint32_t* thinned;                              // as high, without those beyond the best of their group
+  float* lowered;                                 // soft suppression: the candidates' scores
+  std::byte* narrowing;                           // narrow_bytes(), where long lists are narrowed
+  uint32_t *narrow_high, *narrow_low;             // halves of the keys then, narrow_room() a list
   Key* kept;                                      // `keep` a list
   Key* found;                                     // of each image, in the outputs' order; in the candidates' memory
   uint32_t found_room;
@@ -28,8 +31,16 @@ cudaError_t filter_candidates(const NmsArgs& args, const float* scores, const Nm
 cudaError_t filter_heads(const NmsArgs& args, const ScoreHeads& scores, const NmsMemory& memory, cudaStream_t stream);
 // Where a list has several groups: drops what is not among the best most_of_group of its group.
 void thin_groups(const NmsArgs& args, const void* group, const NmsMemory& memory, cudaStream_t stream);
+// Where few long lists take part with their best alone: how many those lists have room for; otherwise 0.
+uint32_t narrow_room(const NmsArgs& args);
+int64_t narrow_bytes(const NmsArgs& args);
+// From the lists of `memory` to others of narrow_room(), which `to` says.
+cudaError_t narrow_lists(const NmsArgs& args, const NmsMemory& memory, NmsMemory& to, cudaStream_t stream);
 void suppress_lists(const NmsArgs& args, const float* boxes, const void* group, const NmsMemory& memory,
                     cudaStream_t stream);
+// The same where overlap lowers scores: into `kept` with the lowered scores, in their order.
+void suppress_softly(const NmsArgs& args, const float* boxes, const void* group, const NmsMemory& memory,
+                     cudaStream_t stream);
 // To lists of images, and where the outputs are padded to the outputs; where they are not, write_found() does that.
 void merge_lists(const NmsArgs& args, const NmsTensors& tensors, const NmsMemory& memory, cudaStream_t stream);
 void write_found(const NmsArgs& args, const NmsTensors& tensors, const NmsMemory& memory, cudaStream_t stream);

@@ -1,20 +1,9 @@
 // Chains of element-wise operators: one kernel, written for the chain and compiled at run time, reads every operand
-// once and writes the result once.
+// once and writes the result once. A reduction or a softmax behind the chain, and what follows it, is in the same
+// kernel.
 #include "kernels/cuda/common.h"
 #include "kernels/cuda/eltwise/chain_launch.h"
 #include "kernels/cuda/eltwise/chain_match.h"
-
-namespace fovea::core::cuda::chain {
-namespace {
-
-Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
-  FOVEA_TRY_SET(Prepared prepared, build(c));
-  FOVEA_TRY_SET(prepared.kernel, compile_kernel(device_of(c), prepared.chain.source(), "chain"));
-  return make_kernel(std::move(prepared));
-}
-
-}  // namespace
-}  // namespace fovea::core::cuda::chain
 
 namespace fovea::core {
 

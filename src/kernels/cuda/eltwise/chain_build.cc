@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "kernels/cuda/eltwise/chain_rules.h"
+#include "kernels/cuda/reduce/fold_rules.h"
 #include "ops/activation.h"
 
 namespace fovea::core::cuda::chain {
@@ -34,9 +35,17 @@ class Builder {
 
   Result<Prepared> build() {
     const TensorDesc& y = c_.outputs[0];
-    p_.chain.nhwc8 = y.layout == Layout::kNhwc8;
+    const Node* fold = fold::fold_of(c_.group);
+    p_.chain.nhwc8 = !fold && y.layout == Layout::kNhwc8;
     const Value* chained = nullptr;
     for (const Node* node : c_.group.nodes) {
+      if (node == fold) {
+        if (!chained) (void)input(next_++);
+        p_.chain.front = {p_.chain.steps.size(), p_.chain.operands.size()};
+        p_.chain.steps.push_back({"", *type_of(node->output()->dtype)});
+        chained = node->output();
+        continue;
+      }
       std::vector<std::string> names;
       for (const Value* v : node->inputs) {
         if (chained && v == chained) {
@@ -54,6 +63,7 @@ class Builder {
     }
     if (p_.numbers.size() > static_cast<size_t>(kMostNumbers) || p_.inputs.size() > static_cast<size_t>(kMostOperands))
       return unsupported("{} tensors and {} numbers", p_.inputs.size(), p_.numbers.size());
+    if (fold && p_.chain.front->operands == 0) return unsupported("{} of numbers alone", fold->op->name);
     p_.chain.out = *type_of(y.dtype);
     bool narrow = bytes_of(p_.chain.out) <= 2;
     for (const Operand& o : p_.chain.operands) narrow &= bytes_of(o.stored) <= 2;

@@ -113,7 +113,9 @@ TEST_P(ChainCuda, SourceCompiles) {
     EXPECT_EQ(built->chain.steps.size(), group.nodes.size());
     if (GetParam() >= kCompiled || gpu().device) return;  // on a device, all of them are
     auto cubin = cuda::compile_source(built->chain.source(), "sm_90");
-    if (!cubin.ok()) ASSERT_NE(cubin.status().kind(), ErrorKind::kInternal) << cubin.status().message();
+    if (cubin.ok()) return;
+    ASSERT_NE(cubin.status().kind(), ErrorKind::kInternal) << cubin.status().message();
+    GTEST_SKIP() << cubin.status().message();
   });
 }
 

@@ -3,21 +3,12 @@
 #include <algorithm>
 #include <array>
 
-#include "kernels/cuda/device/divide.cuh"
+#include "kernels/cuda/eltwise/chain_loops.h"
+#include "kernels/cuda/reduce/fold_launch.h"
+#include "kernels/cuda/reduce/fold_source.h"
 
 namespace fovea::core::cuda::chain {
 namespace {
-
-constexpr int64_t kMostIndices = (int64_t{1} << 31) - 16;
-
-Division division_of(int64_t d) {
-  const Divisor r(d);
-  return {r.divisor, r.magic, r.shift};
-}
-
-bool aligned(const void* p, int64_t bytes) {
-  return reinterpret_cast<uintptr_t>(p) % static_cast<uintptr_t>(bytes) == 0;
-}
 
 Status launch(cudaKernel_t kernel, Arguments& arguments, cudaStream_t stream) {
   void* pointers[] = {&arguments};
@@ -25,20 +16,6 @@ Status launch(cudaKernel_t kernel, Arguments& arguments, cudaStream_t stream) {
       cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3((arguments.threads + kThreads - 1) / kThreads),
                        dim3(kThreads), pointers, 0, stream),
       "chain");
-}
-
-// Strides of an operand along the output's dimensions; 0 where it is repeated.
-Result<std::array<int64_t, kMaxRank>> broadcast(const TensorRef& x, const TensorRef& y, size_t position) {
-  std::array<int64_t, kMaxRank> strides{};
-  bool ok = x.rank <= y.rank;
-  for (int d = 0; ok && d < x.rank; ++d) {
-    const auto from = static_cast<size_t>(d), to = static_cast<size_t>(d + y.rank - x.rank);
-    ok = x.dims[from] == y.dims[to] || x.dims[from] == 1;
-    strides[to] = x.dims[from] == 1 ? 0 : x.strides[from];
-  }
-  if (ok) return strides;
-  return invalid_argument("input {} cannot be broadcast: its shape is [{}], the output's [{}]", position,
-                          fmt::join(x.shape(), ","), fmt::join(y.shape(), ","));
 }
 
 class PlainChain final : public PreparedKernel {
@@ -51,37 +28,29 @@ class PlainChain final : public PreparedKernel {
     const size_t n = p_.inputs.size();
     // The operands, then the output.
     std::array<const void*, kMostOperands + 1> data{};
-    std::array<std::array<int64_t, kMaxRank>, kMostOperands + 1> strides{}, merged{};
-    std::array<int64_t, kMaxRank> size{};
+    std::array<std::array<int64_t, kMaxRank>, kMostOperands + 1> strides{};
     std::array<int64_t, kMostOperands + 1> bytes{};
     for (size_t i = 0; i < n; ++i) {
       const TensorRef& x = c.in(p_.inputs[i]);
       data[i] = x.data, bytes[i] = bytes_of(p_.chain.operands[i].stored);
-      FOVEA_TRY_SET(strides[i], broadcast(x, y, p_.inputs[i]));
+      FOVEA_TRY_SET(strides[i], broadcast(x.shape(), x.strides, y.shape(), p_.inputs[i]));
     }
     data[n] = y.data, bytes[n] = bytes_of(p_.chain.out), strides[n] = y.strides;
-    // Loops, outermost first: neighbours that are one for every operand are joined.
-    size_t rank = 0;
+    Loops loops;
     for (size_t d = 0; d < static_cast<size_t>(y.rank); ++d) {
-      if (y.dims[d] == 1) continue;
-      bool joins = rank > 0;
-      for (size_t i = 0; joins && i <= n; ++i) joins = merged[i][rank - 1] == strides[i][d] * y.dims[d];
-      if (!joins) size[rank++] = 1;
-      size[rank - 1] *= y.dims[d];
-      for (size_t i = 0; i <= n; ++i) merged[i][rank - 1] = strides[i][d];
+      Steps steps{};
+      for (size_t i = 0; i <= n; ++i) steps[i] = strides[i][d];
+      loops.add(y.dims[d], steps);
     }
-    if (rank == 0) {
-      size[rank++] = 1;
-      merged[n][0] = 1;
-    }
-    return launch_all(data, merged, bytes, size, rank, handle_of(c));
+    if (loops.rank == 0) loops.rank = 1, loops.size[0] = 1, loops.strides[n][0] = 1;
+    return launch_all(data, loops.strides, bytes, loops.size, loops.rank, handle_of(c));
   }
 
   std::string detail() const override { return fmt::format("{} in a row", p_.chain.steps.size()); }
 
  private:
   using Data = std::array<const void*, kMostOperands + 1>;
-  using Strides = std::array<std::array<int64_t, kMaxRank>, kMostOperands + 1>;
+  using Strides = decltype(Loops::strides);
 
   // As many launches as indices of 31 bits take: one, but for huge tensors.
   Status launch_all(Data data, const Strides& strides, const std::array<int64_t, kMostOperands + 1>& bytes,
@@ -154,7 +123,7 @@ class PackedChain final : public PreparedKernel {
         continue;
       }
       good &= aligned(x.data, 16);
-      FOVEA_TRY(broadcast(x, y, p_.inputs[i]).status());
+      FOVEA_TRY(broadcast(x.shape(), x.strides, y.shape(), p_.inputs[i]).status());
       const int64_t column = blocks * 8, row = x.dims[3] * column, picture = x.dims[2] * row;
       a.stride[i][0] = x.dims[0] == 1 ? 0 : picture;
       a.stride[i][1] = x.dims[2] == 1 ? 0 : row;
@@ -176,9 +145,16 @@ class PackedChain final : public PreparedKernel {
 
 }  // namespace
 
-std::unique_ptr<PreparedKernel> make_kernel(Prepared prepared) {
-  if (prepared.chain.nhwc8) return std::make_unique<PackedChain>(std::move(prepared));
-  return std::make_unique<PlainChain>(std::move(prepared));
+Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
+  FOVEA_TRY_SET(Prepared p, build(c));
+  if (const Node* fold = fold::fold_of(c.group)) {
+    const std::string source = fold::source(p.chain, *fold::rule_of(*fold));
+    FOVEA_TRY_SET(p.kernel, compile_kernel(device_of(c), source, "fold"));
+    return fold::make_kernel(c, std::move(p));
+  }
+  FOVEA_TRY_SET(p.kernel, compile_kernel(device_of(c), p.chain.source(), "chain"));
+  if (p.chain.nhwc8) return std::unique_ptr<PreparedKernel>(std::make_unique<PackedChain>(std::move(p)));
+  return std::unique_ptr<PreparedKernel>(std::make_unique<PlainChain>(std::move(p)));
 }
 
 }  // namespace fovea::core::cuda::chain

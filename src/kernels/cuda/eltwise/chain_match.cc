@@ -5,6 +5,7 @@
 #include "kernels/chain.h"
 #include "kernels/cuda/common.h"
 #include "kernels/cuda/eltwise/chain_rules.h"
+#include "kernels/cuda/reduce/fold_rules.h"
 
 namespace fovea::core::cuda::chain {
 namespace {
@@ -52,24 +53,46 @@ bool packs(const Group& group) {
   return any;
 }
 
+// A fold goes over strides: each of its inputs may lie as it likes.
+bool is_folded_picture(const Value* v, const Node& fold) {
+  return v && !v->is_constant() && v->dtype == DType::kFloat32 && v->shape.size() == 4 &&
+         v->shape == fold.inputs[0]->shape;
+}
+
+constexpr ChainRules kRules = {.most_nodes = kMostSteps,
+                               .is_link = [](const Node& node) { return rule_of(node) != nullptr; },
+                               .is_binary = [](const Node& node) { return operands_of(rule_of(node)->kind) == 2; },
+                               .fits = joins,
+                               .within_limits = within_limits};
+
 }  // namespace
 
 std::vector<Group> match(const Graph& graph, const Node& anchor) {
-  static constexpr ChainRules kRules = {
-      .most_nodes = kMostSteps,
-      .is_link = [](const Node& node) { return rule_of(node) != nullptr; },
-      .is_binary = [](const Node& node) { return operands_of(rule_of(node)->kind) == 2; },
-      .fits = joins,
-      .within_limits = within_limits};
-  return match_chain(graph, anchor, kRules);
+  const fold::Rule* rule = fold::rule_of(anchor);
+  if (!rule && !joins(anchor, nullptr)) return {};
+  std::vector<Group> groups = {single_node_group(anchor)};
+  groups[0].keeps_inputs = rule && !rule->keeps_shape;
+  grow_chain(graph, kRules, groups);
+  const Node* next = rule ? nullptr : only_user(graph, groups.back().outputs[0]);
+  if (next && fold::rule_of(*next) && fold::refusal(*next).empty()) {
+    Group group = groups.back();
+    group.nodes.push_back(next);
+    group.outputs = {next->output()};
+    group.keeps_inputs = !fold::rule_of(*next)->keeps_shape;
+    groups.push_back(std::move(group));
+    grow_chain(graph, kRules, groups);
+  }
+  std::ranges::reverse(groups);
+  return groups;
 }
 
 std::string refuse(const Group& group) {
-  for (const Node* node : group.nodes)
-    if (std::string reason = type_refusal(*node, *rule_of(*node)); !reason.empty()) return reason;
-  const auto rank = group.outputs[0]->shape.size();
-  for (const Value* v : group.inputs)
-    if (v && v->shape.size() > rank) return "more dimensions than the output";
+  for (const Node* node : group.nodes) {
+    const Rule* rule = rule_of(*node);
+    if (std::string reason = rule ? type_refusal(*node, *rule) : fold::refusal(*node); !reason.empty()) return reason;
+    for (const Value* v : node->inputs)
+      if (rule && v && v->shape.size() > node->output()->shape.size()) return "more dimensions than the output";
+  }
   return "";
 }
 
@@ -77,22 +100,32 @@ std::vector<FormatChoice> formats(const Group& group) {
   const Value& y = *group.outputs[0];
   bool narrow = may_be_half(y);
   for (const Value* v : group.inputs) narrow |= v && !v->is_constant() && may_be_half(*v);
+  const Node* fold = fold::fold_of(group);
+  const auto is_picture = [&](const Value* v) {
+    return fold ? is_folded_picture(v, *fold) : repeats_pixels(v, y.shape);
+  };
   std::vector<FormatChoice> choices;
-  const auto offer = [&](bool packed, bool halves) {
+  const auto offer = [&](bool packed, bool packs_output, bool halves) {
     const auto format_of = [&](const Value& v, Format f) { return halves && may_be_half(v) ? half(f) : f; };
     FormatChoice choice;
     for (const Value* v : group.inputs) {
       if (!v || is_number(v)) choice.inputs.push_back(kHost);
       else if (v->is_constant()) choice.inputs.push_back(kPlain);
-      else choice.inputs.push_back(format_of(*v, packed && repeats_pixels(v, y.shape) ? kNhwc8 : kPlain));
+      else choice.inputs.push_back(format_of(*v, packed && is_picture(v) ? kNhwc8 : kPlain));
     }
-    choice.outputs = {format_of(y, packed ? kNhwc8 : kPlain)};
+    choice.outputs = {format_of(y, packs_output ? kNhwc8 : kPlain)};
     choices.push_back(std::move(choice));
   };
   for (const bool halves : {true, false}) {
     if (halves && !narrow) continue;
-    offer(false, halves);
-    if (packs(group)) offer(true, halves);
+    offer(false, false, halves);
+    if (!fold) {
+      if (packs(group)) offer(true, true, halves);
+    } else if (std::ranges::any_of(group.inputs, is_picture)) {
+      offer(true, false, halves);
+      // The lanes that no channel fills are zeroed beforehand: not where the output may be an input's memory.
+      if (group.keeps_inputs && y.shape.size() == 4 && y.dtype == DType::kFloat32) offer(true, true, halves);
+    }
   }
   return choices;
 }

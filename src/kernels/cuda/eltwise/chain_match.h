@@ -1,4 +1,4 @@
-// What a chain takes, and in which formats.
+// What a chain takes, and in which formats: element-wise operators, and one reduction or softmax among them.
 #pragma once
 
 #include "kernels/kernel.h"

@@ -134,8 +134,6 @@ DEVICE void store(T* p, int n, const L (&x)[V]) {
 DEVICE unsigned quotient(unsigned n, const Division& d) { return (__umulhi(n, d.magic) + n) >> d.shift; }
 )";
 
-constexpr std::string_view kKernelHead = "extern \"C\" __global__ void __launch_bounds__(256) ";
-
 }  // namespace
 
 std::string_view lane_type(Type type) {
@@ -152,21 +150,26 @@ std::string_view stored_type(Type type) {
   return type == Type::kHalf ? "Half" : type == Type::kBool ? "Bool" : lane_type(type);
 }
 
-std::string Chain::source() const {
-  std::string text(kArgumentsText);
-  text += kPrelude;
-  const size_t n = operands.size();
+std::string source_head() { return std::string(kArgumentsText) + std::string(kPrelude); }
 
-  // One element.
-  text += fmt::format("DEVICE {} lane(const Arguments& a", lane_type(out));
-  for (size_t i = 0; i < n; ++i) text += fmt::format(", {} x{}", lane_type(operands[i].stored), i);
+std::string Chain::function(std::string_view name, Front from, Front to) const {
+  const std::string_view type = lane_type(to.steps > 0 ? steps[to.steps - 1].result : operands[0].stored);
+  std::string text = fmt::format("DEVICE {} {}(const Arguments& a", type, name);
+  if (from.steps > 0) text += fmt::format(", {} v{}", lane_type(steps[from.steps - 1].result), from.steps - 1);
+  for (size_t i = from.operands; i < to.operands; ++i)
+    text += fmt::format(", {} x{}", lane_type(operands[i].stored), i);
   text += ") {\n";
-  for (size_t s = 0; s < steps.size(); ++s) {
+  for (size_t s = from.steps; s < to.steps; ++s) {
     const bool half = steps[s].result == Type::kHalf;
     text += fmt::format("  const {} v{} = {}{}{};\n", lane_type(steps[s].result), s, half ? "rounded(" : "",
                         steps[s].expression, half ? ")" : "");
   }
-  text += fmt::format("  return v{};\n}}\n", steps.size() - 1);
+  return text + (to.steps > 0 ? fmt::format("  return v{};\n}}\n", to.steps - 1) : "  return x0;\n}\n");
+}
+
+std::string Chain::source() const {
+  const size_t n = operands.size();
+  std::string text = source_head() + function("lane", {}, {steps.size(), n});
 
   auto offset = [&](std::string_view index, std::string_view loop) {
     for (size_t i = 0; i < n; ++i)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -60,8 +61,20 @@ struct Chain {
   bool nhwc8 = false;
   int vector = 4;  // elements a thread
 
+  // Where one of the steps is no expression but a fold (reduce/fold_source.h): what is in front of it.
+  struct Front {
+    size_t steps = 0, operands = 0;
+  };
+  std::optional<Front> front;
+
   // Defines the kernel `chain`.
   std::string source() const;
+  // Defines the function `name` of one element: some of the steps, of the operands that they read.
+  std::string function(std::string_view name, Front from, Front to) const;
 };
+
+// What all sources begin with: the arguments, and the functions of expressions.
+std::string source_head();
+inline constexpr std::string_view kKernelHead = "extern \"C\" __global__ void __launch_bounds__(256) ";
 
 }  // namespace fovea::core::cuda::chain

@@ -1,4 +1,5 @@
-// TopK: a histogram of the elements' order says above which the k first lie; those alone are sorted.
+// TopK: a histogram of the elements' order says above which the k first lie; those alone are sorted. Storing scores as
+// float16 would make equal what is not, so it takes them as float32 alone.
 #include "kernels/cuda/reduce/top_k.h"
 
 #include "kernels/cuda/common.h"
@@ -14,15 +15,17 @@ class TopKKernel final : public PreparedKernel {
   TopKArgs args;
 
   Status run(KernelContext& c) const override {
-    return check(top_k(args, c.in(0).as<float>(), c.wants(0) ? c.out(0).as<float>() : nullptr,
-                       c.wants(1) ? c.out(1).as<int64_t>() : nullptr, handle_of(c)),
+    return check(top_k(args, c.in(0).data, c.wants(0) ? c.out(0).data : nullptr,
+                       c.wants(1) ? c.out(1).as<int64_t>() : nullptr, c.workspace, handle_of(c)),
                  "top_k");
   }
+  int64_t workspace_bytes() const override { return top_k_workspace(args); }
 };
 
 std::string refuse(const Group& group) {
   const Value *x = group.inputs[0], *k = group.inputs[1];
-  if (x->dtype != DType::kFloat32) return fmt::format("{}, not float32", to_string(x->dtype));
+  if (x->dtype != DType::kFloat32 && x->dtype != DType::kInt32)
+    return fmt::format("{}, neither float32 nor int32", to_string(x->dtype));
   if (!k->constant) return "k is not constant";
   return x->shape.empty() ? "a scalar" : "";
 }
@@ -45,7 +48,7 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
   t.outer = element_count(std::span(shape).first(axis)).value_or(kMost);
   t.length = shape[axis];
   t.inner = element_count(std::span(shape).subspan(axis + 1)).value_or(kMost);
-  t.k = k, t.largest = a.largest;
+  t.k = k, t.largest = a.largest, t.integers = c.inputs[0].dtype == DType::kInt32;
   if (t.length >= kMost || t.outer >= kMost || t.inner >= kMost || t.outer * t.inner >= kMost)
     return unsupported("[{}] is too large", fmt::join(shape, ","));
   return std::unique_ptr<PreparedKernel>(std::move(kernel));
@@ -55,6 +58,7 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
 
 const KernelRow kernel_top_k_cuda = {.name = "top_k_cuda",
                                      .op = "TopK",
+                                     .revision = 2,
                                      .place = Place::kDevice,
                                      .match = match_node,
                                      .refuse = refuse,

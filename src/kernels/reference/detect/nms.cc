@@ -17,8 +17,9 @@ struct Row {
 template <typename C>
 class Nms {
  public:
-  explicit Nms(KernelContext& c, nms::Suppress<C> hard = nms::suppress<C>)
-      : c_(c), a_(c.attrs<NmsAttrs>()), hard_(hard) {}
+  explicit Nms(KernelContext& c, nms::Suppress<C> hard = nms::suppress<C>,
+               nms::SuppressSoftly<C> soft = nms::suppress_softly<C>)
+      : c_(c), a_(c.attrs<NmsAttrs>()), hard_(hard), soft_(soft) {}
 
   Status run() {
     FOVEA_TRY(load_inputs());
@@ -79,7 +80,7 @@ class Nms {
 
   void select() {
     nms::Workspace<C> w{};
-    w.hard = hard_;
+    w.hard = hard_, w.soft = soft_;
     w.row = c_.scratch->template array<Candidate<C>>(classes_);
     int64_t largest = 0, total = 0;
     for (int64_t b = 0; b < batch_; ++b) {
@@ -220,6 +221,7 @@ class Nms {
   KernelContext& c_;
   const NmsAttrs& a_;
   nms::Suppress<C> hard_;
+  nms::SuppressSoftly<C> soft_;
   nms::Limits<C> limits_{};
   const C *boxes_ = nullptr, *scores_ = nullptr;
   const int64_t* group_ = nullptr;
@@ -231,7 +233,9 @@ class Nms {
 
 }  // namespace
 
-Status nms::run(KernelContext& c, Suppress<float> hard) { return Nms<float>(c, hard).run(); }
+Status nms::run(KernelContext& c, Suppress<float> hard, SuppressSoftly<float> soft) {
+  return Nms<float>(c, hard, soft).run();
+}
 
 Status reference_Nms(KernelContext& c) {
   const bool wide = c.in(0).dtype == DType::kFloat64 || c.in(1).dtype == DType::kFloat64;

@@ -139,18 +139,30 @@ template <typename C>
 using Suppress = int64_t (*)(const NmsAttrs&, const Limits<C>&, const Image<C>&, Candidate<C>* group, int64_t count,
                              Corners<C>* kept);
 
-// Soft suppression. `queue` and `kept` have room for `count`.
 template <typename C>
 struct Queued {
   Candidate<C> candidate;
   int64_t compared;  // with how many of those kept
 };
-
 template <typename C>
+using SuppressSoftly = int64_t (*)(const NmsAttrs&, const Limits<C>&, const Image<C>&, Candidate<C>* group,
+                                   int64_t count, Corners<C>* kept, Queued<C>* queue);
+
+// What an overlap leaves of a score; `scale` is -1 / (2 sigma). The exponential is float64's, rounded: the same on
+// every device, but for one in a hundred million.
+template <typename C>
+C lowered(C score, C overlap, C scale) {
+  return overlap > 0 ? score * static_cast<C>(std::exp(static_cast<double>(scale * overlap * overlap))) : score;
+}
+
+// Soft suppression. `queue` has room for `count`; keep(i, box) makes `box` the i-th of those kept, lower(score, box,
+// begin, end) lowers a score by those kept of [begin, end), in this order, until it does not pass. So each score is
+// lowered by those kept in their order, however often its candidate is looked at, and those of 0 and more are the same
+// as if each box kept had lowered all the others at once. A negative score rises, but waits where it was.
+template <typename C, typename Keep, typename Lower>
 int64_t suppress_softly(const NmsAttrs& a, const Limits<C>& limits, const Image<C>& image, Candidate<C>* group,
-                        int64_t count, Corners<C>* kept, Queued<C>* queue) {
+                        int64_t count, Queued<C>* queue, const Keep& keep, const Lower& lower) {
   const int64_t most = limits.max_per_group < 0 ? count : std::min(count, limits.max_per_group);
-  const C scale = C(-0.5) / static_cast<C>(a.soft_sigma), offset = static_cast<C>(a.iou_offset);
   const auto behind = [](const Queued<C>& x, const Queued<C>& y) { return before(y.candidate, x.candidate); };
   for (int64_t i = 0; i < count; ++i) queue[i] = {group[i], 0};
   int64_t waiting = count, found = 0;
@@ -158,23 +170,37 @@ int64_t suppress_softly(const NmsAttrs& a, const Limits<C>& limits, const Image<
   while (waiting > 0 && found < most) {
     std::pop_heap(queue, queue + waiting, behind);
     Queued<C> next = queue[--waiting];
-    const C original = next.candidate.score;
-    C& score = next.candidate.score;
     const Corners<C> box = corners(a, image.box(next.candidate));
-    for (int64_t j = found; j-- > next.compared && passes(a.score_compare, score, limits.score_threshold);) {
-      const C overlap = iou(box, kept[j], offset);
-      score *= std::exp(scale * overlap * overlap);
-    }
+    const C score = lower(next.candidate.score, box, next.compared, found);
     next.compared = found;
-    if (score == original) {
-      kept[found] = box;
+    if (score == next.candidate.score) {
+      keep(found, box);
       group[found++] = next.candidate;
     } else if (passes(a.score_compare, score, limits.score_threshold)) {
+      next.candidate.score = score;
       queue[waiting++] = next;
       std::push_heap(queue, queue + waiting, behind);
     }
   }
   return found;
+}
+
+template <typename C>
+C soft_scale(const NmsAttrs& a) {
+  return C(-0.5) / static_cast<C>(a.soft_sigma);
+}
+
+template <typename C>
+int64_t suppress_softly(const NmsAttrs& a, const Limits<C>& limits, const Image<C>& image, Candidate<C>* group,
+                        int64_t count, Corners<C>* kept, Queued<C>* queue) {
+  const C scale = soft_scale<C>(a), offset = static_cast<C>(a.iou_offset);
+  const auto keep = [&](int64_t i, const Corners<C>& box) { kept[i] = box; };
+  const auto lower = [&](C score, const Corners<C>& box, int64_t begin, int64_t end) {
+    for (int64_t j = begin; j < end && passes(a.score_compare, score, limits.score_threshold); ++j)
+      score = lowered(score, iou(box, kept[j], offset), scale);
+    return score;
+  };
+  return suppress_softly(a, limits, image, group, count, queue, keep, lower);
 }
 
 // Room for the largest image; `row` for one box's classes.
@@ -187,6 +213,7 @@ struct Workspace {
   Candidate<C>* unsorted;
   int64_t* ends;  // of each class
   Suppress<C> hard = suppress<C>;
+  SuppressSoftly<C> soft = suppress_softly<C>;
 };
 
 // Candidates of equal keys side by side.
@@ -216,7 +243,7 @@ int64_t select(const NmsAttrs& a, const Limits<C>& limits, const Image<C>& image
     int64_t size = end - begin;
     if (a.pre_top_k_of == NmsScope::kGroup) size = keep_best(all + begin, size, a.pre_top_k);
     std::sort(all + begin, all + begin + size, before<C>);
-    const int64_t kept = w.queue ? suppress_softly(a, limits, image, all + begin, size, w.kept, w.queue)
+    const int64_t kept = w.queue ? w.soft(a, limits, image, all + begin, size, w.kept, w.queue)
                                  : w.hard(a, limits, image, all + begin, size, w.kept);
     std::move(all + begin, all + begin + kept, all + found);
     found += kept;
@@ -226,7 +253,7 @@ int64_t select(const NmsAttrs& a, const Limits<C>& limits, const Image<C>& image
   return found;
 }
 
-// The whole operator on float32 and shorter, with another way to suppress a sorted group.
-Status run(KernelContext& c, Suppress<float> hard);
+// The whole operator on float32 and shorter, with other ways to suppress a sorted group.
+Status run(KernelContext& c, Suppress<float> hard, SuppressSoftly<float> soft);
 
 }  // namespace fovea::core::nms

@@ -161,7 +161,7 @@ inline std::vector<std::pair<int64_t, float>> tf_nms_v5(const Scene& s, int64_t 
     for (int64_t i = 0; i < s.n; ++i) {
       const float iou = onnx_iou(s.box(0, i), s.box(0, best), false);
       float& score = scores[static_cast<size_t>(i)];
-      if (sigma > 0) score *= std::exp(-0.5f / sigma * iou * iou);
+      if (sigma > 0) score *= static_cast<float>(std::exp(static_cast<double>(-0.5f / sigma * iou * iou)));
       else if (iou > iou_threshold) score = NAN;
     }
   }

@@ -95,11 +95,23 @@ struct Candidates {
       }
     }
   }
+
+  // Every kSampled-th run of 32 elements that are not before `first`: f(the upper half of its key).
+  static constexpr uint32_t kSampled = 8;
+  template <int kThreads, typename F>
+  __device__ void sample(Key first, const F& f) const {
+    for (uint64_t i = threadIdx.x;; i += kThreads) {
+      const uint64_t at = i / 32 * (32 * kSampled) + i % 32;
+      if (at >= count) return;
+      const uint32_t h = __ldg(high + at);
+      if (h >= static_cast<uint32_t>(first >> 32) && h != kDropped) f(h);
+    }
+  }
 };
 
-// By one warp, word by word: who overlaps nobody that is kept or undecided is kept, who overlaps one that is kept is not.
-// The first of the undecided is always decided. Word w of candidate c's mask is masks[w * stride + c]; `kept` is the same
-// in every lane.
+// By one warp, word by word: who overlaps nobody that is kept or undecided is kept, who overlaps one that is kept is
+// not. The first of the undecided is always decided. Word w of candidate c's mask is masks[w * stride + c]; `kept` is
+// the same in every lane.
 template <uint32_t kMaskWords, typename Open>
 __device__ __forceinline__ void decide(const uint32_t* masks, uint32_t stride, const Open& is_open,
                                        uint32_t (&kept)[kMaskWords]) {
@@ -178,7 +190,8 @@ __global__ void __launch_bounds__(kShortWarps * 32) suppress_short(NmsArgs a, co
   }
   __syncwarp();
   uint32_t kept[kShortWords], all = 0;
-  decide<kShortWords>(s.masks, kShort, [&](uint32_t i) { return i < most; }, kept);
+  decide<kShortWords>(
+      s.masks, kShort, [&](uint32_t i) { return i < most; }, kept);
 #pragma unroll
   for (uint32_t w = 0; w < kShortWords; ++w) {
     const uint32_t at = all + __popc(kept[w] & lanes_below());
@@ -273,37 +286,67 @@ __global__ void __launch_bounds__(kThreads, kThreads == 256 ? 5 : 1)
         if (same > 0) atomicAdd(&before[c], same);
       __syncthreads();
 
-      // Those before it in this step: 32 candidates against 32 a warp, shared out evenly.
-      const uint32_t blocks = (min(size - first, uint32_t{kStep}) + 31) / 32;
-      for (uint32_t task = tid / 32; task < kWords * (kWords + 1) / 2; task += kThreads / 32) {
-        uint32_t v = 0, w = task;
-        while (w > v) w -= ++v;
-        const uint32_t i = v * 32 + lane;
-        const bool looks = v < blocks && first + i < size && out[i] == 0;
-        const Corners mine = looks ? candidates.get(i) : Corners{};
-        const long long mine_group = kGroups && looks ? groups[i] : 0;
-        uint32_t mask = 0, mates = 0;
-        const uint32_t end = looks ? (w < v ? 32 : lane) : 0;
-        for (uint32_t j = 0; j < end; ++j) {
-          if constexpr (kGroups) {
+      if constexpr (kGroups) {
+        // Those before it in this step: 32 candidates against 32 a warp, shared out evenly.
+        const uint32_t blocks = (min(size - first, uint32_t{kStep}) + 31) / 32;
+        for (uint32_t task = tid / 32; task < kWords * (kWords + 1) / 2; task += kThreads / 32) {
+          uint32_t v = 0, w = task;
+          while (w > v) w -= ++v;
+          const uint32_t i = v * 32 + lane;
+          const bool looks = v < blocks && first + i < size && out[i] == 0;
+          const Corners mine = looks ? candidates.get(i) : Corners{};
+          const long long mine_group = looks ? groups[i] : 0;
+          uint32_t mask = 0, mates = 0;
+          const uint32_t end = looks ? (w < v ? 32 : lane) : 0;
+          for (uint32_t j = 0; j < end; ++j) {
             if (groups[w * 32 + j] != mine_group) continue;
             mates |= 1u << j;
+            if (a.suppresses && overlap(a, mine, candidates.get(w * 32 + j))) mask |= 1u << j;
           }
-          if (a.suppresses && overlap(a, mine, candidates.get(w * 32 + j))) mask |= 1u << j;
+          masks[w * kStep + i] = mask;
+          alike[w * kStep + i] = mates;
         }
-        masks[w * kStep + i] = mask;
-        if constexpr (kGroups) alike[w * kStep + i] = mates;
-      }
-      __syncthreads();
+        __syncthreads();
 
-      if (tid < 32) {
-        uint32_t decided[kWords];
-        decide<kWords>(masks, kStep, [&](uint32_t i) { return out[i] == 0; }, decided);
+        if (tid < 32) {
+          uint32_t decided[kWords];
+          decide<kWords>(
+              masks, kStep, [&](uint32_t i) { return out[i] == 0; }, decided);
 #pragma unroll
-        for (uint32_t w = 0; w < kWords; ++w)
-          if (lane == 0) words[w] = decided[w];
+          for (uint32_t w = 0; w < kWords; ++w)
+            if (lane == 0) words[w] = decided[w];
+        }
+        __syncthreads();
+      } else {
+        // Word by word: those kept of 32 are known before others are held against them, and them alone.
+        for (uint32_t v = tid / 32; v < kWords; v += kThreads / 32) {
+          const uint32_t i = v * 32 + lane;
+          const Corners mine = out[i] == 0 ? candidates.get(i) : Corners{};
+          uint32_t mask = 0;
+          const uint32_t end = out[i] == 0 && a.suppresses ? lane : 0;
+          for (uint32_t j = 0; j < end; ++j)
+            if (overlap(a, mine, candidates.get(v * 32 + j))) mask |= 1u << j;
+          masks[i] = mask;
+          if (lane == 0) words[v] = 0;
+        }
+        bool gone = !valid || hit || !a.suppresses;
+        const uint32_t blocks = (min(size - first, uint32_t{kStep}) + 31) / 32;
+        for (uint32_t v = 0; v < blocks; ++v) {
+          __syncthreads();
+          if (tid < 32) {
+            uint32_t decided[1];
+            decide<1>(
+                masks + v * 32, 0, [&](uint32_t i) { return out[v * 32 + i] == 0; }, decided);
+            if (lane == 0) words[v] = decided[0];
+          }
+          __syncthreads();
+          if (gone || c / 32 <= v) continue;
+          for (uint32_t left = words[v], n = 0; left != 0 && !gone; left &= left - 1, ++n)
+            if (n % kParts == part) gone = overlap(a, own, candidates.get(v * 32 + __ffs(static_cast<int>(left)) - 1));
+          if (gone) out[c] = 1;
+        }
+        __syncthreads();
       }
-      __syncthreads();
 
       // Of a group only the first per_group: those that its limit cuts off would have kept out only others that it cuts
       // off as well.

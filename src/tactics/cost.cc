@@ -64,7 +64,9 @@ bool computes(const Node& node) {
 }
 
 Arithmetic arithmetic_of(const Group& group, const FormatChoice& formats) {
-  if (!formats.inputs.empty() && formats.inputs[0].storage == DType::kFloat16) return Arithmetic::kFloat16;
+  // Who rounds what it makes to float16 rounds its factors as well, also where they come as float32.
+  for (const auto* side : {&formats.inputs, &formats.outputs})
+    if (!side->empty() && side->front().storage == DType::kFloat16) return Arithmetic::kFloat16;
   const bool tf32 = std::ranges::any_of(group.outputs, [](const Value* v) { return v && v->storage.tf32; });
   // TF32 is the device's; the host computes in float32 whatever is allowed.
   const bool device = !formats.outputs.empty() && formats.outputs[0].place == Place::kDevice;

@@ -58,6 +58,7 @@ TEST_F(Costs, TypesAndLayoutsThatAreStored) {
   const Format half(Layout::kNhwc8, Place::kDevice, DType::kFloat16);
   const GroupCost c = of("c", half, half);
   EXPECT_EQ(c.arithmetic, Arithmetic::kFloat16);
+  EXPECT_EQ(of("c", Format(Layout::kPlain, Place::kDevice), half).arithmetic, Arithmetic::kFloat16);
   EXPECT_EQ(c.bytes, 2 * (2 * 16 * 64 + 32 * 16 * 9 + 2 * 32 * 64));
   const Format device(Layout::kPlain, Place::kDevice);
   EXPECT_EQ(of("c", device, device).arithmetic, Arithmetic::kFloat32);

@@ -96,10 +96,16 @@ struct KeptLists {
   __device__ void each(Key first, Key last, bool, const F& f) const {
     for (uint32_t l = threadIdx.x / 32; l < lists; l += kThreads / 32) {
       const uint32_t size = counts[l];
-      for (uint32_t i = threadIdx.x % 32; i < size; i += 32) {
-        const Key k = keys[int64_t{l} * stride + i];
-        if (k > last) break;  // a list is in order
-        if (k >= first) f(k);
+      constexpr uint32_t kBatch = 4;  // loads in flight
+      for (uint32_t i = threadIdx.x % 32; i < size; i += kBatch * 32) {
+        Key k[kBatch];
+#pragma unroll
+        for (uint32_t j = 0; j < kBatch; ++j)
+          k[j] = i + j * 32 < size ? keys[int64_t{l} * stride + i + j * 32] : ~Key(0);
+        if (k[0] > last) break;  // a list is in order
+#pragma unroll
+        for (uint32_t j = 0; j < kBatch; ++j)
+          if (k[j] >= first && k[j] <= last) f(k[j]);
       }
     }
   }

@@ -1,60 +1,37 @@
 // Greedy suppression: what each list keeps, best first.
+#include "kernels/cuda/device/iou.cuh"
 #include "kernels/cuda/device/nms.cuh"
 
 namespace fovea::core::cuda {
 namespace {
 
-struct Corners {
+struct Rival {
   float x0, y0, x1, y1;
   float share;  // the part of its area that an intersection has to exceed, together with the other box's: t / (1 + t)
+
+  __device__ Corners corners(float offset) const {
+    Corners c{x0, y0, x1, y1, 0};
+    c.area = area_of(c, offset);
+    return c;
+  }
 };
 
-// As std::min and std::max: the first where one of them is NaN.
-__device__ __forceinline__ float least(float a, float b) { return b < a ? b : a; }
-__device__ __forceinline__ float greatest(float a, float b) { return a < b ? b : a; }
-
-// The arithmetic is the reference's, operation by operation: the intrinsics are never contracted.
-__device__ __forceinline__ float area_of(const NmsArgs& a, const Corners& c) {
-  const float w = __fadd_rn(__fsub_rn(c.x1, c.x0), a.iou_offset), h = __fadd_rn(__fsub_rn(c.y1, c.y0), a.iou_offset);
-  return w > 0 && h > 0 ? __fmul_rn(w, h) : 0;
-}
-
-__device__ Corners corners(const NmsArgs& a, const float* b) {
-  const float b0 = __ldg(b), b1 = __ldg(b + 1), b2 = __ldg(b + 2), b3 = __ldg(b + 3);
-  Corners r{b0, b1, b2, b3};
-  switch (a.box_form) {
-    case BoxForm::kXyxy: break;
-    case BoxForm::kYxyx: r = {b1, b0, b3, b2}; break;
-    case BoxForm::kAnyDiagonal: r = {least(b1, b3), least(b0, b2), greatest(b3, b1), greatest(b2, b0)}; break;
-    case BoxForm::kCentre: {
-      const float w = __fmul_rn(b2, 0.5f), h = __fmul_rn(b3, 0.5f);
-      r = {__fsub_rn(b0, w), __fsub_rn(b1, h), __fadd_rn(b0, w), __fadd_rn(b1, h)};
-      break;
-    }
-    case BoxForm::kXywh: r = {b0, b1, __fadd_rn(b0, b2), __fadd_rn(b1, b3)}; break;
-  }
-  const float area = area_of(a, r), t = a.iou_threshold;
-  const bool usual = area >= 1e-30f && area <= 1e30f && t >= 1e-3f && t <= 1;  // no box without area, or with NaN
-  r.share = usual ? area * (t / (1 + t)) : __int_as_float(0x7f800000);
-  return r;
+__device__ Rival rival(const NmsArgs& a, const float* box) {
+  const Corners c = corners(a, box);
+  const float t = a.iou_threshold;
+  const bool usual = c.area >= 1e-30f && c.area <= 1e30f && t >= 1e-3f && t <= 1;  // no box without area, or with NaN
+  return {c.x0, c.y0, c.x1, c.y1, usual ? c.area * (t / (1 + t)) : __int_as_float(0x7f800000)};
 }
 
 // Is the IoU of a candidate with one kept before it too large? I / (A + B - I) > t where I > (A + B) t / (1 + t): the
-// quotient itself matters only where the two are close, or a box is unusual. What minimum and maximum make of NaN does
-// not matter: a box with NaN has no area.
-__device__ __forceinline__ bool overlap(const NmsArgs& args, const Corners& a, const Corners& b) {
+// quotient itself matters only where the two are close, or a box is unusual.
+__device__ __forceinline__ bool overlap(const NmsArgs& args, const Rival& a, const Rival& b) {
   const float w = __fadd_rn(__fsub_rn(fminf(a.x1, b.x1), fmaxf(a.x0, b.x0)), args.iou_offset),
               h = __fadd_rn(__fsub_rn(fminf(a.y1, b.y1), fmaxf(a.y0, b.y0)), args.iou_offset);
-  const float intersection = __fmul_rn(fmaxf(w, 0), fmaxf(h, 0));
-  const float shares = a.share + b.share, more = intersection - shares;
+  const float shares = a.share + b.share, more = __fmul_rn(fmaxf(w, 0), fmaxf(h, 0)) - shares;
   if (fabsf(more) > 1e-5f * shares) return more > 0;
-  const float area_a = area_of(args, a), area_b = area_of(args, b);
-  float iou = 0;
-  if (intersection > 0 && area_a > 0 && area_b > 0) {
-    const float together = __fsub_rn(__fadd_rn(area_a, area_b), intersection);
-    if (together > 0) iou = __fdiv_rn(intersection, together);
-  }
-  return passes(args.iou_or_equal, iou, args.iou_threshold);
+  return passes(args.iou_or_equal, iou(a.corners(args.iou_offset), b.corners(args.iou_offset), args.iou_offset),
+                args.iou_threshold);
 }
 
 template <int kCapacity>
@@ -62,10 +39,10 @@ struct Boxes {
   float4 box[kCapacity];
   float share[kCapacity];
 
-  __device__ void set(uint32_t i, const Corners& c) {
+  __device__ void set(uint32_t i, const Rival& c) {
     box[i] = make_float4(c.x0, c.y0, c.x1, c.y1), share[i] = c.share;
   }
-  __device__ Corners get(uint32_t i) const { return {box[i].x, box[i].y, box[i].z, box[i].w, share[i]}; }
+  __device__ Rival get(uint32_t i) const { return {box[i].x, box[i].y, box[i].z, box[i].w, share[i]}; }
 };
 
 // A list's candidates; `f` seldom needs the lower halves.
@@ -174,11 +151,11 @@ __global__ void __launch_bounds__(kShortWarps * 32) suppress_short(NmsArgs a, co
   const uint32_t most = min(count, a.most), words = (most + 31) / 32;
   const int64_t image = a.list_per_class ? list / a.classes : list;
   for (uint32_t c = lane; c < most; c += 32)
-    s.boxes.set(c, corners(a, box_of(a, boxes, image, static_cast<uint32_t>(s.keys[c]))));
+    s.boxes.set(c, rival(a, box_of(a, boxes, image, static_cast<uint32_t>(s.keys[c]))));
   __syncwarp();
   for (uint32_t v = 0; v < kShortWords; ++v) {
     const uint32_t c = v * 32 + lane;
-    const Corners own = c < most ? s.boxes.get(c) : Corners{};
+    const Rival own = c < most ? s.boxes.get(c) : Rival{};
     for (uint32_t w = 0; w <= v; ++w) {
       uint32_t mask = 0;
       const uint32_t end = v < words && a.suppresses ? (w < v ? 32 : lane) : 0;
@@ -245,14 +222,14 @@ __global__ void __launch_bounds__(kThreads, kThreads == 256 ? 5 : 1)
       if (part == 0) {
         if (valid) {
           const auto number = static_cast<uint32_t>(chunk.keys[first + c]);
-          candidates.set(c, corners(a, box_of(a, boxes, image, number)));
+          candidates.set(c, rival(a, box_of(a, boxes, image, number)));
           if constexpr (kGroups) groups[c] = group_of(a, group, image, number);
         }
         out[c] = !valid;
         if constexpr (kGroups) before[c] = 0;
       }
       __syncthreads();
-      const Corners own = valid ? candidates.get(c) : Corners{};
+      const Rival own = valid ? candidates.get(c) : Rival{};
       long long own_group = 0;
       if constexpr (kGroups) own_group = valid ? groups[c] : 0;
 
@@ -265,7 +242,7 @@ __global__ void __launch_bounds__(kThreads, kThreads == 256 ? 5 : 1)
           __syncthreads();
           for (uint32_t j = tid; j < count; j += kThreads) {
             const auto number = static_cast<uint32_t>(kept_keys[begin + j]);
-            tile.set(j, corners(a, box_of(a, boxes, image, number)));
+            tile.set(j, rival(a, box_of(a, boxes, image, number)));
             if constexpr (kGroups) tile_groups[j] = group_of(a, group, image, number);
           }
           __syncthreads();
@@ -294,7 +271,7 @@ __global__ void __launch_bounds__(kThreads, kThreads == 256 ? 5 : 1)
           while (w > v) w -= ++v;
           const uint32_t i = v * 32 + lane;
           const bool looks = v < blocks && first + i < size && out[i] == 0;
-          const Corners mine = looks ? candidates.get(i) : Corners{};
+          const Rival mine = looks ? candidates.get(i) : Rival{};
           const long long mine_group = looks ? groups[i] : 0;
           uint32_t mask = 0, mates = 0;
           const uint32_t end = looks ? (w < v ? 32 : lane) : 0;
@@ -321,7 +298,7 @@ __global__ void __launch_bounds__(kThreads, kThreads == 256 ? 5 : 1)
         // Word by word: those kept of 32 are known before others are held against them, and them alone.
         for (uint32_t v = tid / 32; v < kWords; v += kThreads / 32) {
           const uint32_t i = v * 32 + lane;
-          const Corners mine = out[i] == 0 ? candidates.get(i) : Corners{};
+          const Rival mine = out[i] == 0 ? candidates.get(i) : Rival{};
           uint32_t mask = 0;
           const uint32_t end = out[i] == 0 && a.suppresses ? lane : 0;
           for (uint32_t j = 0; j < end; ++j)

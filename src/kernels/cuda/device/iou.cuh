@@ -16,6 +16,11 @@ struct Corners {
 __device__ __forceinline__ float least(float a, float b) { return b < a ? b : a; }
 __device__ __forceinline__ float greatest(float a, float b) { return a < b ? b : a; }
 
+__device__ __forceinline__ float area_of(const Corners& c, float offset) {
+  const float w = __fadd_rn(__fsub_rn(c.x1, c.x0), offset), h = __fadd_rn(__fsub_rn(c.y1, c.y0), offset);
+  return w > 0 && h > 0 ? __fmul_rn(w, h) : 0;
+}
+
 __device__ inline Corners corners(const NmsArgs& a, const float* b) {
   const float b0 = __ldg(b), b1 = __ldg(b + 1), b2 = __ldg(b + 2), b3 = __ldg(b + 3);
   Corners r{b0, b1, b2, b3, 0};
@@ -30,8 +35,7 @@ __device__ inline Corners corners(const NmsArgs& a, const float* b) {
     }
     case BoxForm::kXywh: r = {b0, b1, __fadd_rn(b0, b2), __fadd_rn(b1, b3), 0}; break;
   }
-  const float w = __fadd_rn(__fsub_rn(r.x1, r.x0), a.iou_offset), h = __fadd_rn(__fsub_rn(r.y1, r.y0), a.iou_offset);
-  r.area = w > 0 && h > 0 ? __fmul_rn(w, h) : 0;
+  r.area = area_of(r, a.iou_offset);
   return r;
 }
 

@@ -1,24 +1,13 @@
 // Chains of element-wise operators: one kernel, written for the chain and compiled at run time, reads every operand
 // once and writes the result once. A reduction or a softmax behind the chain, and what follows it, is in the same
 // kernel.
-#include "kernels/cuda/common.h"
 #include "kernels/cuda/eltwise/chain_launch.h"
-#include "kernels/cuda/eltwise/chain_match.h"
 
 namespace fovea::core {
 
-// The chain is the same whatever it starts with; a row has one operator.
-#define FOVEA_CHAIN(symbol, Op)                                                   \
-  const KernelRow kernel_nvrtc_chain_##symbol = {.name = "nvrtc_chain_" #symbol,  \
-                                                 .op = #Op,                       \
-                                                 .strided_inputs = true,          \
-                                                 .in_place = true,                \
-                                                 .place = Place::kDevice,         \
-                                                 .match = cuda::chain::match,     \
-                                                 .refuse = cuda::chain::refuse,   \
-                                                 .formats = cuda::chain::formats, \
-                                                 .prepare = cuda::chain::prepare, \
-                                                 .preference = 4};
+#define FOVEA_CHAIN(symbol, Op)                 \
+  const KernelRow kernel_nvrtc_chain_##symbol = \
+      cuda::chain::row("nvrtc_chain_" #symbol, #Op, /*in_place=*/true, /*preference=*/4);
 FOVEA_CHAIN(add, Add)
 FOVEA_CHAIN(sub, Sub)
 FOVEA_CHAIN(mul, Mul)

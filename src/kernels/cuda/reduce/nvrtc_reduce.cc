@@ -1,21 +1,12 @@
 // Reductions over any axes with the element-wise operators behind them, compiled at run time. Those in front of a
 // reduction begin a chain's group (eltwise/chain.cc).
-#include "kernels/cuda/common.h"
 #include "kernels/cuda/eltwise/chain_launch.h"
-#include "kernels/cuda/eltwise/chain_match.h"
 
 namespace fovea::core {
 
-#define FOVEA_REDUCE(symbol, Op)                                                   \
-  const KernelRow kernel_nvrtc_reduce_##symbol = {.name = "nvrtc_reduce_" #symbol, \
-                                                  .op = #Op,                       \
-                                                  .strided_inputs = true,          \
-                                                  .place = Place::kDevice,         \
-                                                  .match = cuda::chain::match,     \
-                                                  .refuse = cuda::chain::refuse,   \
-                                                  .formats = cuda::chain::formats, \
-                                                  .prepare = cuda::chain::prepare, \
-                                                  .preference = 4};
+#define FOVEA_REDUCE(symbol, Op)                 \
+  const KernelRow kernel_nvrtc_reduce_##symbol = \
+      cuda::chain::row("nvrtc_reduce_" #symbol, #Op, /*in_place=*/false, /*preference=*/4);
 FOVEA_REDUCE(sum, ReduceSum)
 FOVEA_REDUCE(mean, ReduceMean)
 FOVEA_REDUCE(max, ReduceMax)

@@ -190,6 +190,7 @@ struct CudaDevice::BuiltPlans {
   }
   void remember(const std::string& key, const CudnnPlan& plan) {
     std::lock_guard lock(mutex);
+    std::erase_if(used, [](const auto& u) { return u.second.graph.expired(); });
     Used& u = used[key] = {plan.graph, plan};
     u.plan.graph = nullptr;
   }

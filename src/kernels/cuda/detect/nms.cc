@@ -18,12 +18,8 @@ class NmsKernel final : public PreparedKernel {
   NmsArgs args;
 
   Status run(KernelContext& c) const override {
-    NmsTensors t;
-    t.boxes = c.in(nms_input::kBoxes).as<float>(), t.scores = c.in(nms_input::kScores).as<float>();
-    if (c.has(nms_input::kGroup)) t.group = c.in(nms_input::kGroup).data;
-    for (size_t i = 0; i < std::size(t.outputs); ++i)
-      if (c.wants(i)) t.outputs[i] = c.out(i).data;
-    t.size = c.sizes, t.workspace = c.workspace;
+    NmsTensors t = nms_tensors(c);
+    t.scores = c.in(nms_input::kScores).as<float>();
     return check(run_nms(args, t, handle_of(c)), "nms");
   }
   int64_t workspace_bytes() const override { return nms_workspace(args); }
@@ -101,6 +97,16 @@ std::string cuda::nms_refusal(const Group& group) {
   return "";
 }
 
+NmsTensors cuda::nms_tensors(KernelContext& c) {
+  NmsTensors t;
+  t.boxes = c.in(nms_input::kBoxes).as<float>();
+  if (c.has(nms_input::kGroup)) t.group = c.in(nms_input::kGroup).data;
+  for (size_t i = 0; i < std::size(t.outputs); ++i)
+    if (c.wants(i)) t.outputs[i] = c.out(i).data;
+  t.size = c.sizes, t.workspace = c.workspace;
+  return t;
+}
+
 Result<NmsArgs> cuda::nms_args(const PrepareContext& c, const Node& node, const std::vector<int64_t>& scores) {
   constexpr int64_t kMostIndices = int64_t{1} << 31;
   const auto& a = node.as<NmsAttrs>();
@@ -137,6 +143,7 @@ Result<NmsArgs> cuda::nms_args(const PrepareContext& c, const Node& node, const 
       n.padded_rows = c.outputs[i].shape[1];
   n.class_offset = a.class_offset, n.clip = a.clip, n.fill = a.fill == NmsFill::kZero ? 0 : -1;
   n.defines_size = !node.sizes.empty();
+  n.most_at_once = good_images_at_once(n);
   return n;
 }
 
@@ -152,7 +159,7 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
 
 const KernelRow kernel_nms_cuda = {.name = "nms_cuda",
                                    .op = "Nms",
-                                   .revision = 2,
+                                   .revision = 3,
                                    .dynamic_shapes = true,  // those of its outputs
                                    .place = Place::kDevice,
                                    .match = match_node,

@@ -39,6 +39,7 @@ struct NmsArgs {
   uint32_t per_group = kNoLimit;      // kept of a group, where a list has several
   uint32_t keep = 0;                  // kept of a list; at most `room`
   uint32_t total = kNoLimit;          // kept of an image
+  int64_t most_at_once = kNoLimit;    // images whose candidates are in memory together
   // Outputs.
   NmsRows rows = NmsRows::kPadded;
   uint32_t rows_per_box = 1;
@@ -49,6 +50,7 @@ struct NmsArgs {
 
   int64_t lists_per_image() const { return list_per_class ? classes : 1; }
   int64_t lists() const { return images * lists_per_image(); }
+  int64_t images_at_once() const { return images < most_at_once ? images : most_at_once; }
   bool compares_groups() const { return rivals != Rivals::kAll; }
 };
 
@@ -63,6 +65,9 @@ struct NmsTensors {
   std::byte* workspace = nullptr;  // nms_workspace() bytes, aligned to 16
 };
 
+// Any number of an image's boxes can be candidates, so that their memory is most of what Nms takes. Where it is much,
+// images take turns with it: as few at a time as still have lists enough to keep the device busy.
+int64_t good_images_at_once(const NmsArgs& args);
 int64_t nms_workspace(const NmsArgs& args);
 cudaError_t run_nms(const NmsArgs& args, const NmsTensors& tensors, cudaStream_t stream);
 

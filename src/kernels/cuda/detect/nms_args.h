@@ -14,4 +14,7 @@ std::string nms_refusal(const Group& group);
 // `scores`: their shape, [B,N,C] or [B,N].
 Result<NmsArgs> nms_args(const PrepareContext& context, const Node& nms, const std::vector<int64_t>& scores);
 
+// All but where the scores are.
+NmsTensors nms_tensors(KernelContext& context);
+
 }  // namespace fovea::core::cuda

@@ -96,6 +96,27 @@ TEST_P(NmsCuda, KeepsWhatTheReferenceKeeps) {
   }
 }
 
+// Images that take turns with the memory of candidates keep the same.
+TEST_P(NmsCuda, KeepsTheSameImageByImage) {
+  if (!gpu().device) GTEST_SKIP() << gpu().why;
+  for (uint32_t seed = GetParam() * 20; seed < (GetParam() + 1) * 20; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    std::mt19937 rng(seed);
+    NmsCase c;
+    Status s = make_random(rng, c, 150, seed % 20 == 0);
+    ASSERT_TRUE(s.ok()) << s.message();
+    for (bool of_heads : {false, true})
+      for (int64_t images : {1, 2}) {
+        SCOPED_TRACE(fmt::format("{} at once{}", images, of_heads ? ", of heads" : ""));
+        NmsOnDevice on_device(*gpu().device, c);
+        s = on_device.run_in_turns(images, of_heads);
+        ASSERT_TRUE(s.ok()) << s.message();
+        on_device.compare();
+        if (HasFatalFailure()) return;
+      }
+  }
+}
+
 TEST_P(NmsCuda, KeepsWhatTheReferenceKeepsOfLongLists) {
   if (!gpu().device) GTEST_SKIP() << gpu().why;
   for (uint32_t seed = GetParam() * 10; seed < (GetParam() + 1) * 10; ++seed) {

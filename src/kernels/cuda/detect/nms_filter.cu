@@ -7,7 +7,8 @@ namespace {
 constexpr int kFilterThreads = 256, kFilterWarps = kFilterThreads / 32;
 constexpr int kTileBoxes = 32, kTileColumns = 96;
 
-// A list for each class: a tile of boxes and classes is read along the classes and written along the boxes.
+// A list for each class: a tile of boxes and classes is read along the classes and written along the boxes. A warp has
+// classes side by side, so that it counts them in one piece of memory.
 __global__ void __launch_bounds__(kFilterThreads) filter_classes(NmsArgs a, const float* scores, NmsMemory m) {
   constexpr int kRows = kTileBoxes / kFilterWarps, kColumns = kTileColumns / 32, kOwn = kTileColumns / kFilterWarps;
   __shared__ float tile[kTileBoxes][kTileColumns + 1];
@@ -33,20 +34,20 @@ __global__ void __launch_bounds__(kFilterThreads) filter_classes(NmsArgs a, cons
   uint32_t masks[kOwn], mine = 0;  // lane j counts the warp's column j
 #pragma unroll
   for (int j = 0; j < kOwn; ++j) {
-    const uint32_t column = j * kFilterWarps + warp;
+    const uint32_t column = warp * kOwn + j;
     masks[j] = __ballot_sync(0xffffffffu, is_candidate(a, column0 + column, tile[lane][column]));
     if (lane == j) mine = __popc(masks[j]);
   }
   uint32_t first = 0;
-  const int64_t list0 = image * a.classes + column0 + warp;
-  if (mine > 0) first = atomicAdd(&m.counts[list0 + lane * kFilterWarps], mine);
+  const int64_t list0 = image * a.classes + column0 + warp * kOwn;
+  if (mine > 0) first = atomicAdd(&m.counts[list0 + lane], mine);
 #pragma unroll
   for (int j = 0; j < kOwn; ++j) {
     if (masks[j] == 0) continue;
     const uint32_t begin = __shfl_sync(0xffffffffu, first, j);
     if (!(masks[j] >> lane & 1)) continue;
-    const uint32_t column = j * kFilterWarps + warp;
-    const int64_t at = (list0 + j * kFilterWarps) * a.room + begin + __popc(masks[j] & lanes_below());
+    const uint32_t column = warp * kOwn + j;
+    const int64_t at = (list0 + j) * a.room + begin + __popc(masks[j] & lanes_below());
     m.high[at] = ~ordered(tile[lane][column]);
     m.low[at] = (box0 + lane) * a.classes + column0 + column;
   }

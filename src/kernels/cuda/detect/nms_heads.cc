@@ -19,12 +19,8 @@ class NmsHeads final : public PreparedKernel {
   Status run(KernelContext& c) const override {
     ScoreHeads s = scores;
     for (int i = 0; i < s.heads.pieces; ++i) s.heads.piece[i].data = c.in(kSources + static_cast<size_t>(i)).data;
-    NmsTensors t;
-    t.boxes = c.in(nms_input::kBoxes).as<float>(), t.heads = &s;
-    if (c.has(nms_input::kGroup)) t.group = c.in(nms_input::kGroup).data;
-    for (size_t i = 0; i < std::size(t.outputs); ++i)
-      if (c.wants(i)) t.outputs[i] = c.out(i).data;
-    t.size = c.sizes, t.workspace = c.workspace;
+    NmsTensors t = nms_tensors(c);
+    t.heads = &s;
     return check(run_nms(args, t, handle_of(c)), "nms");
   }
   int64_t workspace_bytes() const override { return nms_workspace(args); }
@@ -96,7 +92,7 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
 
 const KernelRow kernel_nms_heads_cuda = {.name = "nms_heads_cuda",
                                          .op = "Concat",
-                                         .revision = 2,
+                                         .revision = 3,
                                          .dynamic_shapes = true,  // those of its outputs
                                          .reaches_back = true,
                                          .place = Place::kDevice,

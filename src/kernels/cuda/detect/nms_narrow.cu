@@ -45,12 +45,11 @@ int64_t narrow_bytes(const NmsArgs& a) {
   return narrows(a, n) ? narrow_bytes(n) : 0;
 }
 
-cudaError_t narrow_lists(const NmsArgs& a, const NmsMemory& from, NmsMemory& to, cudaStream_t stream) {
+cudaError_t narrow_lists(const NmsArgs& a, const NmsMemory& m, cudaStream_t stream) {
   NarrowArgs n;
   if (!narrows(a, n)) return cudaErrorInvalidValue;
-  const NarrowMemory m = narrow_memory(n, from.narrowing);
-  to.counts = m.found;
-  return narrow(CandidateLists{from.high, from.low, from.counts, to.high, to.low, a.room, n.room}, n, m, stream);
+  return narrow(CandidateLists{m.high, m.low, m.counts, m.narrow_high, m.narrow_low, a.room, n.room}, n,
+                narrow_memory(n, m.narrowing, m.narrow_counts), stream);
 }
 
 }  // namespace fovea::core::cuda

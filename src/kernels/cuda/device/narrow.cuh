@@ -55,14 +55,12 @@ inline bool narrow_args(int64_t lists, int64_t elements, int64_t indices, int64_
   return true;
 }
 
-inline int64_t narrow_bytes(const NarrowArgs& a) { return a.lists * int64_t{sizeof(Narrowing) + (kBins + 1) * 4}; }
+inline int64_t narrow_bytes(const NarrowArgs& a) { return a.lists * int64_t{sizeof(Narrowing) + kBins * 4}; }
 
-inline NarrowMemory narrow_memory(const NarrowArgs& a, std::byte* at) {
-  NarrowMemory m{};
-  m.lists = reinterpret_cast<Narrowing*>(at);
-  m.bins = reinterpret_cast<uint32_t*>(m.lists + a.lists);
-  m.found = m.bins + int64_t{a.lists} * kBins;
-  return m;
+// `at`: narrow_bytes(); `found`: one for each list.
+inline NarrowMemory narrow_memory(const NarrowArgs& a, std::byte* at, uint32_t* found) {
+  auto* const lists = reinterpret_cast<Narrowing*>(at);
+  return {lists, reinterpret_cast<uint32_t*>(lists + a.lists), found};
 }
 
 // ---- on the device
@@ -188,6 +186,7 @@ template <typename Lists>
 cudaError_t narrow(const Lists& lists, const NarrowArgs& a, const NarrowMemory& m, cudaStream_t stream) {
   if (cudaError_t e = cudaMemsetAsync(m.lists, 0, static_cast<size_t>(narrow_bytes(a)), stream); e != cudaSuccess)
     return e;
+  if (cudaError_t e = cudaMemsetAsync(m.found, 0, size_t{a.lists} * 4, stream); e != cudaSuccess) return e;
   const dim3 grid((a.elements + kNarrowEach - 1) / kNarrowEach, a.lists);
   for (uint32_t pass = 0; pass < kNarrowPasses; ++pass)
     narrow_pass<<<grid, kNarrowThreads, 0, stream>>>(lists, a, m, pass);

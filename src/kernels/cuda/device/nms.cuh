@@ -14,14 +14,18 @@ constexpr uint32_t kDropped = 0xffffffffu;
 constexpr Key kLastCandidate = Key(kDropped - 1) << 32 | 0xffffffffu;
 
 struct NmsMemory {
-  uint32_t *counts, *kept_counts, *image_counts;  // of each list, list, image
-  uint32_t *high, *low;                           // halves of the candidates' keys, `room` a list
-  uint32_t* thinned;                              // as high, without those beyond the best of their group
-  float* lowered;                                 // soft suppression: the candidates' scores
-  std::byte* narrowing;                           // narrow_bytes(), where long lists are narrowed
-  uint32_t *narrow_high, *narrow_low;             // halves of the keys then, narrow_room() a list
-  Key* kept;                                      // `keep` a list
-  Key* found;                                     // of each image, in the outputs' order; in the candidates' memory
+  // Of images_at_once() images; `lowered` of all where lists are narrowed.
+  uint32_t* counts;
+  uint32_t *high, *low;  // halves of the candidates' keys, `room` a list
+  uint32_t* thinned;     // as high, without those beyond the best of their group
+  float* lowered;        // soft suppression: the candidates' scores
+  // Of all images.
+  std::byte* narrowing;  // narrow_bytes(), where long lists are narrowed
+  uint32_t *narrow_counts, *narrow_high, *narrow_low;  // these lists then, narrow_room() keys each
+  uint32_t* kept_counts;                               // of each list
+  Key* kept;                                           // `keep` a list
+  uint32_t* image_counts;
+  Key* found;  // of each image, in the outputs' order; in the candidates' memory
   uint32_t found_room;
 };
 
@@ -34,8 +38,7 @@ void thin_groups(const NmsArgs& args, const void* group, const NmsMemory& memory
 // Where few long lists take part with their best alone: how many those lists have room for; otherwise 0.
 uint32_t narrow_room(const NmsArgs& args);
 int64_t narrow_bytes(const NmsArgs& args);
-// From the lists of `memory` to others of narrow_room(), which `to` says.
-cudaError_t narrow_lists(const NmsArgs& args, const NmsMemory& memory, NmsMemory& to, cudaStream_t stream);
+cudaError_t narrow_lists(const NmsArgs& args, const NmsMemory& memory, cudaStream_t stream);
 void suppress_lists(const NmsArgs& args, const float* boxes, const void* group, const NmsMemory& memory,
                     cudaStream_t stream);
 // The same where overlap lowers scores: into `kept` with the lowered scores, in their order.

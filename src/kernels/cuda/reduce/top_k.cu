@@ -132,7 +132,8 @@ cudaError_t launch(const TopKArgs& a, const T* x, T* values, int64_t* indices, s
   const auto lines = static_cast<unsigned>(a.outer * a.inner);
   if (NarrowArgs n; narrows(a, n)) {
     auto* const keys = reinterpret_cast<Key*>(workspace);
-    const NarrowMemory m = narrow_memory(n, workspace + int64_t{n.lists} * n.room * 8);
+    std::byte* const narrowing = workspace + int64_t{n.lists} * n.room * 8;
+    const NarrowMemory m = narrow_memory(n, narrowing, reinterpret_cast<uint32_t*>(narrowing + narrow_bytes(n)));
     if (cudaError_t e = narrow(Lines<T>{a, x, keys, n.room}, n, m, stream); e != cudaSuccess) return e;
     top_k_narrowed<1024, 2048><<<lines, 1024, 0, stream>>>(a, x, keys, n.room, m.found, values, indices);
   } else if (a.length > kLong) {
@@ -149,7 +150,7 @@ cudaError_t launch(const TopKArgs& a, const T* x, T* values, int64_t* indices, s
 
 int64_t top_k_workspace(const TopKArgs& a) {
   NarrowArgs n;
-  return narrows(a, n) ? int64_t{n.lists} * n.room * 8 + narrow_bytes(n) : 0;
+  return narrows(a, n) ? int64_t{n.lists} * (int64_t{n.room} * 8 + 4) + narrow_bytes(n) : 0;
 }
 
 cudaError_t top_k(const TopKArgs& a, const void* x, void* values, int64_t* indices, std::byte* workspace,

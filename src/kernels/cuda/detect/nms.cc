@@ -143,7 +143,7 @@ Result<NmsArgs> cuda::nms_args(const PrepareContext& c, const Node& node, const 
       n.padded_rows = c.outputs[i].shape[1];
   n.class_offset = a.class_offset, n.clip = a.clip, n.fill = a.fill == NmsFill::kZero ? 0 : -1;
   n.defines_size = !node.sizes.empty();
-  n.most_at_once = good_images_at_once(n);
+  plan_memory(n);
   return n;
 }
 

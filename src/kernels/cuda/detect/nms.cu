@@ -17,7 +17,7 @@ NmsMemory lay_out(const NmsArgs& a, std::byte* at, int64_t& bytes) {
     bytes += aligned(count * size);
     return p;
   };
-  const int64_t lists = a.images_at_once() * a.lists_per_image();
+  const int64_t lists = a.images_at_once * a.lists_per_image();
   NmsMemory m{};
   m.counts = reinterpret_cast<uint32_t*>(take(lists, 4));
   m.kept_counts = reinterpret_cast<uint32_t*>(take(a.lists(), 4));
@@ -27,14 +27,13 @@ NmsMemory lay_out(const NmsArgs& a, std::byte* at, int64_t& bytes) {
   m.high = reinterpret_cast<uint32_t*>(candidates), m.low = m.high + lists * a.room;
   m.found = reinterpret_cast<Key*>(candidates);
   m.thinned = a.most_of_group != kNoLimit ? reinterpret_cast<uint32_t*>(take(lists * a.room, 4)) : m.high;
-  const uint32_t narrowed = narrow_room(a);
-  if (narrowed > 0) {
-    m.narrowing = take(narrow_bytes(a), 1);
-    m.narrow_counts = reinterpret_cast<uint32_t*>(take(a.lists(), 4));
-    m.narrow_high = reinterpret_cast<uint32_t*>(take(a.lists() * narrowed, 4));
-    m.narrow_low = reinterpret_cast<uint32_t*>(take(a.lists() * narrowed, 4));
+  if (a.narrows) m.narrowing = take(narrow_bytes(a), 1);
+  if (a.left > 0) {
+    m.left_counts = reinterpret_cast<uint32_t*>(take(a.lists(), 4));
+    m.left_high = reinterpret_cast<uint32_t*>(take(a.lists() * a.left, 4));
+    m.left_low = reinterpret_cast<uint32_t*>(take(a.lists() * a.left, 4));
   }
-  if (a.soft) m.lowered = reinterpret_cast<float*>(narrowed > 0 ? take(a.lists() * narrowed, 4) : take(lists * a.room, 4));
+  if (a.soft) m.lowered = reinterpret_cast<float*>(take(a.left > 0 ? a.lists() * a.left : lists * a.room, 4));
   m.kept = reinterpret_cast<Key*>(take(a.lists() * a.keep, sizeof(Key)));
   return m;
 }
@@ -63,10 +62,8 @@ struct Turn {
       tensors.scores += boxes * a.classes;
     }
     memory.kept += lists * a.keep, memory.kept_counts += lists;
-    if (const uint32_t narrowed = narrow_room(a); narrowed > 0) {
-      memory.narrow_counts += lists;
-      memory.narrow_high += lists * narrowed, memory.narrow_low += lists * narrowed;
-    }
+    if (a.left > 0)
+      memory.left_counts += lists, memory.left_high += lists * a.left, memory.left_low += lists * a.left;
   }
 };
 
@@ -80,7 +77,7 @@ cudaError_t find_candidates(const Turn& turn, cudaStream_t stream) {
       e != cudaSuccess)
     return e;
   if (a.most_of_group != kNoLimit) thin_groups(a, turn.tensors.group, m, stream);
-  return narrow_room(a) > 0 ? narrow_lists(a, m, stream) : cudaSuccess;
+  return a.left > 0 ? shorten_lists(a, m, stream) : cudaSuccess;
 }
 
 void suppress(const NmsArgs& a, const NmsTensors& t, const NmsMemory& m, cudaStream_t stream) {
@@ -90,13 +87,19 @@ void suppress(const NmsArgs& a, const NmsTensors& t, const NmsMemory& m, cudaStr
 
 }  // namespace
 
-int64_t good_images_at_once(const NmsArgs& a) {
+void plan_memory(NmsArgs& a, int64_t images_at_once) {
   constexpr int64_t kCandidateBytes = int64_t{128} << 20, kBusyLists = 1024;
   const int64_t lists = a.lists_per_image(), bytes = lists * a.room * int64_t{sizeof(Key)};
-  if (a.images * bytes <= kCandidateBytes) return a.images;
-  const int64_t busy = narrow_room(a) > 0 ? 1 : (kBusyLists + lists - 1) / lists;
-  const int64_t most = std::max(busy, kCandidateBytes / bytes), turns = (a.images + most - 1) / most;
-  return (a.images + turns - 1) / turns;
+  a.images_at_once = std::min(images_at_once > 0 ? images_at_once : a.images, a.images);
+  if (images_at_once == 0 && a.images * bytes > kCandidateBytes) {
+    // Lists that are shortened wait for the others, and suppression goes over all of them; else over a turn's alone.
+    const int64_t busy = shortened_room(a) > 0 ? 1 : (kBusyLists + lists - 1) / lists;
+    const int64_t most = std::max(busy, kCandidateBytes / bytes), turns = (a.images + most - 1) / most;
+    a.images_at_once = (a.images + turns - 1) / turns;
+  }
+  a.left = narrow_room(a);
+  a.narrows = a.left > 0;
+  if (!a.narrows && a.images_at_once < a.images) a.left = shortened_room(a);
 }
 
 int64_t nms_workspace(const NmsArgs& args) {
@@ -108,17 +111,16 @@ int64_t nms_workspace(const NmsArgs& args) {
 cudaError_t run_nms(const NmsArgs& a, const NmsTensors& t, cudaStream_t stream) {
   int64_t bytes = 0;
   const NmsMemory m = lay_out(a, t.workspace, bytes);
-  const uint32_t narrowed = narrow_room(a);
-  for (int64_t first = 0; first < a.images && a.lists_per_image() > 0; first += a.images_at_once()) {
-    const Turn turn(a, t, m, first, std::min(a.images_at_once(), a.images - first));
+  for (int64_t first = 0; first < a.images && a.lists_per_image() > 0; first += a.images_at_once) {
+    const Turn turn(a, t, m, first, std::min(a.images_at_once, a.images - first));
     if (cudaError_t e = find_candidates(turn, stream); e != cudaSuccess) return e;
-    if (narrowed == 0) suppress(turn.args, turn.tensors, turn.memory, stream);
+    if (a.left == 0) suppress(turn.args, turn.tensors, turn.memory, stream);
   }
-  if (narrowed > 0) {  // what is left of all lists has room, and few lists take as long as many
+  if (a.left > 0) {
     NmsArgs lists = a;
     NmsMemory from = m;
-    lists.room = narrowed;
-    from.counts = m.narrow_counts, from.high = from.thinned = m.narrow_high, from.low = m.narrow_low;
+    lists.room = a.left;
+    from.counts = m.left_counts, from.high = from.thinned = m.left_high, from.low = m.left_low;
     suppress(lists, t, from, stream);
   }
   merge_lists(a, t, m, stream);

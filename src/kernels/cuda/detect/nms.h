@@ -39,7 +39,10 @@ struct NmsArgs {
   uint32_t per_group = kNoLimit;      // kept of a group, where a list has several
   uint32_t keep = 0;                  // kept of a list; at most `room`
   uint32_t total = kNoLimit;          // kept of an image
-  int64_t most_at_once = kNoLimit;    // images whose candidates are in memory together
+  // What plan_memory() finds.
+  int64_t images_at_once = 0;  // whose candidates are in memory together; 0 only where there are no images
+  uint32_t left = 0;           // room of a list once it is shortened to what takes part; 0: no list is
+  bool narrows = false;        // many blocks shorten a list
   // Outputs.
   NmsRows rows = NmsRows::kPadded;
   uint32_t rows_per_box = 1;
@@ -50,7 +53,6 @@ struct NmsArgs {
 
   int64_t lists_per_image() const { return list_per_class ? classes : 1; }
   int64_t lists() const { return images * lists_per_image(); }
-  int64_t images_at_once() const { return images < most_at_once ? images : most_at_once; }
   bool compares_groups() const { return rivals != Rivals::kAll; }
 };
 
@@ -66,8 +68,8 @@ struct NmsTensors {
 };
 
 // Any number of an image's boxes can be candidates, so that their memory is most of what Nms takes. Where it is much,
-// images take turns with it: as few at a time as still have lists enough to keep the device busy.
-int64_t good_images_at_once(const NmsArgs& args);
+// images take turns with it: `images_at_once`, as few at a time as still keep the device busy if it is 0.
+void plan_memory(NmsArgs& args, int64_t images_at_once = 0);
 int64_t nms_workspace(const NmsArgs& args);
 cudaError_t run_nms(const NmsArgs& args, const NmsTensors& tensors, cudaStream_t stream);
 

@@ -29,7 +29,7 @@ class NmsOnDevice {
     FOVEA_TRY_SET(const PrepareContext context, describe());
     const TensorDesc& scores = context.inputs[nms_input::kScores];
     FOVEA_TRY_SET(cuda::NmsArgs args, cuda::nms_args(context, *case_.node, scores.shape));
-    args.most_at_once = images;
+    cuda::plan_memory(args, images);
     if (of_heads && (args.best_of_box != cuda::kNoLimit || args.rows_per_box > 1 || args.boxes == 0)) of_heads = false;
     cuda::ScoreHeads heads;
     if (of_heads) FOVEA_TRY(as_heads(args, *case_.inputs[nms_input::kScores], heads.heads));

@@ -8,7 +8,7 @@ namespace {
 constexpr int kChunk = 1024;
 
 // A list's candidates. They are changed while they are read, so not by __ldg.
-struct Candidates {
+struct Scored {
   static constexpr Key kLast = kLastCandidate;
   const uint32_t *high, *low;
   uint32_t count;
@@ -24,7 +24,7 @@ struct Candidates {
 
 // The last of the best a.most candidates.
 template <int kThreads>
-__device__ Key last_of_best(const NmsArgs& a, const Candidates& source, uint32_t* bins, Chunk<kChunk>& chunk) {
+__device__ Key last_of_best(const NmsArgs& a, const Scored& source, uint32_t* bins, Chunk<kChunk>& chunk) {
   if (source.count <= a.most) return kLastCandidate;
   Key from = 0, last = 0;
   for (uint32_t seen = 0; seen < a.most;) {
@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   const bool limited = kGroups && a.per_group != kNoLimit;
   const uint32_t keep = limited && a.per_group == 0 ? 0 : a.keep, count = keep > 0 ? m.counts[list] : 0;
 
-  const Key last = last_of_best<kThreads>(a, Candidates{high, low, count}, bins, chunk);
+  const Key last = last_of_best<kThreads>(a, Scored{high, low, count}, bins, chunk);
   Key best = ~Key(0);  // of this thread's candidates
   uint32_t best_at = 0;
   for (uint32_t i = tid; i < count; i += kThreads) {

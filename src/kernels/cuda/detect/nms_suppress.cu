@@ -45,47 +45,6 @@ struct Boxes {
   __device__ Rival get(uint32_t i) const { return {box[i].x, box[i].y, box[i].z, box[i].w, share[i]}; }
 };
 
-// A list's candidates; `f` seldom needs the lower halves.
-struct Candidates {
-  static constexpr Key kLast = kLastCandidate;
-  const uint32_t *high, *low;
-  uint32_t count;
-
-  template <int kThreads, typename F>
-  __device__ void each(Key first, Key last, bool whole, const F& f) const {
-    const auto first_high = static_cast<uint32_t>(first >> 32), last_high = static_cast<uint32_t>(last >> 32);
-    constexpr uint32_t kBatch = 4;  // loads in flight
-    for (uint64_t at = threadIdx.x; at < count; at += kBatch * kThreads) {
-      uint32_t h[kBatch];
-#pragma unroll
-      for (uint32_t j = 0; j < kBatch; ++j)
-        h[j] = at + j * kThreads < count ? __ldg(high + at + j * kThreads) : kDropped;
-#pragma unroll
-      for (uint32_t j = 0; j < kBatch; ++j) {
-        if (h[j] < first_high || h[j] > last_high) continue;
-        Key key = Key(h[j]) << 32;
-        if (whole || h[j] == first_high || h[j] == last_high) {
-          key |= __ldg(low + at + j * kThreads);
-          if (key < first || key > last) continue;
-        }
-        f(key);
-      }
-    }
-  }
-
-  // Every kSampled-th run of 32 elements that are not before `first`: f(the upper half of its key).
-  static constexpr uint32_t kSampled = 8;
-  template <int kThreads, typename F>
-  __device__ void sample(Key first, const F& f) const {
-    for (uint64_t i = threadIdx.x;; i += kThreads) {
-      const uint64_t at = i / 32 * (32 * kSampled) + i % 32;
-      if (at >= count) return;
-      const uint32_t h = __ldg(high + at);
-      if (h >= static_cast<uint32_t>(first >> 32) && h != kDropped) f(h);
-    }
-  }
-};
-
 // By one warp, word by word: who overlaps nobody that is kept or undecided is kept, who overlaps one that is kept is
 // not. The first of the undecided is always decided. Word w of candidate c's mask is masks[w * stride + c]; `kept` is
 // the same in every lane.

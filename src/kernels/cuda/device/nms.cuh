@@ -1,5 +1,5 @@
-// What the parts of Nms on the device share: nms_filter.cu makes lists of candidates, nms_narrow.cu shortens
-// long ones, nms_suppress.cu and nms_soft.cu go over them, nms_output.cu puts together what they have kept.
+// What the parts of Nms on the device share: nms_filter.cu makes lists of candidates, nms_shorten.cu shortens
+// them, nms_suppress.cu and nms_soft.cu go over them, nms_output.cu puts together what they have kept.
 #pragma once
 
 #include "kernels/cuda/detect/nms.h"
@@ -14,16 +14,16 @@ constexpr uint32_t kDropped = 0xffffffffu;
 constexpr Key kLastCandidate = Key(kDropped - 1) << 32 | 0xffffffffu;
 
 struct NmsMemory {
-  // Of images_at_once() images; `lowered` of all where lists are narrowed.
+  // Of images_at_once images; `lowered` of all where lists are shortened.
   uint32_t* counts;
   uint32_t *high, *low;  // halves of the candidates' keys, `room` a list
   uint32_t* thinned;     // as high, without those beyond the best of their group
   float* lowered;        // soft suppression: the candidates' scores
   // Of all images.
-  std::byte* narrowing;  // narrow_bytes(), where long lists are narrowed
-  uint32_t *narrow_counts, *narrow_high, *narrow_low;  // these lists then, narrow_room() keys each
-  uint32_t* kept_counts;                               // of each list
-  Key* kept;                                           // `keep` a list
+  std::byte* narrowing;                          // narrow_bytes()
+  uint32_t *left_counts, *left_high, *left_low;  // the shortened lists, `left` keys each
+  uint32_t* kept_counts;                         // of each list
+  Key* kept;                                     // `keep` a list
   uint32_t* image_counts;
   Key* found;  // of each image, in the outputs' order; in the candidates' memory
   uint32_t found_room;
@@ -35,10 +35,12 @@ cudaError_t filter_candidates(const NmsArgs& args, const float* scores, const Nm
 cudaError_t filter_heads(const NmsArgs& args, const ScoreHeads& scores, const NmsMemory& memory, cudaStream_t stream);
 // Where a list has several groups: drops what is not among the best most_of_group of its group.
 void thin_groups(const NmsArgs& args, const void* group, const NmsMemory& memory, cudaStream_t stream);
-// Where few long lists take part with their best alone: how many those lists have room for; otherwise 0.
+// The room that is left of a list where it pays to shorten it to what takes part, otherwise 0: where images take turns,
+// and by many blocks where the lists of images_at_once are few and long.
+uint32_t shortened_room(const NmsArgs& args);
 uint32_t narrow_room(const NmsArgs& args);
 int64_t narrow_bytes(const NmsArgs& args);
-cudaError_t narrow_lists(const NmsArgs& args, const NmsMemory& memory, cudaStream_t stream);
+cudaError_t shorten_lists(const NmsArgs& args, const NmsMemory& memory, cudaStream_t stream);
 void suppress_lists(const NmsArgs& args, const float* boxes, const void* group, const NmsMemory& memory,
                     cudaStream_t stream);
 // The same where overlap lowers scores: into `kept` with the lowered scores, in their order.
@@ -93,5 +95,46 @@ __device__ __forceinline__ const float* box_of(const NmsArgs& a, const float* bo
   const int64_t at = a.boxes_per_class ? candidate : candidate / a.classes;
   return boxes + (image * a.boxes * (a.boxes_per_class ? a.classes : 1) + at) * 4;
 }
+
+// A list's candidates for next_chunk(); `f` seldom needs the lower halves.
+struct Candidates {
+  static constexpr Key kLast = kLastCandidate;
+  const uint32_t *high, *low;
+  uint32_t count;
+
+  template <int kThreads, typename F>
+  __device__ void each(Key first, Key last, bool whole, const F& f) const {
+    const auto first_high = static_cast<uint32_t>(first >> 32), last_high = static_cast<uint32_t>(last >> 32);
+    constexpr uint32_t kBatch = 4;  // loads in flight
+    for (uint64_t at = threadIdx.x; at < count; at += kBatch * kThreads) {
+      uint32_t h[kBatch];
+#pragma unroll
+      for (uint32_t j = 0; j < kBatch; ++j)
+        h[j] = at + j * kThreads < count ? __ldg(high + at + j * kThreads) : kDropped;
+#pragma unroll
+      for (uint32_t j = 0; j < kBatch; ++j) {
+        if (h[j] < first_high || h[j] > last_high) continue;
+        Key key = Key(h[j]) << 32;
+        if (whole || h[j] == first_high || h[j] == last_high) {
+          key |= __ldg(low + at + j * kThreads);
+          if (key < first || key > last) continue;
+        }
+        f(key);
+      }
+    }
+  }
+
+  // Every kSampled-th run of 32 elements that are not before `first`: f(the upper half of its key).
+  static constexpr uint32_t kSampled = 8;
+  template <int kThreads, typename F>
+  __device__ void sample(Key first, const F& f) const {
+    for (uint64_t i = threadIdx.x;; i += kThreads) {
+      const uint64_t at = i / 32 * (32 * kSampled) + i % 32;
+      if (at >= count) return;
+      const uint32_t h = __ldg(high + at);
+      if (h >= static_cast<uint32_t>(first >> 32) && h != kDropped) f(h);
+    }
+  }
+};
 
 }  // namespace fovea::core::cuda

@@ -3,6 +3,8 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -46,6 +48,23 @@ ThreadCountScope::~ThreadCountScope() {
 #ifndef FOVEA_NO_OPENMP
   omp_set_num_threads(previous_);
 #endif
+}
+
+void side_by_side(size_t count, const std::function<void(size_t)>& f, const std::function<void(int done)>& progress) {
+  constexpr size_t kMostThreads = 16;  // each may have a library's handle
+  std::atomic<size_t> next = 0;
+  std::atomic<int> done = 0;
+  auto take = [&] {
+    for (size_t i = next++; i < count; i = next++) f(i), ++done;
+  };
+  const size_t threads = std::min({count, kMostThreads, static_cast<size_t>(hardware_threads())});
+  std::vector<std::thread> team;
+  for (size_t i = 0; i < threads; ++i) team.emplace_back(take);
+  while (progress && done < static_cast<int>(count)) {
+    progress(done);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  for (std::thread& t : team) t.join();
 }
 
 int hardware_threads() {

@@ -2,7 +2,9 @@
 // Under the thread sanitizer (FOVEA_NO_OPENMP) it is std::thread, because libgomp is not instrumented.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <type_traits>
 
@@ -37,6 +39,11 @@ class ThreadCountScope {
  private:
   int previous_ = 0;
 };
+
+// f(0) to f(count - 1), in any order, in threads of their own: for what waits for libraries, disks and devices.
+// `progress` hears in the calling thread how many are done; may be null. f must not throw.
+void side_by_side(size_t count, const std::function<void(size_t)>& f,
+                  const std::function<void(int done)>& progress = nullptr);
 
 int hardware_threads();  // cores this process may run on
 

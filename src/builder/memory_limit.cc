@@ -9,7 +9,10 @@ namespace {
 class CountingWeights final : public PackedWeights {
  public:
   std::shared_ptr<void> find(const std::string&) override { return nullptr; }
-  void put(const std::string&, std::shared_ptr<void>, int64_t bytes) override { total += bytes; }
+  std::shared_ptr<void> put(const std::string&, std::shared_ptr<void> packed, int64_t bytes) override {
+    total += bytes;
+    return packed;
+  }
   int64_t total = 0;
 };
 

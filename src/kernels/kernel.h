@@ -41,7 +41,8 @@ class PackedWeights {
  public:
   virtual ~PackedWeights() = default;
   virtual std::shared_ptr<void> find(const std::string& key) = 0;
-  virtual void put(const std::string& key, std::shared_ptr<void> packed, int64_t bytes) = 0;
+  // What is known under this name from now on: another thread may have put the same there meanwhile.
+  virtual std::shared_ptr<void> put(const std::string& key, std::shared_ptr<void> packed, int64_t bytes) = 0;
 };
 
 inline constexpr int64_t kAnyWorkspace = INT64_MAX;

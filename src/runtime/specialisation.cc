@@ -1,8 +1,12 @@
 #include "runtime/specialisation.h"
 
 #include <algorithm>
+#include <atomic>
+#include <new>
+#include <optional>
 #include <set>
 
+#include "base/parallel.h"
 #include "ir/infer.h"
 #include "kernels/prebuild.h"
 #include "kernels/reference/reference.h"
@@ -30,16 +34,18 @@ namespace {
 // Adds up what is packed.
 class CountedWeights final : public PackedWeights {
  public:
-  CountedWeights(PackedWeights& weights, int64_t& bytes) : weights_(weights), bytes_(bytes) {}
+  explicit CountedWeights(PackedWeights& weights) : weights_(weights) {}
   std::shared_ptr<void> find(const std::string& key) override { return weights_.find(key); }
-  void put(const std::string& key, std::shared_ptr<void> packed, int64_t bytes) override {
-    bytes_ += bytes;
-    weights_.put(key, std::move(packed), bytes);
+  std::shared_ptr<void> put(const std::string& key, std::shared_ptr<void> packed, int64_t bytes) override {
+    auto known = weights_.put(key, packed, bytes);
+    if (known == packed) bytes_ += bytes;
+    return known;
   }
+  int64_t bytes() const { return bytes_; }
 
  private:
   PackedWeights& weights_;
-  int64_t& bytes_;
+  std::atomic<int64_t> bytes_ = 0;
 };
 
 }  // namespace
@@ -47,7 +53,7 @@ class CountedWeights final : public PackedWeights {
 class Specialiser {
  public:
   Specialiser(Specialisation& s, PackedWeights& weights, std::vector<Specialisation::Refusal>& refusals)
-      : s_(s), plan_(*s.plan_), weights_(weights, s.own_bytes_), refusals_(refusals) {}
+      : s_(s), plan_(*s.plan_), weights_(weights), refusals_(refusals) {}
 
   Status run(const SymbolValues& symbols) {
     FOVEA_TRY_SET(Sizes sizes, Sizes::make(*plan_.graph, symbols));
@@ -63,8 +69,10 @@ class Specialiser {
     std::vector<Prebuild> work;
     collect_prebuilds(plan_.run_steps, work);
     prebuild_all(std::move(work));
+    prepare_ahead();
     FOVEA_TRY(prepare(plan_.run_steps));
     FOVEA_TRY(std::move(refused_));
+    s_.own_bytes_ += weights_.bytes();
     FOVEA_TRY(layout_arenas());
     drop_unused_shape_tensors();
     return {};
@@ -237,13 +245,42 @@ class Specialiser {
     }
   }
 
+  void collect_device_steps(std::span<const Step> steps, std::vector<const Step*>& found) {
+    for (const Step& step : steps) {
+      for (const auto& b : step.branches) collect_device_steps(b, found);
+      if (const GroupChoice* c = choice_of(step); c && c->row && step.place == Place::kDevice) found.push_back(&step);
+    }
+  }
+
+  // Weights are packed and go to the device, libraries are asked: what is waited for is not the cores. The cores' own
+  // kernels are not among them, for each is prepared by all cores.
+  void prepare_ahead() {
+    std::vector<const Step*> steps;
+    collect_device_steps(plan_.run_steps, steps);
+    ahead_.resize(idx(plan_.steps));
+    side_by_side(steps.size(), [&](size_t i) {
+      auto& to = ahead_[idx(steps[i]->index)];
+      try {
+        const GroupChoice& choice = *choice_of(*steps[i]);
+        to = choice.row->prepare(context_of(choice));
+      } catch (const std::bad_alloc&) {
+        to = system_error("out of memory");
+      }
+    });
+  }
+
+  Result<std::unique_ptr<PreparedKernel>> prepare(const Step& step, const GroupChoice& choice) {
+    if (auto& ahead = ahead_[idx(step.index)]) return *std::move(ahead);
+    return choice.row->prepare(context_of(choice));
+  }
+
   Status prepare(std::span<const Step> steps) {
     for (const Step& step : steps) {
       for (const auto& b : step.branches) FOVEA_TRY(prepare(b));
       const GroupChoice* const found = choice_of(step);
       if (!found || !found->row) continue;
       const GroupChoice& choice = *found;
-      auto kernel = choice.row->prepare(context_of(choice));
+      auto kernel = prepare(step, choice);
       if (!kernel.ok()) {
         Status s = kernel.status().in(fmt::format("{} with {}", label(step), choice.row->name));
         if (s.kind() != ErrorKind::kUnsupported) return s;
@@ -354,8 +391,9 @@ class Specialiser {
   const Plan& plan_;
   CountedWeights weights_;
   std::vector<Specialisation::Refusal>& refusals_;
-  Status refused_;                        // the first of them
-  std::unique_ptr<DeviceStream> stream_;  // of the shape phase
+  Status refused_;                                                             // the first of them
+  std::vector<std::optional<Result<std::unique_ptr<PreparedKernel>>>> ahead_;  // by step
+  std::unique_ptr<DeviceStream> stream_;                                       // of the shape phase
   Scratch scratch_;
 };
 

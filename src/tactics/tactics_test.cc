@@ -267,6 +267,23 @@ TEST(Choose, AWrongProfileIsTheCallersMistake) {
   EXPECT_FALSE(choose(*g, {{"n", 0}, {"h", 16}}, timer, weights, {}).ok());
 }
 
+// ---- packed weights
+
+TEST(PackedWeights, OfOneNameAreThoseThatCameFirst) {
+  PackedWeightsMap weights;
+  auto first = std::make_shared<int>(1);
+  EXPECT_EQ(weights.find("w"), nullptr);
+  EXPECT_EQ(weights.put("w", first, 10), first);
+  EXPECT_EQ(weights.put("w", std::make_shared<int>(2), 10), first);  // another thread, a little later
+  EXPECT_EQ(weights.find("w"), first);
+  EXPECT_EQ(weights.bytes(), 10);
+  first.reset();  // nobody uses them any more
+  EXPECT_EQ(weights.bytes(), 0);
+  auto next = std::make_shared<int>(3);
+  EXPECT_EQ(weights.put("w", next, 12), next);
+  EXPECT_EQ(weights.bytes(), 12);
+}
+
 // ---- recipes
 
 TEST(Recipe, ComesBackAsTheSameChoice) {

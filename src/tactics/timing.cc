@@ -122,7 +122,8 @@ Status fill_random(DType type, int64_t elements, DeviceStream& stream, Memory& m
   const auto* wide = reinterpret_cast<const float*>(host);
   if (size == 2) {
     auto* narrow = reinterpret_cast<uint16_t*>(host);
-    for (int64_t i = 0; i < some; ++i) narrow[i] = type == DType::kFloat16 ? Half(wide[i]).bits : BFloat16(wide[i]).bits;
+    for (int64_t i = 0; i < some; ++i)
+      narrow[i] = type == DType::kFloat16 ? Half(wide[i]).bits : BFloat16(wide[i]).bits;
   }
   FOVEA_TRY(stream.copy(to, host, some * size));
   for (int64_t done = some; done < elements; done *= 2)
@@ -321,16 +322,16 @@ Result<double> Timer::on_device(const PreparedKernel& kernel, const PrepareConte
 
 double Timer::reformat(DType own, const std::vector<int64_t>& shape, const Format& from, const Format& to,
                        Device* device) {
-  const double bytes = static_cast<double>(dtype_bytes(from.dtype(own), storage_elements(from.layout, shape)).value_or(kUnbounded)) +
-                       static_cast<double>(dtype_bytes(to.dtype(own), storage_elements(to.layout, shape)).value_or(kUnbounded));
+  const double bytes =
+      static_cast<double>(dtype_bytes(from.dtype(own), storage_elements(from.layout, shape)).value_or(kUnbounded)) +
+      static_cast<double>(dtype_bytes(to.dtype(own), storage_elements(to.layout, shape)).value_or(kUnbounded));
   if (from.place != to.place) return 0.02 + bytes / 2 / 20e6;  // 20 GB/s, and a wait
   const bool on_device = from.place == Place::kDevice;
   // 12 GB/s on the host, in milliseconds; on the device what any of today's has.
   const double estimate = on_device ? 0.003 + bytes / 1e9 : 0.002 + bytes / 12e6;
   if (!enabled_ || shape.size() != 4) return estimate;
-  const std::string key =
-      fmt::format("{}|reformat t{} {}{} {} {}", machine_key(on_device ? device : nullptr), threads_, to_string(own),
-                  shape_key(shape), to_string(from), to_string(to));
+  const std::string key = fmt::format("{}|reformat t{} {}{} {} {}", machine_key(on_device ? device : nullptr), threads_,
+                                      to_string(own), shape_key(shape), to_string(from), to_string(to));
   if (const TimingCache::Entry* known = cache_.find(key)) return known->ms;
   ++measured_;
   auto ms = measure_reformat(own, shape, from, to, on_device ? device : nullptr);
@@ -342,7 +343,8 @@ double Timer::reformat(DType own, const std::vector<int64_t>& shape, const Forma
 Result<double> Timer::measure_reformat(DType own, const std::vector<int64_t>& shape, const Format& from,
                                        const Format& to, Device* device) {
   Memory memory;
-  const TensorDesc source{from.dtype(own), shape, from.layout, nullptr}, target{to.dtype(own), shape, to.layout, nullptr};
+  const TensorDesc source{from.dtype(own), shape, from.layout, nullptr},
+      target{to.dtype(own), shape, to.layout, nullptr};
   if (!device) {
     const TensorRef a = make_ref(source, memory, true), b = make_ref(target, memory, false);
     return median_ms([&] { return fovea::core::reformat(a, from.layout, b, to.layout, threads_); });
@@ -360,14 +362,18 @@ std::shared_ptr<void> PackedWeightsMap::find(const std::string& key) {
   return it == packed_.end() ? nullptr : it->second.first.lock();
 }
 
-void PackedWeightsMap::put(const std::string& key, std::shared_ptr<void> packed, int64_t bytes) {
+std::shared_ptr<void> PackedWeightsMap::put(const std::string& key, std::shared_ptr<void> packed, int64_t bytes) {
   std::lock_guard lock(mutex_);
-  packed_[key] = {packed, bytes};
+  auto& entry = packed_[key];
+  if (auto known = entry.first.lock()) return known;
+  entry = {packed, bytes};
   constexpr int64_t kOften = 8 << 20;
   since_release_ += bytes;
-  if (!release_ || since_release_ < kOften) return;
-  since_release_ = 0;
-  release_();
+  if (release_ && since_release_ >= kOften) {
+    since_release_ = 0;
+    release_();
+  }
+  return packed;
 }
 
 int64_t PackedWeightsMap::bytes() const {

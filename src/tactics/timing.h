@@ -71,7 +71,7 @@ class PackedWeightsMap final : public PackedWeights {
   // `release` is called now and then while weights are packed: the masters that were read can leave memory again.
   explicit PackedWeightsMap(std::function<void()> release = nullptr) : release_(std::move(release)) {}
   std::shared_ptr<void> find(const std::string& key) override;
-  void put(const std::string& key, std::shared_ptr<void> packed, int64_t bytes) override;
+  std::shared_ptr<void> put(const std::string& key, std::shared_ptr<void> packed, int64_t bytes) override;
   int64_t bytes() const;
 
  private:

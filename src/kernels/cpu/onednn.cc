@@ -132,7 +132,7 @@ Result<Packed> pack(PackedWeights& weights, const TensorPtr& constant, const mem
       dnnl::reorder(source, packed->packed).execute(stream(), source, packed->packed);
       bytes = static_cast<int64_t>(wanted.get_size());
     }
-    weights.put(key, packed, bytes);
+    packed = std::static_pointer_cast<PackedConstant>(weights.put(key, packed, bytes));
   }
   return Packed(packed, &packed->packed);
 }

@@ -18,7 +18,9 @@ class WeightsMap final : public PackedWeights {
     auto it = packed_.find(key);
     return it == packed_.end() ? nullptr : it->second;
   }
-  void put(const std::string& key, std::shared_ptr<void> packed, int64_t) override { packed_[key] = std::move(packed); }
+  std::shared_ptr<void> put(const std::string& key, std::shared_ptr<void> packed, int64_t) override {
+    return packed_.try_emplace(key, std::move(packed)).first->second;
+  }
   size_t size() const { return packed_.size(); }
 
  private:

@@ -14,8 +14,7 @@ Result<std::shared_ptr<void>> upload(const PrepareContext& context, const std::s
   FOVEA_CUDA(cudaStreamSynchronize(cudaStreamLegacy));
   auto owner = std::make_shared<DeviceMemory>(std::move(memory));
   std::shared_ptr<void> shared(owner, owner->data());
-  context.weights->put(key, shared, bytes);
-  return shared;
+  return context.weights->put(key, std::move(shared), bytes);
 }
 
 }  // namespace fovea::core::cuda

@@ -122,9 +122,10 @@ class CudaDevice final : public Device {
 
  private:
   CudaDevice() = default;
-  std::mutex mutex_;  // of what is opened on first use
+  std::mutex cublaslt_mutex_;
   std::shared_ptr<const CublasLt> cublaslt_;
   std::mutex bench_mutex_;
+  std::mutex idle_mutex_;
   std::vector<Stream*> idle_;  // of those that are borrowed; they stay, too
   Stream* bench_ = nullptr;    // stays until the process ends, for at its exit the libraries are gone before the device
   std::string name_;

@@ -229,7 +229,7 @@ Result<std::unique_ptr<DeviceEvent>> CudaDevice::create_event() {
 }
 
 Result<std::shared_ptr<const CublasLt>> CudaDevice::cublaslt() {
-  std::lock_guard lock(mutex_);
+  std::lock_guard lock(cublaslt_mutex_);
   if (!cublaslt_) {
     FOVEA_TRY(make_current());
     FOVEA_TRY_SET(cublaslt_, open_cublaslt());
@@ -248,14 +248,14 @@ Result<CudaDevice::Workbench> CudaDevice::workbench() {
 }
 
 void CudaDevice::GiveBack::operator()(Stream* stream) const {
-  std::lock_guard lock(device->mutex_);
+  std::lock_guard lock(device->idle_mutex_);
   device->idle_.push_back(stream);
 }
 
 Result<CudaDevice::BorrowedStream> CudaDevice::borrow_stream() {
   FOVEA_TRY(make_current());
   {
-    std::lock_guard lock(mutex_);
+    std::lock_guard lock(idle_mutex_);
     if (!idle_.empty()) {
       Stream* const stream = idle_.back();
       idle_.pop_back();

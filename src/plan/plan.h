@@ -47,6 +47,8 @@ struct Step {
   std::vector<int> elements;         // kMaterialise: slots of the elements
   int sizes = -1;                    // on the device: its first word in the list of sizes that the device decides
   std::vector<Step> branches[2];     // kIf: then, else
+  // On a device it may run beside others: anywhere behind position `after` and in front of `before`; -1: in its turn.
+  int after = -1, before = -1;
   int position = 0;
   int index = 0;  // of all steps, shape phase first, depth first; prepared kernels are kept by it
 };
@@ -66,6 +68,9 @@ struct Plan {
 
 // The graph must outlive the plan.
 Result<Plan> build_plan(const Graph& graph, Assignment assignment);
+
+// The steps that can run beside others, once it is known which tensors lie in which buffers; build_plan() ends with it.
+void find_beside(Plan& plan);
 
 // A readable listing, for inspect and tests.
 std::string to_string(const Plan& plan);

@@ -148,8 +148,10 @@ class Executor {
   Status inputs_asked();
   Status transfer(const Step& step);
   Status run_device_steps(std::span<const Step> steps);
-  Status run_device_step(const Step& step);
+  Status run_device_step(const Step& step, DeviceStream& stream);
   Status launch_segment(std::span<const Step> steps);
+  Status run_segment(std::span<const Step> steps);
+  Result<DeviceEvent*> beside_event(DeviceStream& stream, size_t number);
   Status observe_device_steps();
   Status check_device_outputs(const Step& step);
   Status wait();  // until the device has nothing of ours left to do
@@ -170,6 +172,8 @@ class Executor {
 
   Device* device_ = nullptr;
   std::shared_ptr<DeviceStream> stream_;
+  std::unique_ptr<DeviceStream> beside_;  // of steps that run beside others; stream_ waits for it before a segment ends
+  std::vector<std::unique_ptr<DeviceEvent>> beside_events_;
   DeviceMemory device_arena_;               // shared by them, as arena_ is
   DeviceMemory device_sizes_, host_sizes_;  // words that the device writes, and where the host reads them
   DeviceMemory host_outputs_;

@@ -1,5 +1,6 @@
 // The device's half of a run: its memory, its steps, recorded or one by one, what goes to it and what comes from it.
 #include <algorithm>
+#include <climits>
 
 #include "plan/device_use.h"
 #include "runtime/executor.h"
@@ -98,14 +99,11 @@ Status Executor::run_device_steps(std::span<const Step> steps) {
   for (size_t i = 0; i < steps.size();) {
     size_t end = i;
     while (end < steps.size() && recordable(steps[end])) ++end;
-    if (end == i) {
-      FOVEA_TRY(run_device_step(steps[i++]));
-    } else if (capture && !observer && !check_finite && bound().runs > 0) {
-      FOVEA_TRY(launch_segment(steps.subspan(i, end - i)));
-      i = end;
-    } else {
-      for (; i < end; ++i) FOVEA_TRY(run_device_step(steps[i]));
-    }
+    const auto segment = steps.subspan(i, end - i);
+    if (end == i) FOVEA_TRY(run_device_step(steps[end++], *stream_));
+    else if (capture && !observer && !check_finite && bound().runs > 0) FOVEA_TRY(launch_segment(segment));
+    else FOVEA_TRY(run_segment(segment));
+    i = end;
   }
   return {};
 }
@@ -116,9 +114,7 @@ Status Executor::launch_segment(std::span<const Step> steps) {
   const DeviceRange range(stream_.get(), segment.name.c_str());
   if (!segment.graph) {
     FOVEA_TRY(stream_->begin_capture());
-    Status status;
-    for (const Step& step : steps)
-      if (status.ok()) status = run_device_step(step);
+    Status status = run_segment(steps);
     auto made = stream_->end_capture();
     FOVEA_TRY(std::move(status));
     FOVEA_TRY_SET(segment.graph, std::move(made));
@@ -128,7 +124,65 @@ Status Executor::launch_segment(std::span<const Step> steps) {
   return stream_->launch(*segment.graph);
 }
 
-Status Executor::run_device_step(const Step& step) {
+// Steps beside others go to a stream of their own, each behind what stream_ was asked for up to where it may begin;
+// stream_ waits for them where they must be done, and at the end for all.
+Status Executor::run_segment(std::span<const Step> steps) {
+  const auto beside = [&](const Step& step) { return bound().spec->beside(step) && !observer && !check_finite; };
+  if (std::ranges::none_of(steps, beside)) {
+    for (const Step& step : steps) FOVEA_TRY(run_device_step(step, *stream_));
+    return {};
+  }
+  if (!beside_) {
+    FOVEA_TRY_SET(beside_, device_->create_stream());
+  }
+  const int before_all = steps[0].position - 1;
+  const auto may_begin_behind = [&](const Step& step) { return std::max(step.after, before_all); };
+  size_t events = 0;
+  std::map<int, DeviceEvent*> passed;  // positions of stream_ behind which somebody may begin
+  for (const Step& step : steps)
+    if (beside(step)) passed[may_begin_behind(step)] = nullptr;
+  const auto pass = [&](int position) -> Status {
+    auto it = passed.find(position);
+    if (it == passed.end()) return {};
+    FOVEA_TRY_SET(it->second, beside_event(*stream_, events++));
+    return {};
+  };
+  std::vector<std::pair<int, DeviceEvent*>> begun;  // where stream_ must wait for it, in the order of beside_
+  const auto wait_for_those_before = [&](int position) -> Status {
+    // For the last of them: when it is done all in front of it are.
+    const auto last = std::ranges::find_if(begun.rbegin(), begun.rend(), [&](auto& b) { return b.first <= position; });
+    if (last == begun.rend()) return {};
+    FOVEA_TRY(stream_->wait_for(*last->second));
+    begun.erase(begun.begin(), last.base());
+    return {};
+  };
+  FOVEA_TRY(pass(before_all));
+  for (const Step& step : steps) {
+    if (beside(step)) {
+      FOVEA_TRY(beside_->wait_for(*passed[may_begin_behind(step)]));
+      FOVEA_TRY(run_device_step(step, *beside_));
+      FOVEA_TRY_SET(DeviceEvent * done, beside_event(*beside_, events++));
+      begun.emplace_back(step.before, done);
+    } else {
+      FOVEA_TRY(wait_for_those_before(step.position));
+      FOVEA_TRY(run_device_step(step, *stream_));
+      FOVEA_TRY(pass(step.position));
+    }
+  }
+  return wait_for_those_before(INT_MAX);
+}
+
+// The `number`th event of a segment, which `stream` reaches when it has done what it was asked for so far.
+Result<DeviceEvent*> Executor::beside_event(DeviceStream& stream, size_t number) {
+  if (number == beside_events_.size()) {
+    FOVEA_TRY_SET(auto event, device_->create_event());
+    beside_events_.push_back(std::move(event));
+  }
+  FOVEA_TRY(stream.record(*beside_events_[number]));
+  return beside_events_[number].get();
+}
+
+Status Executor::run_device_step(const Step& step, DeviceStream& stream) {
   current_ = &step;
   if (step.kind == Step::Kind::kReadSizes) return read_sizes();
   const Plan& plan = bound().spec->plan();
@@ -136,7 +190,7 @@ Status Executor::run_device_step(const Step& step) {
   if (observer) {
     FOVEA_TRY_SET(seen.begin, device_->create_event());
     FOVEA_TRY_SET(seen.end, device_->create_event());
-    FOVEA_TRY(stream_->record(*seen.begin));
+    FOVEA_TRY(stream.record(*seen.begin));
   }
   if (step.kind == Step::Kind::kTransfer && step.dynamic) {
     FOVEA_TRY(refresh(step.inputs[0]));
@@ -145,35 +199,35 @@ Status Executor::run_device_step(const Step& step) {
   in_.clear(), out_.clear();
   for (int t : step.inputs) in_.push_back(t < 0 ? TensorRef{} : bound().refs[idx(t)]);
   for (int t : step.outputs) out_.push_back(t < 0 ? TensorRef{} : bound().refs[idx(t)]);
-  stream_->begin_range(range_name(step));
+  stream.begin_range(range_name(step));
   Status status;
   if (step.kind == Step::Kind::kTransfer) {
     // What its maker has put there already (input_memory()) stays.
     if (in_[0].data != out_[0].data) status = transfer(step);
   } else if (step.kind != Step::Kind::kGroup) {
-    status = device_->reformat(*stream_, in_[0], plan.tensors[idx(step.inputs[0])].format, out_[0],
+    status = device_->reformat(stream, in_[0], plan.tensors[idx(step.inputs[0])].format, out_[0],
                                plan.tensors[idx(step.outputs[0])].format);
   } else {
     const GroupChoice& choice = plan.assignment.groups[idx(step.choice)];
     KernelContext c;
     c.inputs = in_, c.outputs = out_, c.threads = bound().spec->threads(), c.scratch = &scratch_;
-    c.attributes = choice.group.nodes[0]->attrs.get(), c.stream = stream_.get();
+    c.attributes = choice.group.nodes[0]->attrs.get(), c.stream = &stream;
     if (step.sizes >= 0) c.sizes = reinterpret_cast<int64_t*>(device_sizes_.data()) + step.sizes;
     if (step.copy_residual) {
       TensorRef& from = in_[idx(choice.group.residual)];
       const int64_t elements = storage_elements(choice.formats.outputs[0].layout, from.shape());
-      status = stream_->copy(out_[0].data, from.data, dtype_bytes(from.dtype, elements).value_or(0));
+      status = stream.copy(out_[0].data, from.data, dtype_bytes(from.dtype, elements).value_or(0));
       from.data = out_[0].data;
     }
     if (int64_t w = bound().spec->workspace(step); w >= 0) c.workspace = device_arena_.data() + w;
     if (status.ok()) status = bound().spec->kernel(step)->run(c);
   }
-  stream_->end_range();
+  stream.end_range();
   ++counts_.launches;
   pending_ = true;
   if (!status.ok()) return status.in(step.node ? step.node->label() : "input");
   if (observer) {
-    FOVEA_TRY(stream_->record(*seen.end));
+    FOVEA_TRY(stream.record(*seen.end));
     observed_.push_back(std::move(seen));
   }
   if (check_finite && step.kind != Step::Kind::kTransfer) return check_device_outputs(step);

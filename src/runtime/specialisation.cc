@@ -63,6 +63,7 @@ class Specialiser {
     FOVEA_TRY(places());
     s_.kernels_.resize(static_cast<size_t>(plan_.steps));
     s_.workspaces_.assign(static_cast<size_t>(plan_.steps), -1);
+    s_.beside_.assign(static_cast<size_t>(plan_.steps), 0);
     for (const Step& step : plan_.shape_steps) FOVEA_TRY(shape_step(step).in(label(step)));
     if (stream_) FOVEA_TRY(stream_->synchronize());
     scratch_.reset();
@@ -295,15 +296,54 @@ class Specialiser {
     return {};
   }
 
+  struct Owner {
+    bool is_buffer;
+    int index;  // the buffer, or the step whose workspace it is
+  };
+
   void collect_workspaces(std::span<const Step> steps, Place place, std::vector<Interval>& intervals,
-                          std::vector<std::pair<bool, int>>& owner) {
+                          std::vector<Owner>& owner) {
     for (const Step& step : steps) {
       for (const auto& b : step.branches) collect_workspaces(b, place, intervals, owner);
       const auto& kernel = s_.kernels_[idx(step.index)];
       if (!kernel || kernel->workspace_bytes() <= 0 || step.place != place) continue;
       intervals.push_back({step.position, step.position, kernel->workspace_bytes()});
-      owner.emplace_back(false, step.index);
+      owner.push_back({false, step.index});
     }
+  }
+
+  // What a step touches that runs beside others is its own for as long as it may run.
+  void lengthen(const Step& step, std::vector<Interval>& intervals, const std::vector<Owner>& owner) const {
+    std::set<int> buffers;
+    for (const auto* list : {&step.inputs, &step.outputs})
+      for (int t : *list)
+        if (t >= 0 && plan_.tensors[idx(t)].home == PlanTensor::Home::kBuffer)
+          buffers.insert(plan_.tensors[idx(t)].buffer);
+    for (size_t i = 0; i < intervals.size(); ++i) {
+      if (owner[i].is_buffer ? !buffers.contains(owner[i].index) : owner[i].index != step.index) continue;
+      intervals[i].first = std::min(intervals[i].first, step.after + 1);
+      intervals[i].last = std::max(intervals[i].last, step.before - 1);
+    }
+  }
+
+  // Steps run beside others where that takes no more memory: all that can, or as many as there is room for.
+  int64_t place_beside(std::vector<Interval>& intervals, const std::vector<Owner>& owner) {
+    constexpr size_t kMostTried = 64;
+    const int64_t least = ::fovea::core::place(intervals);
+    std::vector<const Step*> steps;
+    for (const Step& step : plan_.run_steps)
+      if (step.before >= 0) steps.push_back(&step);
+    const auto accept = [&](std::span<const Step* const> more) {
+      std::vector<Interval> tried = intervals;
+      for (const Step* step : more) lengthen(*step, tried, owner);
+      if (::fovea::core::place(tried) > least) return false;
+      intervals = std::move(tried);
+      for (const Step* step : more) s_.beside_[idx(step->index)] = 1;
+      return true;
+    };
+    if (!steps.empty() && !accept(steps) && steps.size() <= kMostTried)
+      for (const Step*& step : steps) accept({&step, 1});
+    return ::fovea::core::place(intervals);
   }
 
   Status layout_arenas() {
@@ -335,7 +375,7 @@ class Specialiser {
 
   Status layout_arena(Place place, std::vector<int64_t>& offset) {
     std::vector<Interval> intervals;
-    std::vector<std::pair<bool, int>> owner;  // (is a buffer, index)
+    std::vector<Owner> owner;
     for (size_t b = 0; b < plan_.buffers.size(); ++b) {
       const PlanBuffer& buffer = plan_.buffers[b];
       if (buffer.last < 0 || buffer.shape_phase) continue;
@@ -343,19 +383,20 @@ class Specialiser {
       if (s_.places_[idx(buffer.tensor)].pool || root.format.place != place) continue;
       const int64_t elements = storage_elements(root.format.layout, s_.sizes_->upper(root.shape));
       intervals.push_back({buffer.first, buffer.last, dtype_bytes(root.dtype(), elements).value_or(0)});
-      owner.emplace_back(true, static_cast<int>(b));
+      owner.push_back({true, static_cast<int>(b)});
     }
     collect_workspaces(plan_.run_steps, place, intervals, owner);
     for (size_t i = 0; i < intervals.size(); ++i)
       if (intervals[i].bytes > kArenaLimit)
         return invalid_argument(
             "these sizes need {} bytes for {} alone", intervals[i].bytes,
-            owner[i].first ? "'" + plan_.tensors[idx(plan_.buffers[idx(owner[i].second)].tensor)].value->name + "'"
-                           : "a kernel's workspace");
-    s_.arena_bytes_[static_cast<size_t>(place)] = ::fovea::core::place(intervals);
+            owner[i].is_buffer ? "'" + plan_.tensors[idx(plan_.buffers[idx(owner[i].index)].tensor)].value->name + "'"
+                               : "a kernel's workspace");
+    s_.arena_bytes_[static_cast<size_t>(place)] =
+        place == Place::kDevice ? place_beside(intervals, owner) : ::fovea::core::place(intervals);
     for (size_t i = 0; i < intervals.size(); ++i) {
-      if (owner[i].first) offset[idx(owner[i].second)] = intervals[i].offset;
-      else s_.workspaces_[idx(owner[i].second)] = intervals[i].offset;
+      if (owner[i].is_buffer) offset[idx(owner[i].index)] = intervals[i].offset;
+      else s_.workspaces_[idx(owner[i].index)] = intervals[i].offset;
     }
     return {};
   }

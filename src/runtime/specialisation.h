@@ -47,6 +47,9 @@ class Specialisation {
     return workspaces_[static_cast<size_t>(step.index)];
   }  // arena offset, -1 none
 
+  // Does it run beside others? Of the steps that can, those whose memory the arena has room for.
+  bool beside(const Step& step) const { return beside_[static_cast<size_t>(step.index)] != 0; }
+
  private:
   friend class Specialiser;
   Specialisation() = default;
@@ -60,6 +63,7 @@ class Specialisation {
   std::vector<TensorPlace> places_;
   std::vector<std::unique_ptr<PreparedKernel>> kernels_;
   std::vector<int64_t> workspaces_;
+  std::vector<uint8_t> beside_;  // by step
   std::vector<std::shared_ptr<Tensor>> shape_tensors_;  // by buffer, on the host
   std::vector<DeviceMemory> device_shape_tensors_;      // by buffer, on the device
 };

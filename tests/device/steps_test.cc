@@ -52,6 +52,28 @@ graph @main(%x: float32[n,4], %c: bool[]) -> (y = %y) {
   %y = Relu(%i) from "behind"
 })";
 
+// Heads behind a trunk of three levels, as detectors are exported; its first layer takes the most memory.
+constexpr const char* kHeads = R"(symbols(n in [1,16])
+graph @main(%x: float32[n,4,17,17]) -> (a = %a, b = %b, c = %c) {
+  %w = constant float32[4,4,3,3] random(1)
+  %v = constant float32[6,4,3,3] random(2)
+  %w0 = constant float32[32,4,3,3] random(3)
+  %w1 = constant float32[4,32,3,3] random(4)
+  %wide = Conv(%x, %w0) {strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]} from "first"
+  %f0 = Conv(%wide, %w1) {strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]} from "level0"
+  %r0 = Relu(%f0)
+  %f1 = Conv(%r0, %w) {strides=[2, 2], pads=[1, 1, 1, 1], dilations=[1, 1]} from "level1"
+  %r1 = Relu(%f1)
+  %e1 = Conv(%r1, %w) {strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]} from "more"
+  %f2 = Conv(%e1, %w) {strides=[2, 2], pads=[1, 1, 1, 1], dilations=[1, 1]} from "level2"
+  %h0 = Conv(%r0, %v) {strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]} from "head0"
+  %h1 = Conv(%r1, %v) {strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]} from "head1"
+  %h2 = Conv(%f2, %v) {strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]} from "head2"
+  %a = Relu(%h0)
+  %b = Relu(%h1)
+  %c = Relu(%h2)
+})";
+
 // On the fake device, whatever others are here: what has a kernel is known.
 struct Rig {
   std::shared_ptr<LoadedEngine> engine;
@@ -148,6 +170,40 @@ std::vector<std::string> traced(F&& f) {
   std::filesystem::remove(file);
   return lines;
 }
+
+// Steps that run beside others find their inputs and leave their outputs alone, whenever they run.
+class Beside : public testing::TestWithParam<bool> {
+ public:
+  Beside() {
+    if (GetParam()) ::setenv("FOVEA_FAKE_EARLY", "1", 1);
+  }
+  ~Beside() override { ::unsetenv("FOVEA_FAKE_EARLY"); }
+};
+
+TEST_P(Beside, GivesWhatStepsInTurnGive) {
+  for (int64_t n : {1, 2, 5}) {
+    Rig in_turn(kHeads, n), rig(kHeads, n);
+    in_turn.executor.observer = [](const StepEvent&) {};  // who is observed waits for his turn
+    for (Rig* r : {&in_turn, &rig}) {
+      auto* x = static_cast<float*>(r->in[0].data);
+      for (int64_t i = 0; i < r->in[0].count(); ++i) x[i] = static_cast<float>(i * 7919 % 1000) / 500 - 1;
+    }
+    std::vector<std::string> beside;
+    for (const Step& s : rig.spec->plan().run_steps)
+      if (rig.spec->beside(s)) beside.push_back(s.node->origin[0]);
+    EXPECT_THAT(beside, ElementsAre("head0", "head1"));  // beside head2 nothing would be left to run
+    in_turn.run();
+    for (int run = 0; run < 3; ++run) {  // step by step, recorded, and once more
+      rig.run();
+      for (size_t i = 0; i < 3; ++i)
+        EXPECT_EQ(std::memcmp(rig.out[i].data, in_turn.out[i].data, static_cast<size_t>(rig.out[i].count()) * 4), 0)
+            << "n " << n << ", run " << run << ", output " << i;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Whenever, Beside, testing::Bool(),
+                         [](const auto& early) { return early.param ? "AsEarlyAsCanBe" : "AsLateAsCanBe"; });
 
 TEST(DeviceSteps, AreRangesToProfilers) {
   Rig rig(kAdd);

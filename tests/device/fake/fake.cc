@@ -1,6 +1,8 @@
 // A device that every machine has: --device fake:0. It shows what a GPU would: its memory cannot be read by the host
 // (an access ends the program), and what a stream is asked for is done no sooner than somebody waits for it. Kernels
-// are the reference kernels of a few operators. FOVEA_FAKE_TRACE names a file that is told, a line each, of ranges
+// are the reference kernels of a few operators. With FOVEA_FAKE_EARLY a stream that waits for another does what it is
+// asked for at once from then on, and the other no more than that needs: of two that run side by side one is as early
+// as it can be, without it as late. FOVEA_FAKE_TRACE names a file that is told, a line each, of ranges
 // ("begin NAME", "end") and of copies that have pageable memory on one side ("pageable").
 #include <sys/mman.h>
 
@@ -69,6 +71,7 @@ class FakeEvent final : public DeviceEvent {
  private:
   friend class FakeStream;
   FakeStream* stream_ = nullptr;
+  FakeStream* recorder_ = nullptr;  // the stream whose capture it is of
   int64_t position_ = 0;
   std::shared_ptr<double> when_ = std::make_shared<double>(0);
 };
@@ -91,8 +94,9 @@ class FakeStream final : public DeviceStream {
   }
   void push(Work work) {
     std::lock_guard lock(mutex);
-    if (capturing_) captured_.push_back(std::move(work));
+    if (recorder_) recorder_->captured_.push_back(std::move(work)), joined_ = recorder_ == this;
     else queue_.push_back(std::move(work)), ++pushed_;
+    if (early_ && !recorder_ && failed_.ok()) failed_ = run_until(pushed_);
   }
   Status run_until(int64_t position) {
     std::lock_guard lock(mutex);
@@ -117,7 +121,7 @@ class FakeStream final : public DeviceStream {
         return std::memcpy(real(to), data.data(), size), Status();
       });
     }
-    return find(to) || capturing_ ? Status() : synchronize();
+    return find(to) || recorder_ ? Status() : synchronize();
   }
   Status zero(void* to, int64_t bytes) override {
     push([=] { return std::memset(real(to), 0, static_cast<size_t>(bytes)), Status(); });
@@ -127,24 +131,42 @@ class FakeStream final : public DeviceStream {
     auto& e = static_cast<FakeEvent&>(event);
     e.when_ = std::make_shared<double>(0);
     push([when = e.when_] { return *when = ++clock_, Status(); });
-    e.stream_ = this, e.position_ = pushed_;
+    e.stream_ = this, e.recorder_ = recorder_, e.position_ = pushed_;
     return {};
   }
   Status wait_for(const DeviceEvent& event) override {
+    std::lock_guard lock(mutex);
+    const auto& e = static_cast<const FakeEvent&>(event);
+    if (e.recorder_) {  // what is captured is done in the order in which it was asked for
+      if (!recorder_) recorder_ = e.recorder_, recorder_->others_.push_back(this);
+      e.stream_->joined_ = true;
+      return {};
+    }
+    early_ |= std::getenv("FOVEA_FAKE_EARLY") != nullptr && e.stream_ != this;
     // A copy: recorded again it is another point.
     push([then = FakeEvent(static_cast<const FakeEvent&>(event))]() mutable { return then.wait(); });
     return {};
   }
-  Status synchronize() override { return run_until(pushed_); }
+  Status synchronize() override {
+    if (!failed_.ok()) return failed_;
+    return run_until(pushed_);
+  }
   Status begin_capture() override {
-    capturing_ = true;
+    recorder_ = this;
     return {};
   }
   Result<std::unique_ptr<DeviceGraph>> end_capture() override {
     auto graph = std::make_unique<FakeGraph>();
     graph->work.swap(captured_);
     ++made.graphs;
-    capturing_ = false;
+    Status status;
+    for (FakeStream* s : others_) {
+      if (!s->joined_) status = internal_error("a capture ends that does not wait for another stream's work");
+      s->recorder_ = nullptr;
+    }
+    others_.clear();
+    recorder_ = nullptr;
+    if (!status.ok()) return status;
     return std::unique_ptr<DeviceGraph>(std::move(graph));
   }
   Status launch(DeviceGraph& graph) override {
@@ -158,7 +180,11 @@ class FakeStream final : public DeviceStream {
   std::deque<Work> queue_;
   std::vector<Work> captured_;
   int64_t pushed_ = 0, done_ = 0;
-  bool capturing_ = false;
+  FakeStream* recorder_ = nullptr;   // the stream whose capture this one's work goes to
+  std::vector<FakeStream*> others_;  // that take part in this one's capture
+  bool joined_ = true;               // does somebody of the capture wait for all that this one was asked for?
+  bool early_ = false;
+  Status failed_;
   static inline double clock_ = 0;
 };
 

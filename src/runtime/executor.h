@@ -109,7 +109,7 @@ class Executor {
     std::shared_ptr<const Specialisation> spec;
     const std::byte* arena = nullptr;  // that refs point into
     const std::byte* device_arena = nullptr;
-    int runs = 0;
+    int runs = 0;  // as they are recorded: once libraries have made what they need for each stream
     // By input: does a step of the host read it, or is it an output? Is it brought to the device?
     std::vector<bool> host_reads, device_reads;
     std::map<int, Segment> graphs;  // by the index of the first step

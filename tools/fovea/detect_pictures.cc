@@ -1,7 +1,6 @@
 #include "detect_pictures.h"
 
 #include <algorithm>
-#include <deque>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -40,76 +39,44 @@ class Batches {
   Progress progress_;
 };
 
-// One crew at work.
+// One detector at work.
 class Driver {
  public:
-  Driver(const DetectJob& job, const Crew& crew, PicturePool& pool, Batches& batches)
-      : job_(job), crew_(crew), pool_(pool), batches_(batches) {}
+  Driver(const DetectJob& job, Detector& detector, PicturePool& pool, Batches& batches)
+      : job_(job), detector_(detector), pool_(pool), batches_(batches) {}
 
   void run() {
     while (true) {
       const auto [at, end] = batches_.next();
-      if (at == end) break;
-      guarded(at, [&, at = at, end = end] { return detect(at, end); });
+      if (at == end) return;
+      Status s;
+      try {
+        s = detect(at, end);
+      } catch (const std::bad_alloc&) {
+        s = system_error("out of memory");
+      }
+      if (!s.ok()) pool_.fail(at, std::move(s));
     }
-    while (!flights_.empty()) guarded(flights_.front().batch_at, [&] { return land(); });
   }
 
  private:
-  struct Flight {
-    Detector* detector;
-    size_t at, batch_at, batch_end;  // its first picture, and the batch that it is of
-    std::vector<Image> images;
-  };
-
-  template <typename Work>
-  void guarded(size_t batch_at, Work&& work) {
-    Status s;
-    try {
-      s = work();
-    } catch (const std::bad_alloc&) {
-      s = system_error("out of memory");
-    }
-    if (!s.ok()) pool_.fail(batch_at, std::move(s));
-  }
-
   Status detect(size_t at, size_t end) {
-    std::vector<Image> images;
-    for (size_t i = at; i < end; ++i) {
-      FOVEA_TRY_SET(Image image, pool_.take(i));
-      images.push_back(std::move(image));
-    }
+    FOVEA_TRY_SET(std::vector<Image> images, pool_.take(at, end));
     for (size_t begin = 0; begin < images.size();) {
       const std::vector<PictureView> left(images.begin() + static_cast<ptrdiff_t>(begin), images.end());
-      const size_t length = crew_[0]->run_length(left, static_cast<int64_t>(job_.batch));
-      while (flights_.size() >= crew_.size()) {
-        const size_t earlier = flights_.front().batch_at;
-        guarded(earlier, [&] { return land(); });
+      const size_t length = detector_.run_length(left, static_cast<int64_t>(job_.batch));
+      FOVEA_TRY(named(detector_.enqueue(std::span(left).first(length), static_cast<int64_t>(job_.batch)), at, end));
+      auto found = detector_.collect();
+      if (!found.ok()) return named(found.status(), at, end);
+      const Detector::Timing& t = detector_.timing();
+      const double ms = (t.preprocess + t.network + t.boxes) / static_cast<double>(length);
+      for (size_t k = 0; k < length; ++k) {
+        job_.found(at + begin + k, std::move((*found)[k]), ms);
+        if (job_.draws) pool_.draw(at + begin + k, std::move(images[begin + k]));
       }
-      Detector& detector = *crew_[runs_++ % crew_.size()];
-      FOVEA_TRY(named(detector.enqueue(std::span(left).first(length), static_cast<int64_t>(job_.batch)), at, end));
-      const auto first = images.begin() + static_cast<ptrdiff_t>(begin);
-      flights_.push_back({&detector, at + begin, at, end, {}});
-      std::move(first, first + static_cast<ptrdiff_t>(length), std::back_inserter(flights_.back().images));
+      batches_.done(length);
       begin += length;
-      if (crew_.size() == 1) FOVEA_TRY(land());
     }
-    return {};
-  }
-
-  // The oldest run's boxes.
-  Status land() {
-    Flight flight = std::move(flights_.front());
-    flights_.pop_front();
-    auto found = flight.detector->collect();
-    if (!found.ok()) return named(found.status(), flight.batch_at, flight.batch_end);
-    const Detector::Timing& t = flight.detector->timing();
-    for (size_t k = 0; k < found->size(); ++k) {
-      const size_t i = flight.at + k;
-      job_.found(i, std::move((*found)[k]), (t.preprocess + t.network + t.boxes) / static_cast<double>(found->size()));
-      if (job_.draws) pool_.draw(i, std::move(flight.images[k]));
-    }
-    batches_.done(found->size());
     return {};
   }
 
@@ -118,11 +85,9 @@ class Driver {
   }
 
   const DetectJob& job_;
-  const Crew& crew_;
+  Detector& detector_;
   PicturePool& pool_;
   Batches& batches_;
-  size_t runs_ = 0;
-  std::deque<Flight> flights_;
 };
 
 }  // namespace
@@ -130,10 +95,10 @@ class Driver {
 Status detect_pictures(const DetectJob& job) {
   PicturePool pool(job.paths, job.threads, job.draw);
   Batches batches(job, pool);
-  auto drive = [&](const Crew& crew) { Driver(job, crew, pool, batches).run(); };
+  auto drive = [&](size_t i) { Driver(job, *job.detectors[i], pool, batches).run(); };
   std::vector<std::thread> team;
-  for (size_t i = 1; i < job.crews.size(); ++i) team.emplace_back(drive, std::cref(job.crews[i]));
-  drive(job.crews[0]);
+  for (size_t i = 1; i < job.detectors.size(); ++i) team.emplace_back(drive, i);
+  drive(0);
   for (std::thread& t : team) t.join();
   return pool.finish();
 }

@@ -11,12 +11,11 @@
 
 namespace fovea::core::tool {
 
-// One engine's detectors, as many as it has batches in flight; with one the batch is over before the next begins.
-using Crew = std::vector<std::unique_ptr<Detector>>;
-
 struct DetectJob {
   std::span<const std::string> paths;
-  std::span<const Crew> crews;  // each in a thread of its own takes batches of the pictures while there are any
+  // Each in a thread of its own takes batches of the pictures while there are any: an engine has as many batches in
+  // flight as it has detectors here.
+  std::span<const std::unique_ptr<Detector>> detectors;
   size_t batch = 1;
   int threads = 1;   // that decode and draw
   size_t ahead = 1;  // pictures decoded and not asked for yet

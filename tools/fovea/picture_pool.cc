@@ -27,11 +27,21 @@ void PicturePool::allow(size_t end) {
   work_there_.notify_all();
 }
 
-Result<Image> PicturePool::take(size_t i) {
+Result<std::vector<Image>> PicturePool::take(size_t at, size_t end) {
   std::unique_lock lock(mutex_);
-  work_done_.wait(lock, [&] { return decoded_.contains(i) || i >= failed_; });
-  if (!decoded_.contains(i)) return internal_error("{}: void after the failure of a picture before it", paths_[i]);
-  return std::move(decoded_.extract(i).mapped());
+  const auto is_void = [&] { return failed_ < end; };
+  const auto here = std::distance(decoded_.lower_bound(at), decoded_.lower_bound(end));
+  const auto taker = takers_.emplace(takers_.end(), at, end, end - at - static_cast<size_t>(here));
+  taker->woken.wait(lock, [&] { return taker->missing == 0 || is_void(); });
+  const bool complete = taker->missing == 0;
+  takers_.erase(taker);
+  if (!complete) return internal_error("{}: void after the failure of a picture before it", paths_[at]);
+  std::vector<Image> images;
+  for (size_t i = at; i < end; ++i) {
+    FOVEA_TRY_SET(Image image, std::move(decoded_.extract(i).mapped()));
+    images.push_back(std::move(image));
+  }
+  return images;
 }
 
 void PicturePool::draw(size_t i, Image image) {
@@ -48,8 +58,9 @@ void PicturePool::fail(size_t i, Status status) {
     if (i >= failed_) return;
     failed_ = i, status_ = std::move(status);
     std::erase_if(drawings_, [&](const auto& drawing) { return drawing.first >= failed_; });
+    for (Taker& taker : takers_) taker.woken.notify_one();
   }
-  work_done_.notify_all();
+  drawn_.notify_all();
 }
 
 size_t PicturePool::failed() const {
@@ -59,7 +70,7 @@ size_t PicturePool::failed() const {
 
 Status PicturePool::finish() {
   std::unique_lock lock(mutex_);
-  work_done_.wait(lock, [&] { return drawings_.empty() && drawing_ == 0; });
+  drawn_.wait(lock, [&] { return drawings_.empty() && drawing_ == 0; });
   return status_;
 }
 
@@ -71,7 +82,6 @@ void PicturePool::work() {
     if (stop_) return;
     if (!drawings_.empty()) draw_one(lock);
     else decode_one(lock);
-    work_done_.notify_all();
   }
 }
 
@@ -86,6 +96,12 @@ void PicturePool::decode_one(std::unique_lock<std::mutex>& lock) {
   }
   lock.lock();
   decoded_.emplace(i, std::move(image));
+  arrived(i);
+}
+
+void PicturePool::arrived(size_t i) {
+  for (Taker& taker : takers_)
+    if (i >= taker.at && i < taker.end && --taker.missing == 0) taker.woken.notify_one();
 }
 
 void PicturePool::draw_one(std::unique_lock<std::mutex>& lock) {
@@ -102,6 +118,7 @@ void PicturePool::draw_one(std::unique_lock<std::mutex>& lock) {
   if (!status.ok()) fail(i, std::move(status));
   lock.lock();
   --drawing_;
+  drawn_.notify_all();
 }
 
 }  // namespace fovea::core::tool

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <list>
 #include <map>
 #include <mutex>
 #include <string>
@@ -23,9 +24,9 @@ class PicturePool {
 
   // Pictures before `end` may be decoded from now on: no more of them wait in memory than were allowed and not taken.
   void allow(size_t end);
-  // A picture that was allowed, once; waits until it is decoded. A failure, too, where a failure before it makes it
-  // void.
-  Result<Image> take(size_t i);
+  // Pictures [at, end) that were allowed, once; waits until they are decoded. A failure, too, where a failure before
+  // them makes them void.
+  Result<std::vector<Image>> take(size_t at, size_t end);
   void draw(size_t i, Image image);
 
   // A failure makes void what comes behind its picture; that of the earliest picture counts.
@@ -38,16 +39,23 @@ class PicturePool {
   void work();
   bool has_work() const { return !drawings_.empty() || next_ < std::min(allowed_, failed_); }
   void decode_one(std::unique_lock<std::mutex>& lock);
+  void arrived(size_t i);
   void draw_one(std::unique_lock<std::mutex>& lock);
 
   const std::span<const std::string> paths_;
   const Draw draw_;
   mutable std::mutex mutex_;  // of what follows
-  std::condition_variable work_there_, work_done_;
+  std::condition_variable work_there_, drawn_;
   bool stop_ = false;
   size_t allowed_ = 0, next_ = 0, failed_;
   Status status_;
   std::map<size_t, Result<Image>> decoded_;
+  // Who waits is woken once, for all of its pictures.
+  struct Taker {
+    size_t at, end, missing;
+    std::condition_variable woken{};
+  };
+  std::list<Taker> takers_;
   std::deque<std::pair<size_t, Image>> drawings_;
   int drawing_ = 0;  // threads at it
   std::vector<std::thread> team_;

@@ -102,31 +102,30 @@ Status draw(const RunOptions& o, Image image, const Picture& picture, const Pict
 
 // A GPU has several batches in flight: while one is copied and run, the next is made ready and the last one's boxes are
 // read. More than there are batches would only take memory.
-Result<std::vector<Crew>> make_crews(const RunOptions& o, const Engines& engines, size_t pictures) {
+Result<std::vector<std::unique_ptr<Detector>>> make_detectors(const RunOptions& o, const Engines& engines,
+                                                              size_t pictures) {
   constexpr int kInFlight = 3;
   if (o.contexts > 0 && std::ranges::none_of(engines, [](const auto& e) { return e->device(); }))
     return invalid_argument("--contexts: means nothing on the CPU; name a device with --device");
   const size_t batches = (pictures + static_cast<size_t>(o.batch) - 1) / static_cast<size_t>(o.batch);
-  std::vector<Crew> crews;
-  for (const auto& engine : engines) {
-    Crew& crew = crews.emplace_back();
-    const auto wanted = static_cast<size_t>(o.contexts > 0 ? o.contexts : kInFlight);
-    const size_t members = engine->device() ? std::min(wanted, batches) : 1;
-    for (size_t i = 0; i < members; ++i) {
+  const auto in_flight = std::min(static_cast<size_t>(o.contexts > 0 ? o.contexts : kInFlight), batches);
+  std::vector<std::unique_ptr<Detector>> detectors;
+  for (size_t i = 0; i < std::max<size_t>(in_flight, 1); ++i)  // the first of each engine first
+    for (const auto& engine : engines) {
+      if (i > 0 && !engine->device()) continue;
       FOVEA_TRY_SET(auto detector, Detector::make(engine));
       detector->check_finite = o.check;
-      crew.push_back(std::move(detector));
+      detectors.push_back(std::move(detector));
     }
-  }
-  return crews;
+  return detectors;
 }
 
 // A GPU's share of the cores decodes and draws for it. On the CPU the network has them: one thread decodes and draws,
 // ahead of the network only if that leaves a core.
-DetectJob plan_work(const RunOptions& o, const Engines& engines, std::span<const Crew> crews) {
+DetectJob plan_work(const RunOptions& o, const Engines& engines, std::span<const std::unique_ptr<Detector>> detectors) {
   DetectJob job;
-  job.crews = crews, job.draws = !o.draw.empty();
-  job.batch = static_cast<size_t>(std::clamp<int64_t>(o.batch, 1, crews[0][0]->max_batch()));
+  job.detectors = detectors, job.draws = !o.draw.empty();
+  job.batch = static_cast<size_t>(std::clamp<int64_t>(o.batch, 1, detectors[0]->max_batch()));
   int threads = 0, busy = 0;
   for (const auto& engine : engines) (engine->device() ? threads : busy) += engine->threads();
   job.threads = std::max(threads, 1);
@@ -166,13 +165,13 @@ Status run_pictures(const RunOptions& o) {
   if (!o.draw.empty()) FOVEA_TRY(name_drawings(pictures, o.draw));
   if (!o.json.empty()) FOVEA_TRY(check_writable(o.json));
   FOVEA_TRY_SET(const Engines engines, open_engines(o.engine, o.device, o.threads, o.verbose));
-  FOVEA_TRY_SET(const std::vector<Crew> crews, make_crews(o, engines, pictures.size()));
+  FOVEA_TRY_SET(const auto detectors, make_detectors(o, engines, pictures.size()));
   if (!o.draw.empty()) FOVEA_TRY(make_folder(o.draw));
 
-  const ClassesCard& classes = crews[0][0]->card().classes;
+  const ClassesCard& classes = detectors[0]->card().classes;
   std::vector<PictureDetections> results(pictures.size());
   std::vector<double> ms(pictures.size());
-  DetectJob job = plan_work(o, engines, crews);
+  DetectJob job = plan_work(o, engines, detectors);
   job.paths = paths;
   job.found = [&](size_t i, std::vector<Detection> found, double took) {
     results[i] = {pictures[i].name, pictures[i].id, std::move(found)};

@@ -96,7 +96,8 @@ struct KernelRow {
   // Formats it offers; the first is the one it likes best. Null: everything plain, in the row's own place. A kernel of a
   // device that reads a constant only in prepare() takes it as Layout::kPlain on the host.
   std::vector<FormatChoice> (*formats)(const Group& group) = nullptr;
-  // Fails with kUnsupported and a reason where a library has nothing good for these sizes.
+  // Fails with kUnsupported and a reason where a library has nothing good for these sizes. A device's rows are called
+  // for several groups at once.
   Result<std::unique_ptr<PreparedKernel>> (*prepare)(const PrepareContext& context) = nullptr;
   // The part of prepare() that takes the host long (a library's plans to build), where there is one: called before it
   // for many groups side by side, so that prepare() finds it done. See kernels/prebuild.h.

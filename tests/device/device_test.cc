@@ -8,9 +8,8 @@
 #include <cstring>
 #include <filesystem>
 
-#include "backends/device.h"
 #include "tests/api/text_engine.h"
-#include "tests/device/test_device.h"
+#include "tests/device/device_memory.h"
 
 namespace fovea {
 namespace {
@@ -72,26 +71,10 @@ class Devices : public testing::Test {
       EXPECT_THAT(e.what(), HasSubstr(what));
     }
   }
-  // Tensors in the device's memory.
-  struct OnDevice {
-    core::DeviceMemory memory;
-    Tensor tensor;
-  };
-  static std::shared_ptr<core::Device> inside() { return *core::open_device(test_device()); }
-  static OnDevice on_device(const Tensor& host) {
-    OnDevice d{*inside()->allocate(static_cast<int64_t>(host.bytes()), core::DeviceMemory::Kind::kDevice), {}};
-    auto stream = *inside()->create_stream();
-    EXPECT_TRUE(stream->copy(d.memory.data(), host.data(), static_cast<int64_t>(host.bytes())).ok());
-    EXPECT_TRUE(stream->synchronize().ok());
-    d.tensor = Tensor::borrow(host.type(), host.shape(), static_cast<void*>(d.memory.data()), host.bytes(),
-                              Device(test_device()));
+  static Lent on_device(const Tensor& host) {
+    Lent d = lent(host.type(), host.shape(), core::DeviceMemory::Kind::kDevice);
+    copy_now(d.tensor.data(), host.data(), host.bytes());
     return d;
-  }
-  static Tensor to_host(const Tensor& device) {
-    Tensor host(device.type(), device.shape());
-    auto stream = *inside()->create_stream();
-    EXPECT_TRUE(stream->copy(host.data(), device.data(), static_cast<int64_t>(host.bytes())).ok());
-    return host;
   }
   // The fake's kernels are the processor's own.
   static void expect_same(const std::vector<float>& found, const std::vector<float>& want) {
@@ -214,8 +197,8 @@ TEST_F(Devices, MakeNothingInTheSteadyState) {
     EXPECT_EQ(after.graphs, settled.graphs) << name;
   }
   Context context = open("add.fov").create_context();
-  const OnDevice x = on_device(numbers({3, 4}));
-  OnDevice y = on_device(Tensor(ElementType::kFloat32, {3, 4}));
+  const Lent x = on_device(numbers({3, 4}));
+  Lent y = on_device(Tensor(ElementType::kFloat32, {3, 4}));
   const Stream stream{Device(test_device())};
   int64_t settled = 0;
   for (int run = 0; run < 5; ++run) {
@@ -231,9 +214,9 @@ TEST_F(Devices, InputsAndOutputsMayLieInTheirMemory) {
     for (int run = 0; run < 4; ++run) {
       const Tensor in = numbers({5, 4});
       const auto want = values(here.run(std::span(&in, 1))[0]);
-      const OnDevice x = on_device(in);
+      const Lent x = on_device(in);
       expect_same(values(there.run(std::span(&x.tensor, 1))[0]), want);
-      OnDevice y = on_device(Tensor(ElementType::kFloat32, {8, 4}));  // with room to spare
+      Lent y = on_device(Tensor(ElementType::kFloat32, {8, 4}));  // with room to spare
       there.run(std::span(&x.tensor, 1), std::span(&y.tensor, 1));
       EXPECT_EQ(y.tensor.shape(), in.shape());
       expect_same(values(to_host(y.tensor)), want);
@@ -246,8 +229,8 @@ TEST_F(Devices, InputsAndOutputsMayLieInTheirMemory) {
 
 TEST_F(Devices, AStreamIsAnOrder) {
   Context first = open("add.fov").create_context(), second = open("add.fov").create_context();
-  const OnDevice x = on_device(numbers({3, 4}));
-  OnDevice y = on_device(Tensor(ElementType::kFloat32, {3, 4})), z = on_device(Tensor(ElementType::kFloat32, {3, 4}));
+  const Lent x = on_device(numbers({3, 4}));
+  Lent y = on_device(Tensor(ElementType::kFloat32, {3, 4})), z = on_device(Tensor(ElementType::kFloat32, {3, 4}));
   const Stream stream{Device(test_device())};
   for (int run = 0; run < 3; ++run) {
     const Event half = first.enqueue(std::span(&x.tensor, 1), std::span(&y.tensor, 1), stream);
@@ -303,9 +286,9 @@ TEST_F(Devices, ADetectorFindsTheSame) {
 
 TEST_F(Devices, WhatLiesElsewhereIsRefused) {
   const Tensor in = numbers({3, 4});
-  const OnDevice x = on_device(in);
+  const Lent x = on_device(in);
   Tensor out(ElementType::kFloat32, {3, 4});
-  OnDevice y = on_device(out);
+  Lent y = on_device(out);
   Context cpu = open("add.fov", "cpu").create_context(), there = open("add.fov").create_context();
   error([&] { cpu.run(std::span(&x.tensor, 1)); }, "input 'x' lies on " + test_device() + ", the engine runs on cpu");
   error([&] { cpu.run(std::span(&in, 1), std::span(&y.tensor, 1)); },

@@ -7,9 +7,8 @@
 #include <filesystem>
 #include <thread>
 
-#include "backends/device.h"
 #include "tests/api/text_engine.h"
-#include "tests/device/test_device.h"
+#include "tests/device/device_memory.h"
 
 namespace fovea {
 namespace {
@@ -50,27 +49,6 @@ class InFlight : public testing::Test {
   static void expect_twice(const Tensor& found, float first) {
     for (int64_t i = 0; i < found.count(); ++i)
       ASSERT_EQ(found.as<float>()[i], 2 * (first + static_cast<float>(i % 17))) << i;
-  }
-  static std::shared_ptr<core::Device> inside() { return *core::open_device(test_device()); }
-  struct Lent {
-    core::DeviceMemory memory;
-    Tensor tensor;
-  };
-  static Lent lent(ElementType type, std::vector<int64_t> shape, core::DeviceMemory::Kind kind) {
-    const size_t bytes = Tensor(type, shape).bytes();
-    Lent l{*inside()->allocate(static_cast<int64_t>(bytes), kind), {}};
-    void* data = l.memory.data();
-    l.tensor = kind == core::DeviceMemory::Kind::kDevice
-                   ? Tensor::borrow(type, std::move(shape), data, bytes, Device(test_device()))
-                   : Tensor::borrow(type, std::move(shape), data, bytes);
-    return l;
-  }
-  static Tensor to_host(const Tensor& t) {
-    Tensor host(t.type(), t.shape());
-    auto stream = *inside()->create_stream();
-    EXPECT_TRUE(stream->copy(host.data(), t.data(), static_cast<int64_t>(host.bytes())).ok());
-    EXPECT_TRUE(stream->synchronize().ok());
-    return host;
   }
   // Of what is in flight: this device does nothing before somebody waits.
   static void expect_open(const Event& event) {

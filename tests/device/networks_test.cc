@@ -15,7 +15,7 @@
 #include "precision/policy.h"
 #include "runtime/loaded_engine.h"
 #include "tests/api/text_engine.h"
-#include "tests/device/test_device.h"
+#include "tests/device/device_memory.h"
 
 namespace fovea {
 namespace {
@@ -242,33 +242,25 @@ constexpr Kind kKinds[] = {Kind::kPageable, Kind::kPinned, Kind::kDevice};
 class Held {
  public:
   Held(Kind kind, const Tensor& host) {
-    const auto size = static_cast<int64_t>(host.bytes());
     if (kind == Kind::kPageable) {
       tensor = Tensor(host.type(), host.shape());
     } else {
-      memory_ = *device()->allocate(
-          size, kind == Kind::kPinned ? core::DeviceMemory::Kind::kPinned : core::DeviceMemory::Kind::kDevice);
-      auto* data = static_cast<void*>(memory_.data());
-      tensor = kind == Kind::kPinned
-                   ? Tensor::borrow(host.type(), host.shape(), data, host.bytes())
-                   : Tensor::borrow(host.type(), host.shape(), data, host.bytes(), Device(test_device()));
+      const bool pinned = kind == Kind::kPinned;
+      lent_ = lent(host.type(), host.shape(),
+                   pinned ? core::DeviceMemory::Kind::kPinned : core::DeviceMemory::Kind::kDevice);
+      tensor = lent_.tensor;
     }
-    copy(tensor.data(), host.data(), size);
+    copy_now(tensor.data(), host.data(), host.bytes());
   }
   Bytes bytes() const {
     Bytes host(tensor.bytes());
-    copy(host.data(), tensor.data(), static_cast<int64_t>(host.size()));
+    copy_now(host.data(), tensor.data(), host.size());
     return host;
   }
   Tensor tensor;
 
  private:
-  static std::shared_ptr<core::Device> device() { return *core::open_device(test_device()); }
-  static void copy(void* to, const void* from, int64_t size) {
-    auto stream = *device()->create_stream();
-    ASSERT_TRUE(stream->copy(to, from, size).ok() && stream->synchronize().ok());
-  }
-  core::DeviceMemory memory_;
+  Lent lent_;
 };
 
 class Engines : public testing::Test {

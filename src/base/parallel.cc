@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <thread>
 #include <vector>
 
@@ -59,7 +60,11 @@ void side_by_side(size_t count, const std::function<void(size_t)>& f, const std:
   };
   const size_t threads = std::min({count, kMostThreads, static_cast<size_t>(hardware_threads())});
   std::vector<std::thread> team;
-  for (size_t i = 0; i < threads; ++i) team.emplace_back(take);
+  try {
+    for (size_t i = 0; i < threads; ++i) team.emplace_back(take);
+  } catch (const std::exception&) {  // no more threads to be had
+    if (team.empty()) take();
+  }
   while (progress && done < static_cast<int>(count)) {
     progress(done);
     std::this_thread::sleep_for(std::chrono::milliseconds(20));

@@ -105,12 +105,12 @@ Status MemoryLimit::shrink_workspaces(const ProfileReport& report, bool may_ban,
                             : may_ban                       ? least_of_others(c, n.bytes, sizes)
                                                             : n.bytes;
       needs.emplace_back(&n, least);
-      peak = std::max(peak, n.beside + n.bytes), floor = std::max(floor, n.beside + least);
+      peak = std::max(peak, n.meanwhile + n.bytes), floor = std::max(floor, n.meanwhile + least);
     }
     const int64_t gaps = std::max<int64_t>(arena - peak, 0);  // that no order of placing avoided
     const int64_t target = std::max(arena - excess, floor + gaps);
     for (const auto& [need, least] : needs) {
-      const int64_t room = std::max(target - gaps - need->beside, least) / 64 * 64;
+      const int64_t room = std::max(target - gaps - need->meanwhile, least) / 64 * 64;
       if (need->bytes > room && need->bytes > least)
         FOVEA_TRY(make_do(report.groups[static_cast<size_t>(need->choice)], need->bytes, room, sizes, options));
     }

@@ -61,7 +61,7 @@ class Finder {
     if (s.kind != Step::Kind::kGroup || s.place != Place::kDevice || s.choice < 0 || s.dynamic || s.sizes >= 0)
       return false;
     const Node& first = *plan_.assignment.groups[idx(s.choice)].group.nodes[0];
-    return first.is("Conv") || first.is("ConvTranspose") || first.is("MatMul") || first.is("Gemm");
+    return first.is("Conv");
   }
 
   // From the last step that writes what it reads to the first one that touches what it writes. Nothing in between may

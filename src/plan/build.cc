@@ -526,7 +526,7 @@ void print_steps(const Plan& plan, const std::vector<Step>& steps, int indent, s
     for (int t : s.inputs) out += tensor(t) + " ";
     out += "->";
     for (int t : s.outputs) out += " " + tensor(t);
-    if (s.before >= 0) out += " (beside others)";
+    if (s.before >= 0) out += " (may run beside others)";
     out += s.copy_residual ? " (copies residual)\n" : "\n";
     for (const auto& b : s.branches)
       if (!b.empty()) out += fmt::format("{:{}}branch\n", "", indent + 2), print_steps(plan, b, indent + 4, out);

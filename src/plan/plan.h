@@ -47,7 +47,8 @@ struct Step {
   std::vector<int> elements;         // kMaterialise: slots of the elements
   int sizes = -1;                    // on the device: its first word in the list of sizes that the device decides
   std::vector<Step> branches[2];     // kIf: then, else
-  // On a device it may run beside others: anywhere behind position `after` and in front of `before`; -1: in its turn.
+  // Where `before` is not -1, a device may run it beside others: anywhere behind position `after` (-1: from the
+  // beginning) and in front of `before`.
   int after = -1, before = -1;
   int position = 0;
   int index = 0;  // of all steps, shape phase first, depth first; prepared kernels are kept by it

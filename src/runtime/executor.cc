@@ -203,7 +203,10 @@ Status Executor::enqueue(std::span<const TensorRef> inputs) {
         system_error("out of memory while running {}", current_ && current_->node ? current_->node->label() : "a step");
   }
   if (status.ok() && device_) status = inputs_asked();
-  if (!status.ok() && pending_) (void)wait();
+  if (!status.ok()) {  // what was begun works on memory that the next run, or the caller, will write
+    if (beside_) (void)beside_->synchronize();
+    if (pending_) (void)wait();
+  }
   if (status.ok() && !observer && !check_finite) ++bound().runs;
   count_made();
   return status;

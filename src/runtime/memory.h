@@ -11,7 +11,7 @@ struct WorkspaceNeed {
   int choice = -1;  // index into Plan::assignment.groups
   Place place = Place::kHost;
   int64_t bytes = 0;
-  int64_t beside = 0;  // what lies in the arena while the kernel runs, its workspace not counted
+  int64_t meanwhile = 0;  // what lies in the arena while the kernel runs, its workspace not counted
 };
 
 // Memory whose size only data decides, and what reference kernels take for a moment, is not in here.

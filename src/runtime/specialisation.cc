@@ -253,8 +253,8 @@ class Specialiser {
     }
   }
 
-  // Weights are packed and go to the device, libraries are asked: what is waited for is not the cores. The cores' own
-  // kernels are not among them, for each is prepared by all cores.
+  // Weights are packed and go to the device, libraries are asked: much of it waits for others than the cores. The
+  // cores' own kernels are not among them, for each is prepared by all cores.
   void prepare_ahead() {
     std::vector<const Step*> steps;
     collect_device_steps(plan_.run_steps, steps);
@@ -266,6 +266,8 @@ class Specialiser {
         to = choice.row->prepare(context_of(choice));
       } catch (const std::bad_alloc&) {
         to = system_error("out of memory");
+      } catch (const std::exception& e) {
+        to = internal_error("{}", e.what());
       }
     });
   }
@@ -326,7 +328,8 @@ class Specialiser {
     }
   }
 
-  // Steps run beside others where that takes no more memory: all that can, or as many as there is room for.
+  // Steps run beside others where that takes no more memory: all that can, or as many of the first kMostTried as there
+  // is room for.
   int64_t place_beside(std::vector<Interval>& intervals, const std::vector<Owner>& owner) {
     constexpr size_t kMostTried = 64;
     const int64_t least = ::fovea::core::place(intervals);
@@ -341,8 +344,8 @@ class Specialiser {
       for (const Step* step : more) s_.beside_[idx(step->index)] = 1;
       return true;
     };
-    if (!steps.empty() && !accept(steps) && steps.size() <= kMostTried)
-      for (const Step*& step : steps) accept({&step, 1});
+    if (!steps.empty() && !accept(steps))
+      for (size_t i = 0; i < std::min(steps.size(), kMostTried); ++i) accept({&steps[i], 1});
     return ::fovea::core::place(intervals);
   }
 

@@ -6,6 +6,7 @@
 // ("begin NAME", "end") and of copies that have pageable memory on one side ("pageable").
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -94,7 +95,7 @@ class FakeStream final : public DeviceStream {
   }
   void push(Work work) {
     std::lock_guard lock(mutex);
-    if (recorder_) recorder_->captured_.push_back(std::move(work)), joined_ = recorder_ == this;
+    if (recorder_) recorder_->captured_.push_back(std::move(work)), lent_ += recorder_ != this;
     else queue_.push_back(std::move(work)), ++pushed_;
     if (early_ && !recorder_ && failed_.ok()) failed_ = run_until(pushed_);
   }
@@ -131,7 +132,7 @@ class FakeStream final : public DeviceStream {
     auto& e = static_cast<FakeEvent&>(event);
     e.when_ = std::make_shared<double>(0);
     push([when = e.when_] { return *when = ++clock_, Status(); });
-    e.stream_ = this, e.recorder_ = recorder_, e.position_ = pushed_;
+    e.stream_ = this, e.recorder_ = recorder_, e.position_ = recorder_ ? lent_ : pushed_;
     return {};
   }
   Status wait_for(const DeviceEvent& event) override {
@@ -139,7 +140,7 @@ class FakeStream final : public DeviceStream {
     const auto& e = static_cast<const FakeEvent&>(event);
     if (e.recorder_) {  // what is captured is done in the order in which it was asked for
       if (!recorder_) recorder_ = e.recorder_, recorder_->others_.push_back(this);
-      e.stream_->joined_ = true;
+      e.stream_->joined_ = std::max(e.stream_->joined_, e.position_);
       return {};
     }
     early_ |= std::getenv("FOVEA_FAKE_EARLY") != nullptr && e.stream_ != this;
@@ -161,7 +162,7 @@ class FakeStream final : public DeviceStream {
     ++made.graphs;
     Status status;
     for (FakeStream* s : others_) {
-      if (!s->joined_) status = internal_error("a capture ends that does not wait for another stream's work");
+      if (s->joined_ < s->lent_) status = internal_error("a capture ends that does not wait for another stream's work");
       s->recorder_ = nullptr;
     }
     others_.clear();
@@ -182,7 +183,7 @@ class FakeStream final : public DeviceStream {
   int64_t pushed_ = 0, done_ = 0;
   FakeStream* recorder_ = nullptr;   // the stream whose capture this one's work goes to
   std::vector<FakeStream*> others_;  // that take part in this one's capture
-  bool joined_ = true;               // does somebody of the capture wait for all that this one was asked for?
+  int64_t lent_ = 0, joined_ = 0;    // work for others' captures, and how much of it somebody there has waited for
   bool early_ = false;
   Status failed_;
   static inline double clock_ = 0;

@@ -49,9 +49,20 @@ void lengthen(std::mt19937& rng, NmsAttrs& a) {
   if (rng() % 4 == 0) a.iou_threshold = 2;
 }
 
-Status make_random(std::mt19937& rng, NmsCase& c, int64_t most_boxes, bool is_long = false) {
-  const int64_t images = 1 + rng() % 3, classes = pick<int64_t>(rng, {1, 1, 2, 3, 5, 40, 100});
-  const int64_t boxes = is_long
+// A list a class, of which the best few take part: images that take turns leave no more of it.
+void limit_classes(std::mt19937& rng, NmsAttrs& a) {
+  a.candidates = NmsCandidates::kPerClass, a.classes_per_box = 1;
+  a.group = NmsGroup::kClass, a.pre_top_k_of = NmsScope::kGroup;
+  a.pre_top_k = pick<int64_t>(rng, {1, 50, 256, 500});
+}
+
+enum class Lists { kAny, kOfClasses, kLong };
+Status make_random(std::mt19937& rng, NmsCase& c, int64_t most_boxes, Lists lists = Lists::kAny) {
+  const bool is_long = lists == Lists::kLong, of_classes = lists == Lists::kOfClasses;
+  const int64_t images = 1 + rng() % 3,
+                classes = of_classes ? 2 + rng() % 4 : pick<int64_t>(rng, {1, 1, 2, 3, 5, 40, 100});
+  const int64_t boxes = of_classes ? 1024 + rng() % 3000
+                        : is_long
                             ? (34000 + rng() % 9000) / classes
                             : std::min<int64_t>(rng() % 20 == 0 ? rng() % 2 : 1 + rng() % most_boxes, 40000 / classes);
   const auto nasty = static_cast<Nasty>(rng() % 3);
@@ -60,6 +71,7 @@ Status make_random(std::mt19937& rng, NmsCase& c, int64_t most_boxes, bool is_lo
     for (float& score : s.scores) score -= 0.5f;
   NmsAttrs a = random_attributes(rng, images);
   if (is_long) lengthen(rng, a);
+  if (of_classes) limit_classes(rng, a);
   std::vector<TensorPtr> inputs(6);
   inputs[0] = s.box_tensor();
   inputs[1] = classes == 1 && rng() % 2 ? Tensor::of<float>({images, boxes}, std::span(s.scores)) : s.score_tensor();
@@ -103,7 +115,10 @@ TEST_P(NmsCuda, KeepsTheSameImageByImage) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     std::mt19937 rng(seed);
     NmsCase c;
-    Status s = make_random(rng, c, 150, seed % 20 == 0);
+    Status s = make_random(rng, c, 150,
+                           seed % 20 == 0  ? Lists::kLong
+                           : seed % 5 == 1 ? Lists::kOfClasses
+                                           : Lists::kAny);
     ASSERT_TRUE(s.ok()) << s.message();
     for (bool of_heads : {false, true})
       for (int64_t images : {1, 2}) {
@@ -123,7 +138,7 @@ TEST_P(NmsCuda, KeepsWhatTheReferenceKeepsOfLongLists) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     std::mt19937 rng(seed);
     NmsCase c;
-    Status s = make_random(rng, c, 0, true);
+    Status s = make_random(rng, c, 0, Lists::kLong);
     ASSERT_TRUE(s.ok()) << s.message();
     NmsOnDevice on_device(*gpu().device, c);
     s = on_device.run();

@@ -19,8 +19,8 @@ struct NmsMemory {
   uint32_t *high, *low;  // halves of the candidates' keys, `room` a list
   uint32_t* thinned;     // as high, without those beyond the best of their group
   float* lowered;        // soft suppression: the candidates' scores
+  std::byte* narrowing;  // narrow_bytes()
   // Of all images.
-  std::byte* narrowing;                          // narrow_bytes()
   uint32_t *left_counts, *left_high, *left_low;  // the shortened lists, `left` keys each
   uint32_t* kept_counts;                         // of each list
   Key* kept;                                     // `keep` a list

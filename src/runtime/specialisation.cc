@@ -333,20 +333,22 @@ class Specialiser {
   int64_t place_beside(std::vector<Interval>& intervals, const std::vector<Owner>& owner) {
     constexpr size_t kMostTried = 64;
     const int64_t least = ::fovea::core::place(intervals);
+    int64_t bytes = least;
     std::vector<const Step*> steps;
     for (const Step& step : plan_.run_steps)
       if (step.before >= 0) steps.push_back(&step);
     const auto accept = [&](std::span<const Step* const> more) {
       std::vector<Interval> tried = intervals;
       for (const Step* step : more) lengthen(*step, tried, owner);
-      if (::fovea::core::place(tried) > least) return false;
-      intervals = std::move(tried);
+      const int64_t needed = ::fovea::core::place(tried);
+      if (needed > least) return false;
+      intervals = std::move(tried), bytes = needed;
       for (const Step* step : more) s_.beside_[idx(step->index)] = 1;
       return true;
     };
     if (!steps.empty() && !accept(steps))
       for (size_t i = 0; i < std::min(steps.size(), kMostTried); ++i) accept({&steps[i], 1});
-    return ::fovea::core::place(intervals);
+    return bytes;
   }
 
   Status layout_arenas() {

@@ -124,7 +124,8 @@ class Device {
   virtual std::span<const KernelRow* const> kernels() const = 0;
   virtual Result<DeviceMemory> allocate(int64_t bytes, DeviceMemory::Kind kind) = 0;
   virtual Result<std::unique_ptr<DeviceStream>> create_stream() = 0;
-  virtual Result<std::unique_ptr<DeviceEvent>> create_event() = 0;
+  // Who waits for one that lets sleep gives the core away, and hears of it some ten microseconds later.
+  virtual Result<std::unique_ptr<DeviceEvent>> create_event(bool lets_sleep = false) = 0;
   // Where the memory is: true for the device's own.
   virtual bool owns(const void* data) const = 0;
   // Memory of the host that copies need not wait for.

@@ -157,7 +157,7 @@ Status Detector::run_network() {
   Device* device = engine_->device();
   if (device && !begin_) {
     FOVEA_TRY_SET(begin_, device->create_event());
-    FOVEA_TRY_SET(end_, device->create_event());
+    FOVEA_TRY_SET(end_, device->create_event(sleeps));
   }
   if (device) FOVEA_TRY(network_.stream()->record(*begin_));
   FOVEA_TRY(network_.enqueue(in_));
@@ -170,7 +170,9 @@ Status Detector::run_network() {
 Result<std::vector<std::vector<Detection>>> Detector::collect() {
   if (!in_flight_) return internal_error("a detector was asked for boxes before it was given pictures");
   result_.resize(engine_->main().graph().outputs.size());
-  Status s = network_.finish(result_);
+  Status s;
+  if (end_ && sleeps) s = end_->wait();
+  if (s.ok()) s = network_.finish(result_);
   settle();
   FOVEA_TRY(std::move(s));
   if (engine_->device()) {

@@ -45,6 +45,8 @@ class Detector {
   const Timing& timing() const { return timing_; }
   const Executor& network() const { return network_; }
   bool check_finite = false;
+  // collect() sleeps, and leaves the core to others, instead of watching the device. Before the first run.
+  bool sleeps = false;
 
  private:
   Detector() = default;

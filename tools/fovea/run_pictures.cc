@@ -115,6 +115,7 @@ Result<std::vector<std::unique_ptr<Detector>>> make_detectors(const RunOptions& 
       if (i > 0 && !engine->device()) continue;
       FOVEA_TRY_SET(auto detector, Detector::make(engine));
       detector->check_finite = o.check;
+      detector->sleeps = in_flight > 1;  // the others keep the device busy meanwhile; who decodes needs the core
       detectors.push_back(std::move(detector));
     }
   return detectors;

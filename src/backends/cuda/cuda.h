@@ -91,7 +91,7 @@ class CudaDevice final : public Device {
                   const Format& to_format) override;
   Result<DeviceMemory> allocate(int64_t bytes, DeviceMemory::Kind kind) override;
   Result<std::unique_ptr<DeviceStream>> create_stream() override;
-  Result<std::unique_ptr<DeviceEvent>> create_event() override;
+  Result<std::unique_ptr<DeviceEvent>> create_event(bool lets_sleep = false) override;
   bool owns(const void* data) const override;
   bool pinned(const void* data) const override;
   int64_t free_bytes() const override;

@@ -220,10 +220,10 @@ Result<std::unique_ptr<DeviceStream>> CudaDevice::create_stream() {
   return std::unique_ptr<DeviceStream>(std::make_unique<Stream>(*this, stream));
 }
 
-Result<std::unique_ptr<DeviceEvent>> CudaDevice::create_event() {
+Result<std::unique_ptr<DeviceEvent>> CudaDevice::create_event(bool lets_sleep) {
   FOVEA_TRY(make_current());
   cudaEvent_t event = nullptr;
-  FOVEA_CUDA(cudaEventCreate(&event));
+  FOVEA_CUDA(cudaEventCreateWithFlags(&event, lets_sleep ? cudaEventBlockingSync : cudaEventDefault));
   ++made.events;
   return std::unique_ptr<DeviceEvent>(std::make_unique<Event>(event));
 }

@@ -338,7 +338,7 @@ class FakeDevice final : public Device {
     ++made.streams;
     return std::unique_ptr<DeviceStream>(std::make_unique<FakeStream>());
   }
-  Result<std::unique_ptr<DeviceEvent>> create_event() override {
+  Result<std::unique_ptr<DeviceEvent>> create_event(bool = false) override {
     ++made.events;
     return std::unique_ptr<DeviceEvent>(std::make_unique<FakeEvent>());
   }

@@ -7,8 +7,9 @@
 
 namespace fovea::core {
 
-Result<Image> decode_jpeg(Bytes file, std::string_view name, int64_t max_pixels);
-Result<Image> decode_png(Bytes file, std::string_view name, int64_t max_pixels);
+// `memory` becomes the picture's.
+Result<Image> decode_jpeg(Bytes file, std::string_view name, int64_t max_pixels, std::vector<uint8_t> memory);
+Result<Image> decode_png(Bytes file, std::string_view name, int64_t max_pixels, std::vector<uint8_t> memory);
 Result<std::vector<std::byte>> encode_jpeg(const Image& image, int quality);
 Result<std::vector<std::byte>> encode_png(const Image& image);
 

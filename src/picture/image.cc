@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <new>
 #include <utility>
 
@@ -76,18 +77,25 @@ Result<PictureFormat> picture_format(Bytes file, std::string_view name) {
                           first_bytes(file));
 }
 
-Result<Image> decode_image(Bytes file, std::string_view name, int64_t max_pixels) {
+Result<Image> decode_image(Bytes file, std::string_view name, int64_t max_pixels, Image spare) {
   FOVEA_TRY_SET(PictureFormat format, picture_format(file, name));
   try {
-    return format == PictureFormat::kJpeg ? decode_jpeg(file, name, max_pixels) : decode_png(file, name, max_pixels);
+    return (format == PictureFormat::kJpeg ? decode_jpeg : decode_png)(file, name, max_pixels, std::move(spare.rgb));
   } catch (const std::bad_alloc&) {
     return system_error("{}: not enough memory for the picture", name);
   }
 }
 
-Result<Image> read_image(const std::string& path) {
-  FOVEA_TRY_SET(auto file, MappedFile::open(path));
-  return decode_image(file->bytes(), path);
+Result<Image> read_image(const std::string& path, Image spare) {
+  // Threads that map and unmap one small file after the other wait for each other.
+  constexpr uintmax_t kMostRead = uintmax_t{1} << 20;
+  std::error_code failed;
+  if (std::filesystem::file_size(path, failed) <= kMostRead) {
+    FOVEA_TRY_SET(const std::string file, read_file(path));
+    return decode_image(std::as_bytes(std::span(file)), path, kMaxPixels, std::move(spare));
+  }
+  FOVEA_TRY_SET(const auto file, MappedFile::open(path));
+  return decode_image(file->bytes(), path, kMaxPixels, std::move(spare));
 }
 
 Status write_png(const std::string& path, const Image& image) {

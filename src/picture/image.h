@@ -38,9 +38,10 @@ inline constexpr int64_t kMaxPixels = int64_t{1} << 28;  // 805 MB of RGB; a hos
 // The format by signature, never by file name. `name` appears in messages.
 Result<PictureFormat> picture_format(Bytes file, std::string_view name);
 
-// A file that is empty, cut off, damaged, or neither JPEG nor PNG is InvalidArgument.
-Result<Image> decode_image(Bytes file, std::string_view name, int64_t max_pixels = kMaxPixels);
-Result<Image> read_image(const std::string& path);
+// A file that is empty, cut off, damaged, or neither JPEG nor PNG is InvalidArgument. The pixels may lie in the memory
+// of `spare`, a picture that nobody needs any more.
+Result<Image> decode_image(Bytes file, std::string_view name, int64_t max_pixels = kMaxPixels, Image spare = {});
+Result<Image> read_image(const std::string& path, Image spare = {});
 
 // RGB, 8 bits, no alpha. The file appears whole or not at all.
 Status write_png(const std::string& path, const Image& image);

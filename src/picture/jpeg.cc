@@ -166,13 +166,14 @@ Status damaged(std::string_view name, const char* message) {
 
 }  // namespace
 
-Result<Image> decode_jpeg(Bytes file, std::string_view name, int64_t max_pixels) {
+Result<Image> decode_jpeg(Bytes file, std::string_view name, int64_t max_pixels, std::vector<uint8_t> memory) {
   Decoder decoder;
   if (!decoder.read_header(file)) return damaged(name, decoder.message());
   FOVEA_TRY(check_picture_size(decoder.height(), decoder.width(), max_pixels, name));
   if (!decoder.start()) return damaged(name, decoder.message());
   const int64_t h = decoder.height(), w = decoder.width();
-  Image image{h, w, {}};
+  Image image{h, w, std::move(memory)};
+  image.rgb.clear();
   // Rows become resident as they are decoded: a short file with a huge header costs no memory.
   image.rgb.reserve(static_cast<size_t>(h * w * 3));
   std::vector<uint8_t> cmyk(decoder.channels() == 4 ? static_cast<size_t>(w * 4) : 0);

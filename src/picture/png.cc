@@ -97,11 +97,12 @@ Status damaged(std::string_view name, const char* message) {
   return invalid_argument("{}: expected a whole PNG picture, found a damaged one: {}", name, message);
 }
 
-Result<Image> read_pixels(Decoder& decoder, std::string_view name) {
+Result<Image> read_pixels(Decoder& decoder, std::string_view name, std::vector<uint8_t> memory) {
   const int64_t h = decoder.height(), w = decoder.width();
   if (decoder.row_bytes() != static_cast<size_t>(w * 3))
     return internal_error("{}: a PNG row has {} bytes, expected {}", name, decoder.row_bytes(), w * 3);
-  Image image{h, w, std::vector<uint8_t>(static_cast<size_t>(h * w * 3))};
+  Image image{h, w, std::move(memory)};
+  image.rgb.resize(static_cast<size_t>(h * w * 3));
   std::vector<png_bytep> rows(static_cast<size_t>(h));
   for (size_t y = 0; y < rows.size(); ++y) rows[y] = &image.rgb[y * static_cast<size_t>(w * 3)];
   if (!decoder.read_rows(rows.data())) return damaged(name, decoder.message());
@@ -110,13 +111,13 @@ Result<Image> read_pixels(Decoder& decoder, std::string_view name) {
 
 }  // namespace
 
-Result<Image> decode_png(Bytes file, std::string_view name, int64_t max_pixels) {
+Result<Image> decode_png(Bytes file, std::string_view name, int64_t max_pixels, std::vector<uint8_t> memory) {
   Decoder decoder(file);
   if (!decoder.created()) return system_error("{}: not enough memory for the PNG decoder", name);
   if (!decoder.read_header()) return damaged(name, decoder.message());
   FOVEA_TRY(check_picture_size(decoder.height(), decoder.width(), max_pixels, name));
   if (!decoder.set_transforms()) return damaged(name, decoder.message());
-  FOVEA_TRY_SET(Image image, read_pixels(decoder, name));
+  FOVEA_TRY_SET(Image image, read_pixels(decoder, name, std::move(memory)));
   return upright(std::move(image), decoder.orientation());
 }
 

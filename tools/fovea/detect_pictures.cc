@@ -77,6 +77,7 @@ class Driver {
       batches_.done(length);
       begin += length;
     }
+    if (!job_.draws) pool_.give_back(std::move(images));
     return {};
   }
 

@@ -1,6 +1,7 @@
 #include "picture_pool.h"
 
 #include <algorithm>
+#include <iterator>
 #include <new>
 
 namespace fovea::core::tool {
@@ -52,6 +53,13 @@ void PicturePool::draw(size_t i, Image image) {
   work_there_.notify_one();
 }
 
+void PicturePool::give_back(std::vector<Image> images) {
+  constexpr size_t kMostKept = size_t{4} << 20;  // what is larger takes long to decode
+  std::erase_if(images, [](const Image& image) { return image.rgb.capacity() > kMostKept; });
+  std::lock_guard lock(mutex_);
+  std::ranges::move(images, std::back_inserter(spare_));
+}
+
 void PicturePool::fail(size_t i, Status status) {
   {
     std::lock_guard lock(mutex_);
@@ -87,10 +95,15 @@ void PicturePool::work() {
 
 void PicturePool::decode_one(std::unique_lock<std::mutex>& lock) {
   const size_t i = next_++;
+  Image spare;
+  if (!spare_.empty()) {
+    spare = std::move(spare_.back());
+    spare_.pop_back();
+  }
   lock.unlock();
   Result<Image> image = Status();
   try {
-    image = read_image(paths_[i]);
+    image = read_image(paths_[i], std::move(spare));
   } catch (const std::bad_alloc&) {
     image = system_error("out of memory");
   }

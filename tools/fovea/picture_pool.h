@@ -28,6 +28,9 @@ class PicturePool {
   // them makes them void.
   Result<std::vector<Image>> take(size_t at, size_t end);
   void draw(size_t i, Image image);
+  // Pictures whose memory others may be decoded into: a system that gives and takes memory for each would be waited
+  // for.
+  void give_back(std::vector<Image> images);
 
   // A failure makes void what comes behind its picture; that of the earliest picture counts.
   void fail(size_t i, Status status);
@@ -50,6 +53,7 @@ class PicturePool {
   size_t allowed_ = 0, next_ = 0, failed_;
   Status status_;
   std::map<size_t, Result<Image>> decoded_;
+  std::vector<Image> spare_;
   // Who waits is woken once, for all of its pictures.
   struct Taker {
     size_t at, end, missing;

@@ -219,6 +219,38 @@ TEST(Jpeg, InvertedCmykAndYcckBecomeRgb) {
   }
 }
 
+TEST(SparePicture, ItsMemoryIsUsedAgainItsPixelsAreNot) {
+  const Image small = test_picture(21, 17), large = test_picture(40, 33);
+  for (const auto& file : {jpeg_of(small), png_of(small), jpeg_of(large), png_of(large)}) {
+    const Image expected = *decode_image(file, "a");
+    for (const int64_t spare_side : {1, 25, 100}) {
+      Image spare{spare_side, spare_side, std::vector<uint8_t>(static_cast<size_t>(spare_side * spare_side * 3), 77)};
+      const uint8_t* memory = spare.rgb.data();
+      const bool fits = spare.rgb.size() >= expected.rgb.size();
+      auto image = decode_image(file, "a", kMaxPixels, std::move(spare));
+      ASSERT_TRUE(image.ok()) << image.status().message();
+      EXPECT_EQ(image->height, expected.height);
+      EXPECT_EQ(image->width, expected.width);
+      EXPECT_EQ(image->rgb, expected.rgb);
+      if (fits) EXPECT_EQ(image->rgb.data(), memory);
+    }
+  }
+}
+
+TEST(ReadImage, SmallAndLargeFilesAlike) {  // the latter are mapped
+  for (const int64_t side : {30, 800}) {
+    Image image = test_picture(side, side);
+    std::mt19937 random(5);
+    for (uint8_t& v : image.rgb) v = static_cast<uint8_t>(random());
+    const std::string path = path_of("noise.png");
+    ASSERT_TRUE(write_png(path, image).ok());
+    EXPECT_EQ(bytes_of(path).size() > size_t{1} << 20, side == 800);
+    auto read = read_image(path);
+    ASSERT_TRUE(read.ok()) << read.status().message();
+    EXPECT_EQ(read->rgb, image.rgb);
+  }
+}
+
 TEST(Orientation, EveryOneOfTheEight) {
   // Stored 2 x 3: a b c / d e f.
   Image stored{2, 3, {}};

@@ -22,8 +22,7 @@ TEST(CudaDevice, SaysWhatItCanDoAndWithWhat) {
   const auto& p = found->properties();
   if (p.major == 9 && p.minor == 0)  // the white paper's 989 TFLOP/s are of an H100 SXM; others have other clocks
     EXPECT_NEAR(l.flops_fp16 / l.flops_fp32, 16, 1e-6);
-  EXPECT_THAT(found->target().libraries,
-              testing::HasSubstr("cuDNN " + cuda::version_text(*cuda::cudnn_version())));
+  EXPECT_THAT(found->target().libraries, testing::HasSubstr("cuDNN " + cuda::version_text(*cuda::cudnn_version())));
   EXPECT_THAT(found->target().libraries, testing::HasSubstr("driver " + cuda::driver_version()));
 }
 
@@ -49,6 +48,25 @@ TEST(CudaDevice, CountsWhatItMakes) {
   for (int run = 0; run < 3; ++run) ASSERT_TRUE((*stream)->launch(**graph).ok());
   ASSERT_TRUE((*stream)->record(**event).ok() && (*stream)->synchronize().ok());
   EXPECT_EQ(device.counts().total(), made.total());
+}
+
+TEST(CudaDevice, EventsOfEitherKindAreWaitedFor) {
+  auto opened = cuda::CudaDevice::open(0);
+  if (!opened.ok()) GTEST_SKIP() << opened.status().message();
+  Device& device = **opened;
+  auto stream = device.create_stream();
+  auto memory = device.allocate(int64_t{64} << 20, DeviceMemory::Kind::kDevice);
+  ASSERT_TRUE(stream.ok() && memory.ok());
+  for (const bool lets_sleep : {false, true}) {
+    auto begin = device.create_event(lets_sleep), end = device.create_event(lets_sleep);
+    ASSERT_TRUE(begin.ok() && end.ok());
+    ASSERT_TRUE((*stream)->record(**begin).ok());
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE((*stream)->zero(memory->data(), memory->bytes()).ok());
+    ASSERT_TRUE((*stream)->record(**end).ok());
+    ASSERT_TRUE((*end)->wait().ok());
+    EXPECT_TRUE(*(*end)->done());
+    EXPECT_GT(*(*end)->ms_since(**begin), 0.0);
+  }
 }
 
 }  // namespace

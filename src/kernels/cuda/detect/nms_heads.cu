@@ -18,7 +18,7 @@ struct ScoreRow {
   uint32_t stride;
   float largest = 0, scale = 1, cut;
   float sure = std::numeric_limits<float>::infinity();  // the argument of what surely passes
-  bool may_pass;  // can any of them?
+  bool may_pass;                                        // can any of them?
 
   __device__ float number(uint32_t k) const { return to_float(x[k * stride]); }
 
@@ -86,9 +86,10 @@ struct ScoreRow {
   }
 };
 
-// Boxes of a warp that are looked at one by one, its threads each at other classes: in a trained detector nearly
-// always. More than that are looked at class by class, so that what is written lies side by side.
-constexpr int kFewBoxes = 16;
+// Boxes of a warp are looked at one by one, its threads each at other classes, where that takes not many more than half
+// the steps of going class by class: in a trained detector nearly always. Class by class, what is written lies side by
+// side.
+__device__ bool are_few(uint32_t boxes, uint32_t classes) { return boxes * ((classes + 31) / 32) * 5 <= classes * 3; }
 
 // A list for each class, or one for each image. Places in the lists are taken for a whole tile at once.
 template <typename T, ScoreActivation kActivation>
@@ -105,7 +106,7 @@ __global__ void __launch_bounds__(kHeadThreads) filter_tiles(const __grid_consta
     const uint32_t anchor = p.by_anchors.split(pixel);
     const ScoreRow<T, kActivation> own(a, tile.row(pixel, anchor), p.number_stride, a.classes);
     const uint32_t open = __ballot_sync(0xffffffffu, inside && own.may_pass);
-    const bool few = __popc(open) <= kFewBoxes;
+    const bool few = are_few(__popc(open), a.classes);
     const auto list_of = [&](uint32_t k) { return a.list_per_class ? k : 0; };
 
     bool passed = false;

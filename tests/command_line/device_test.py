@@ -1,6 +1,7 @@
 """--device: names that are none, devices that are not there, and pictures spread over several."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,14 @@ def test_batches_in_flight_give_what_one_after_the_other_gives(fake_detector, de
         assert np.abs(np.subtract([b[2] for b in found], [b[2] for b in want])).max() < 1e-4
     assert files_below(tmp_path / "drawn") == [p.name for p in pictures[:7]]
     fails(BAD_ARGUMENT, "run", detector, PICTURE, "--contexts", 2, says=["--contexts", "CPU"])
+
+
+def test_how_long_a_device_waited_for_pictures_is_told(fake_detector, detector):
+    pictures = sorted(PICTURES.iterdir())[:5]
+    told = re.compile(r"5 pictures in [\d.]+ s: [\d.]+ a second \(waiting for decoded pictures: (\d+) %\)$")
+    last = succeeds("run", fake_detector, *pictures, "--device", "fake:0", "--batch", 2).splitlines()[-1]
+    assert 0 <= int(told.match(last)[1]) <= 100
+    assert "waiting" not in succeeds("run", detector, *pictures)
 
 
 def test_a_broken_picture_among_batches_in_flight(fake_detector, tmp_path):

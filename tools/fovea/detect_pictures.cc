@@ -58,10 +58,13 @@ class Driver {
       if (!s.ok()) pool_.fail(at, std::move(s));
     }
   }
+  double waited_ms() const { return waited_ms_; }
 
  private:
   Status detect(size_t at, size_t end) {
+    const double asked = now_ms();
     FOVEA_TRY_SET(std::vector<Image> images, pool_.take(at, end));
+    waited_ms_ += now_ms() - asked;
     for (size_t begin = 0; begin < images.size();) {
       const std::vector<PictureView> left(images.begin() + static_cast<ptrdiff_t>(begin), images.end());
       const size_t length = detector_.run_length(left, static_cast<int64_t>(job_.batch));
@@ -89,19 +92,26 @@ class Driver {
   Detector& detector_;
   PicturePool& pool_;
   Batches& batches_;
+  double waited_ms_ = 0;
 };
 
 }  // namespace
 
-Status detect_pictures(const DetectJob& job) {
+Result<double> detect_pictures(const DetectJob& job) {
+  const double begin = now_ms();
   PicturePool pool(job.paths, job.threads, job.draw);
   Batches batches(job, pool);
-  auto drive = [&](size_t i) { Driver(job, *job.detectors[i], pool, batches).run(); };
+  std::vector<Driver> drivers;
+  for (const auto& detector : job.detectors) drivers.emplace_back(job, *detector, pool, batches);
   std::vector<std::thread> team;
-  for (size_t i = 1; i < job.detectors.size(); ++i) team.emplace_back(drive, i);
-  drive(0);
+  for (size_t i = 1; i < drivers.size(); ++i) team.emplace_back([&driver = drivers[i]] { driver.run(); });
+  drivers[0].run();
   for (std::thread& t : team) t.join();
-  return pool.finish();
+  const double all_ms = static_cast<double>(drivers.size()) * (now_ms() - begin);
+  FOVEA_TRY(pool.finish());
+  double waited_ms = 0;
+  for (const Driver& driver : drivers) waited_ms += driver.waited_ms();
+  return waited_ms / all_ms;
 }
 
 }  // namespace fovea::core::tool

@@ -25,7 +25,8 @@ struct DetectJob {
   std::function<Status(size_t i, Image image)> draw;  // after found(i), if `draws`
 };
 
-// The failure is that of the earliest batch.
-Status detect_pictures(const DetectJob& job);
+// Returns which part of their time detectors waited for pictures to be decoded: 0 to 1. The failure is that of the
+// earliest batch.
+Result<double> detect_pictures(const DetectJob& job);
 
 }  // namespace fovea::core::tool

@@ -100,12 +100,16 @@ Status draw(const RunOptions& o, Image image, const Picture& picture, const Pict
                      lower_extension(picture.path) == ".png" ? PictureFormat::kPng : PictureFormat::kJpeg);
 }
 
+bool on_device(const Engines& engines) {
+  return std::ranges::any_of(engines, [](const auto& e) { return e->device(); });
+}
+
 // A GPU has several batches in flight: while one is copied and run, the next is made ready and the last one's boxes are
 // read. More than there are batches would only take memory.
 Result<std::vector<std::unique_ptr<Detector>>> make_detectors(const RunOptions& o, const Engines& engines,
                                                               size_t pictures) {
   constexpr int kInFlight = 3;
-  if (o.contexts > 0 && std::ranges::none_of(engines, [](const auto& e) { return e->device(); }))
+  if (o.contexts > 0 && !on_device(engines))
     return invalid_argument("--contexts: means nothing on the CPU; name a device with --device");
   const size_t batches = (pictures + static_cast<size_t>(o.batch) - 1) / static_cast<size_t>(o.batch);
   const auto in_flight = std::min(static_cast<size_t>(o.contexts > 0 ? o.contexts : kInFlight), batches);
@@ -180,13 +184,15 @@ Status run_pictures(const RunOptions& o) {
   };
   job.draw = [&](size_t i, Image image) { return draw(o, std::move(image), pictures[i], results[i], classes); };
   const double begin = now_ms();
-  FOVEA_TRY(detect_pictures(job));
+  FOVEA_TRY_SET(const double waited, detect_pictures(job));
   const double seconds = (now_ms() - begin) / 1e3;
   Progress::clear();
   print_table(results, ms, o, classes);
   if (pictures.size() > 1)  // from files to boxes; the first runs make ready for their sizes
-    std::printf("%zu pictures in %.2f s: %.1f a second\n", pictures.size(), seconds,
-                static_cast<double>(pictures.size()) / seconds);
+    std::printf(
+        "%zu pictures in %.2f s: %.1f a second%s\n", pictures.size(), seconds,
+        static_cast<double>(pictures.size()) / seconds,
+        on_device(engines) ? fmt::format(" (waiting for decoded pictures: {:.0f} %)", 100 * waited).c_str() : "");
   if (!o.json.empty()) FOVEA_TRY(write_file(o.json, detections_to_json(results, classes)));
   if (labels) FOVEA_TRY(print_precision(*std::move(labels), results, classes, o.labels));
   return {};

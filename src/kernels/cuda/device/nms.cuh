@@ -123,18 +123,6 @@ struct Candidates {
       }
     }
   }
-
-  // Every kSampled-th run of 32 elements that are not before `first`: f(the upper half of its key).
-  static constexpr uint32_t kSampled = 8;
-  template <int kThreads, typename F>
-  __device__ void sample(Key first, const F& f) const {
-    for (uint64_t i = threadIdx.x;; i += kThreads) {
-      const uint64_t at = i / 32 * (32 * kSampled) + i % 32;
-      if (at >= count) return;
-      const uint32_t h = __ldg(high + at);
-      if (h >= static_cast<uint32_t>(first >> 32) && h != kDropped) f(h);
-    }
-  }
 };
 
 }  // namespace fovea::core::cuda

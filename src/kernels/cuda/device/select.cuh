@@ -78,30 +78,6 @@ __device__ void find_bins(const uint32_t* bins, uint32_t want, Chunk<kRoom>& chu
   __syncthreads();
 }
 
-// Where a list is long, a part of it tells about where the last one wanted is: one pass that counts is saved where that
-// guess is good. Then chunk.keys holds those up to there, and they are enough; returns how many, 0 where it is not
-// good.
-template <int kThreads, int kRoom, typename Source>
-__device__ uint32_t guess_chunk(const Source& source, Key from, uint32_t want, uint32_t* bins, Chunk<kRoom>& chunk) {
-  if (source.count < 2 * kRoom || want > kRoom / 4) return 0;
-  for (uint32_t i = threadIdx.x; i < kBins; i += kThreads) bins[i] = 0;
-  if (threadIdx.x == 0) chunk.count = 0;
-  __syncthreads();
-  source.template sample<kThreads>(from, [&](uint32_t h) { atomicAdd(&bins[h >> (32 - kDigit)], 1u); });
-  __syncthreads();
-  // Half as many again, and some: where the part has fewer than its share, it is seldom by so many.
-  find_bins<kThreads>(bins, want / Source::kSampled * 3 / 2 + 16, chunk);
-  const Key end = (Key(chunk.want + 1) << (64 - kDigit)) - 1;
-  source.template each<kThreads>(from, end < Source::kLast ? end : Source::kLast, true, [&](Key k) {
-    const uint32_t at = atomicAdd(&chunk.count, 1u);
-    if (at < kRoom) chunk.keys[at] = k;
-  });
-  __syncthreads();
-  const uint32_t count = chunk.count;
-  __syncthreads();  // before it is counted anew
-  return count >= want && count <= kRoom ? count : 0;
-}
-
 // Fills chunk.keys with the best of those from `from` on, in order, and returns how many: `want` of them or more, if
 // there are as many and they have room; else some, at least one unless there is none. want > 0. The whole block calls
 // it, behind a barrier if it used `bins` (kBins counts) for something else; it ends with one.
@@ -113,10 +89,8 @@ __device__ uint32_t guess_chunk(const Source& source, Key from, uint32_t want, u
 template <int kThreads, int kRoom, typename Source>
 __device__ uint32_t next_chunk(const Source& source, Key from, uint32_t want, uint32_t* bins, Chunk<kRoom>& chunk) {
   static_assert(kThreads % 32 == 0 && kThreads <= 1024 && kBins % kThreads == 0 && (kRoom & (kRoom - 1)) == 0);
-  uint32_t count = 0;
-  if constexpr (requires { Source::kSampled; }) count = guess_chunk<kThreads>(source, from, want, bins, chunk);
   Key high = Source::kLast;
-  if (count == 0 && source.count > kRoom) {
+  if (source.count > kRoom) {
     Key low = from;
     for (int shift = 64 - kDigit;; shift = shift > kDigit ? shift - kDigit : 0) {
       for (uint32_t i = threadIdx.x; i < kBins; i += kThreads) bins[i] = 0;
@@ -136,16 +110,14 @@ __device__ uint32_t next_chunk(const Source& source, Key from, uint32_t want, ui
       if (low < first) low = first;  // the first bin that is not empty holds too many: look into it
     }
   }
-  if (count == 0) {
-    if (threadIdx.x == 0) chunk.count = 0;
-    __syncthreads();
-    source.template each<kThreads>(from, high, true, [&](Key k) {
-      const uint32_t at = atomicAdd(&chunk.count, 1u);
-      if (at < kRoom) chunk.keys[at] = k;
-    });
-    __syncthreads();
-    count = chunk.count < kRoom ? chunk.count : kRoom;
-  }
+  if (threadIdx.x == 0) chunk.count = 0;
+  __syncthreads();
+  source.template each<kThreads>(from, high, true, [&](Key k) {
+    const uint32_t at = atomicAdd(&chunk.count, 1u);
+    if (at < kRoom) chunk.keys[at] = k;
+  });
+  __syncthreads();
+  const uint32_t count = chunk.count < kRoom ? chunk.count : kRoom;
   uint32_t size = 1;
   while (size < count) size <<= 1;
   for (uint32_t i = count + threadIdx.x; i < size; i += kThreads) chunk.keys[i] = ~Key(0);

@@ -113,8 +113,12 @@ __host__ __device__ inline int64_t fragment_word(const FewChannelsArgs& a, int g
 
 // ---- shared memory
 
-// Bytes from one pixel's sums to the next one's, where a pool reads them.
-inline int sum_pitch_of(const FewChannelsArgs& a) { return a.eights * 8 * (a.half ? 2 : 4) + 16; }
+// Bytes from one pixel's sums to the next one's, where a pool reads them: the 64 that four lanes write of a pixel
+// together are in other banks than those of the next.
+inline int sum_pitch_of(const FewChannelsArgs& a) {
+  const int bytes = a.eights * 8 * (a.half ? 2 : 4);
+  return bytes % 128 == 0 ? bytes + 64 : bytes;
+}
 inline FewPlaces places_of(const FewChannelsArgs& a) {
   auto up = [](int bytes) { return (bytes + 127) / 128 * 128; };
   FewPlaces at{};

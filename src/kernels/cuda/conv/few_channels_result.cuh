@@ -67,9 +67,11 @@ __device__ __forceinline__ void store(const FewChannelsArgs& a, int group, const
     const int channel = group * kEights * 8 + inner;
     float v[kVector];
 #pragma unroll
-    for (int i = 0; i < kVector; ++i) {
-      const auto added = *reinterpret_cast<const Run<float, 4>*>(bias + inner + i / 4 * 4);
-      v[i] = sums[vector * kJoin + i / 2][half * 2 + i % 2] + added.lane[i % 4];
+    for (int i = 0; i < kVector; i += 4) {
+      const float4 added = *reinterpret_cast<const float4*>(bias + inner + i);
+      const float(&first)[4] = sums[vector * kJoin + i / 2], (&second)[4] = sums[vector * kJoin + i / 2 + 1];
+      v[i] = first[half * 2] + added.x, v[i + 1] = first[half * 2 + 1] + added.y;
+      v[i + 2] = second[half * 2] + added.z, v[i + 3] = second[half * 2 + 1] + added.w;
     }
     if (!a.clip_halves) activate(a, v);
     if (a.k != a.stored)
@@ -96,15 +98,15 @@ __device__ __forceinline__ void pool_tile(const FewChannelsArgs& a, const Tile& 
     const int first_y = y * a.pool_stride_h, first_x = x * a.pool_stride_w;
     const int top = max(first_y, -t.y), bottom = min(first_y + a.pool_h, a.p - t.y);
     const int left = max(first_x, -t.x), right = min(first_x + a.pool_w, a.q - t.x);
-    Run<Out, kVector> best;
-#pragma unroll
-    for (int l = 0; l < kVector; ++l) assign(best.lane[l], -INFINITY);
+    const uint32_t least = sizeof(Out) == 2 ? 0xfc00fc00u : 0xff800000u;  // -infinity
+    uint4 largest = {least, least, least, least};
     const char* line = sums + (top * a.tile_w + left) * a.sum_pitch + inner * static_cast<int>(sizeof(Out));
     for (int cy = top; cy < bottom; ++cy, line += a.tile_w * a.sum_pitch) {
       const char* at = line;
       for (int cx = left; cx < right; ++cx, at += a.sum_pitch)
-        take_larger(best, *reinterpret_cast<const Run<Out, kVector>*>(at));
+        take_larger<Out>(largest, *reinterpret_cast<const uint4*>(at));
     }
+    auto best = *reinterpret_cast<Run<Out, kVector>*>(&largest);
     if (a.clip_halves && top < bottom && left < right) clip(a, best);  // a window of padding alone stays -infinity
     if (a.k != a.stored)
 #pragma unroll

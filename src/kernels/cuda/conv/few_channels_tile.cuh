@@ -18,18 +18,14 @@ struct alignas(N * sizeof(T)) Run {
   T lane[N];
 };
 
-// Element by element.
-template <int N>
-__device__ __forceinline__ void take_larger(Run<float, N>& best, const Run<float, N>& v) {
-#pragma unroll
-  for (int i = 0; i < N; ++i) best.lane[i] = larger(best.lane[i], v.lane[i]);
-}
-template <int N>
-__device__ __forceinline__ void take_larger(Run<__half, N>& best, const Run<__half, N>& v) {
-  auto* a = reinterpret_cast<uint32_t*>(&best);
-  auto* b = reinterpret_cast<const uint32_t*>(&v);
-#pragma unroll
-  for (int i = 0; i < N / 2; ++i) a[i] = larger_halves(a[i], b[i]);
+// Element by element, 16 bytes of them. By value, so that they are loaded together.
+template <typename T>
+__device__ __forceinline__ void take_larger(uint4& best, uint4 v) {
+  auto word = [](uint32_t a, uint32_t b) {
+    if constexpr (sizeof(T) == 2) return larger_halves(a, b);
+    else return __float_as_uint(larger(__uint_as_float(a), __uint_as_float(b)));
+  };
+  best = {word(best.x, v.x), word(best.y, v.y), word(best.z, v.z), word(best.w, v.w)};
 }
 
 // The same number, but the compiler cannot know it: what follows from it is computed where it is needed, and takes no

@@ -21,6 +21,8 @@ Status open_failed(const std::string& path) {
   return system_error("{}: cannot open: {}", path, why());
 }
 
+constexpr int kReading = O_RDONLY | O_CLOEXEC | O_NONBLOCK;  // a pipe that nobody writes to is not waited for
+
 struct Descriptor {
   int fd;
   ~Descriptor() {
@@ -38,7 +40,7 @@ Result<int64_t> regular_size(int fd, const std::string& path) {
 }  // namespace
 
 Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::string& path) {
-  Descriptor d{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  Descriptor d{::open(path.c_str(), kReading)};
   if (d.fd < 0) return open_failed(path);
   FOVEA_TRY_SET(int64_t size, regular_size(d.fd, path));
   std::shared_ptr<MappedFile> file(new MappedFile);
@@ -61,7 +63,7 @@ void MappedFile::release_pages() const {
 }
 
 Result<std::string> read_file(const std::string& path) {
-  Descriptor d{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  Descriptor d{::open(path.c_str(), kReading)};
   if (d.fd < 0) return open_failed(path);
   FOVEA_TRY_SET(int64_t size, regular_size(d.fd, path));
   std::string text(static_cast<size_t>(size), '\0');

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <random>
 
+#include <sys/stat.h>
+
 #include <jpeglib.h>
 #include <png.h>
 
@@ -223,7 +225,7 @@ TEST(SparePicture, ItsMemoryIsUsedAgainItsPixelsAreNot) {
   const Image small = test_picture(21, 17), large = test_picture(40, 33);
   for (const auto& file : {jpeg_of(small), png_of(small), jpeg_of(large), png_of(large)}) {
     const Image expected = *decode_image(file, "a");
-    for (const int64_t spare_side : {1, 25, 100}) {
+    for (const int64_t spare_side : {1, 25, 30, 100}) {
       Image spare{spare_side, spare_side, std::vector<uint8_t>(static_cast<size_t>(spare_side * spare_side * 3), 77)};
       const uint8_t* memory = spare.rgb.data();
       const bool fits = spare.rgb.size() >= expected.rgb.size();
@@ -233,6 +235,7 @@ TEST(SparePicture, ItsMemoryIsUsedAgainItsPixelsAreNot) {
       EXPECT_EQ(image->width, expected.width);
       EXPECT_EQ(image->rgb, expected.rgb);
       if (fits) EXPECT_EQ(image->rgb.data(), memory);
+      else EXPECT_EQ(image->rgb.capacity(), expected.rgb.size());
     }
   }
 }
@@ -304,6 +307,17 @@ TEST(BadPicture, EmptyAndGarbageNameTheFileAndWhatWasFound) {
   EXPECT_THAT(failure(text).message(), HasSubstr("begins with 47 47"));
   EXPECT_EQ(failure(text).kind(), ErrorKind::kInvalidArgument);
   EXPECT_EQ(read_image(path_of("is_not_there.jpg")).status().kind(), ErrorKind::kInvalidArgument);
+}
+
+TEST(BadPicture, WhatIsNoFileIsRefusedAtOnce) {
+  const std::string pipe = path_of("pipe.jpg");
+  (void)std::remove(pipe.c_str());
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  for (const std::string& path : {pipe, testing::TempDir()}) {
+    const Status s = read_image(path).status();
+    EXPECT_EQ(s.kind(), ErrorKind::kInvalidArgument);
+    EXPECT_THAT(s.message(), HasSubstr("expected a regular file"));
+  }
 }
 
 TEST(BadPicture, CutOffAnywhereIsRefused) {

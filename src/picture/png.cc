@@ -102,6 +102,7 @@ Result<Image> read_pixels(Decoder& decoder, std::string_view name, std::vector<u
   if (decoder.row_bytes() != static_cast<size_t>(w * 3))
     return internal_error("{}: a PNG row has {} bytes, expected {}", name, decoder.row_bytes(), w * 3);
   Image image{h, w, std::move(memory)};
+  image.rgb.clear();
   image.rgb.resize(static_cast<size_t>(h * w * 3));
   std::vector<png_bytep> rows(static_cast<size_t>(h));
   for (size_t y = 0; y < rows.size(); ++y) rows[y] = &image.rgb[y * static_cast<size_t>(w * 3)];

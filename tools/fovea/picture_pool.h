@@ -28,8 +28,8 @@ class PicturePool {
   // them makes them void.
   Result<std::vector<Image>> take(size_t at, size_t end);
   void draw(size_t i, Image image);
-  // Pictures whose memory others may be decoded into: a system that gives and takes memory for each would be waited
-  // for.
+  // Pictures whose memory others may be decoded into: threads that ask the system for each picture's, and return it,
+  // wait for each other. No more than were alive at once, of at most 4 MiB each.
   void give_back(std::vector<Image> images);
 
   // A failure makes void what comes behind its picture; that of the earliest picture counts.

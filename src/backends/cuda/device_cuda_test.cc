@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <ctime>
+
 #include "backends/cuda/cuda.h"
 
 namespace fovea::core {
@@ -50,6 +52,12 @@ TEST(CudaDevice, CountsWhatItMakes) {
   EXPECT_EQ(device.counts().total(), made.total());
 }
 
+double seconds(clockid_t clock) {
+  timespec t{};
+  clock_gettime(clock, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
 TEST(CudaDevice, EventsOfEitherKindAreWaitedFor) {
   auto opened = cuda::CudaDevice::open(0);
   if (!opened.ok()) GTEST_SKIP() << opened.status().message();
@@ -61,9 +69,12 @@ TEST(CudaDevice, EventsOfEitherKindAreWaitedFor) {
     auto begin = device.create_event(lets_sleep), end = device.create_event(lets_sleep);
     ASSERT_TRUE(begin.ok() && end.ok());
     ASSERT_TRUE((*stream)->record(**begin).ok());
-    for (int i = 0; i < 20; ++i) ASSERT_TRUE((*stream)->zero(memory->data(), memory->bytes()).ok());
+    for (int i = 0; i < 900; ++i) ASSERT_TRUE((*stream)->zero(memory->data(), memory->bytes()).ok());
     ASSERT_TRUE((*stream)->record(**end).ok());
+    const double wall = seconds(CLOCK_MONOTONIC), busy = seconds(CLOCK_THREAD_CPUTIME_ID);
     ASSERT_TRUE((*end)->wait().ok());
+    const double waited = seconds(CLOCK_MONOTONIC) - wall;
+    if (lets_sleep && waited > 2e-3) EXPECT_LT(seconds(CLOCK_THREAD_CPUTIME_ID) - busy, waited / 2);
     EXPECT_TRUE(*(*end)->done());
     EXPECT_GT(*(*end)->ms_since(**begin), 0.0);
   }

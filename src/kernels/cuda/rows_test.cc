@@ -68,6 +68,7 @@ class CudaRows : public testing::TestWithParam<std::string_view> {
       RecordProperty("refused", kernel.status().message());
       return;
     }
+    ++ran_;
     const size_t packed = weights.size();
     ASSERT_TRUE(row.prepare(context).ok());
     EXPECT_EQ(weights.size(), packed) << "packed weights are made twice";
@@ -168,6 +169,7 @@ class CudaRows : public testing::TestWithParam<std::string_view> {
   Case case_;
   Values values_;
   bool tune_ = false;
+  int ran_ = 0;  // kernels
 };
 
 TEST_P(CudaRows, AgreeWithTheReference) { try_rows(); }
@@ -211,14 +213,21 @@ class InfinitePixels : public CudaRows {
 };
 
 TEST_P(InfinitePixels, ReachTheirWindowsAlone) {
+  const auto& properties = static_cast<const cuda::CudaDevice&>(*gpu().device).properties();
+  if (properties.major < 8) GTEST_SKIP() << "the row refuses compute capability " << properties.major;
   rows::allow_half(*case_.graph);
   try_rows();
+  EXPECT_GT(std::exchange(ran_, 0), 0);
+  rows::allow_tf32(*case_.graph);
+  try_rows();
+  EXPECT_GT(ran_, 0);
 }
 
 constexpr std::string_view kInfiniteCases[] = {
     "Conv 2x3x83x91 c:64x3x7x7 c:64 | strides=2,2 pads=3,3,3,3 |",
     "Conv 1x4x45x70 c:128x4x5x5 c:128 | strides=2,2 pads=2,2,2,2 |",
     "Conv 1x3x40x40 c:64x3x3x3 c:64 | pads=1,1,1,1 |",
+    "Conv 1x3x60x50 c:64x3x7x7 c:64 | strides=2,2 pads=3,3,3,3 | MaxPool(kernel_shape=3,3;strides=2,2;pads=1,1,1,1)",
 };
 INSTANTIATE_TEST_SUITE_P(Cases, InfinitePixels, testing::ValuesIn(kInfiniteCases));
 

@@ -59,7 +59,8 @@ __global__ void __launch_bounds__(kFewThreads, 2) few_channels_kernel(const __gr
       if constexpr (kPooled) {
         store<Out, kEights, kPooled>(a, group, bias, sums[i / 2], i % 2, [&](int inner, int) -> Out* {
           if (pixel >= pixels) return nullptr;
-          return reinterpret_cast<Out*>(shared + a.places.sums + pixel * a.sum_pitch) + inner;
+          const int byte = inner * static_cast<int>(sizeof(Out));
+          return reinterpret_cast<Out*>(shared + a.places.sums + sum_place<sizeof(Out) == 2, kEights>(pixel, byte));
         });
       } else {
         const bool inside = pixel < pixels && tile.y + y < a.p && tile.x + x < a.q;

@@ -49,9 +49,9 @@ struct FewChannelsArgs {
   int tile_h = 1, tile_w = 1;  // pixels of the convolution
   int part_h = 1, part_w = 1;  // pixels of the output; the same without a pool
   int tiles_y = 1, tiles_x = 1;
-  int rows = 1, columns = 1, pitch = 2;      // of the patch, in pixels
-  int phases = 1, slots = 1;                 // of a line of it: unit_place()
-  int steps = 1, stored = 8, sum_pitch = 0;  // steps_of(); channels of the output in memory; sum_pitch_of()
+  int rows = 1, columns = 1, pitch = 2;  // of the patch, in pixels
+  int phases = 1, slots = 1;             // of a line of it: unit_place()
+  int steps = 1, stored = 8;             // steps_of(); channels of the output in memory
   FewPlaces places;
   int next_row = 0, next_column = 0;  // kFewThreads pixels of the patch further on
   Divisor by_columns, by_tile_w, by_part_w, by_tiles_x, by_tiles_y;
@@ -113,11 +113,14 @@ __host__ __device__ inline int64_t fragment_word(const FewChannelsArgs& a, int g
 
 // ---- shared memory
 
-// Bytes from one pixel's sums to the next one's, where a pool reads them: the 64 that four lanes write of a pixel
-// together are in other banks than those of the next.
-inline int sum_pitch_of(const FewChannelsArgs& a) {
-  const int bytes = a.eights * 8 * (a.half ? 2 : 4);
-  return bytes % 128 == 0 ? bytes + 64 : bytes;
+// Bytes of a pixel's sums, where a pool reads them.
+__host__ __device__ constexpr int sum_bytes(bool half, int eights) { return eights * 8 * (half ? 2 : 4); }
+// Where byte `byte` of a pixel's sums is: the 64 that four lanes write together are in other banks than those of the
+// pixel before.
+template <bool kHalf, int kEights>
+__host__ __device__ constexpr int sum_place(int pixel, int byte) {
+  constexpr int kBytes = sum_bytes(kHalf, kEights);
+  return pixel * kBytes + (kBytes % 128 == 0 ? byte ^ pixel % 2 * 64 : byte);
 }
 inline FewPlaces places_of(const FewChannelsArgs& a) {
   auto up = [](int bytes) { return (bytes + 127) / 128 * 128; };
@@ -130,7 +133,7 @@ inline FewPlaces places_of(const FewChannelsArgs& a) {
   const bool twice = a.half && a.stride_w % 2 != 0;
   at.fetched = at.patch + patch + (twice ? patch + 128 : 0);
   at.sums = up(at.fetched + (a.half_input ? 0 : a.c * a.rows * a.columns * 4));
-  at.end = at.sums + (a.pooled ? a.tile_h * a.tile_w * sum_pitch_of(a) : 0);
+  at.end = at.sums + (a.pooled ? a.tile_h * a.tile_w * sum_bytes(a.half, a.eights) : 0);
   return at;
 }
 // Where the window of the tile's pixel (y, x) begins.

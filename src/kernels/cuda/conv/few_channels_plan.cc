@@ -64,7 +64,7 @@ void group_channels(FewChannelsArgs& a) {
 bool place_tiles(FewChannelsArgs& a, int most_shared) {
   constexpr int kReserved = 1024;  // of a block's shared memory, by the system
   double least = std::numeric_limits<double>::infinity();
-  a.steps = steps_of(a), a.stored = ceil_div(a.k, 8) * 8, a.sum_pitch = sum_pitch_of(a);
+  a.steps = steps_of(a), a.stored = ceil_div(a.k, 8) * 8;
   FewChannelsArgs best = a;
   for (int wide = std::min(a.out_w, kTilePixels); wide >= 1; --wide) {
     if (wide != evened(a.out_w, wide)) continue;

@@ -100,12 +100,11 @@ __device__ __forceinline__ void pool_tile(const FewChannelsArgs& a, const Tile& 
     const int left = max(first_x, -t.x), right = min(first_x + a.pool_w, a.q - t.x);
     const uint32_t least = sizeof(Out) == 2 ? 0xfc00fc00u : 0xff800000u;  // -infinity
     uint4 largest = {least, least, least, least};
-    const char* line = sums + (top * a.tile_w + left) * a.sum_pitch + inner * static_cast<int>(sizeof(Out));
-    for (int cy = top; cy < bottom; ++cy, line += a.tile_w * a.sum_pitch) {
-      const char* at = line;
-      for (int cx = left; cx < right; ++cx, at += a.sum_pitch)
-        take_larger<Out>(largest, *reinterpret_cast<const uint4*>(at));
-    }
+    const int byte = inner * static_cast<int>(sizeof(Out));
+    for (int cy = top; cy < bottom; ++cy)
+      for (int at = cy * a.tile_w + left; at < cy * a.tile_w + right; ++at)
+        take_larger<Out>(largest,
+                         *reinterpret_cast<const uint4*>(sums + sum_place<sizeof(Out) == 2, kEights>(at, byte)));
     auto best = *reinterpret_cast<Run<Out, kVector>*>(&largest);
     if (a.clip_halves && top < bottom && left < right) clip(a, best);  // a window of padding alone stays -infinity
     if (a.k != a.stored)

@@ -119,6 +119,27 @@ TEST(FewChannels, TilesCoverTheOutputAndFit) {
     }
 }
 
+// Vectors of 16 bytes stay whole, and no two lie in one place.
+template <bool kHalf, int kEights>
+void expect_sums_apart() {
+  constexpr int kPixels = 9, kBytes = sum_bytes(kHalf, kEights);
+  std::set<int> places;
+  for (int pixel = 0; pixel < kPixels; ++pixel)
+    for (int byte = 0; byte < kBytes; byte += 16) {
+      const int place = sum_place<kHalf, kEights>(pixel, byte);
+      EXPECT_EQ(place % 16, 0);
+      EXPECT_TRUE(place >= 0 && place + 16 <= kPixels * kBytes) << place;
+      EXPECT_TRUE(places.insert(place).second) << place;
+      EXPECT_EQ((sum_place<kHalf, kEights>(pixel, byte + 8)), place + 8);
+    }
+}
+TEST(FewChannels, SumsOfPixelsLieApart) {
+  expect_sums_apart<true, 2>(), expect_sums_apart<true, 4>(), expect_sums_apart<true, 8>();
+  expect_sums_apart<false, 2>(), expect_sums_apart<false, 4>(), expect_sums_apart<false, 8>();
+  // Four lanes write 64 bytes of a pixel, the next four those of the one beside it: banks are 128 bytes.
+  EXPECT_NE((sum_place<true, 8>(0, 0) / 64) % 2, (sum_place<true, 8>(1, 0) / 64) % 2);
+}
+
 TEST(FewChannels, OlderGpusAreRefused) {
   EXPECT_EQ(few_channels_refuse(7, 5), "compute capability 7.5, less than 8.0");
   for (const auto& [major, minor] : {std::pair{8, 0}, {8, 6}, {9, 0}, {12, 0}})

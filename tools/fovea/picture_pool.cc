@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <iterator>
 #include <new>
+#include <utility>
 
 namespace fovea::core::tool {
 
 PicturePool::PicturePool(std::span<const std::string> paths, int threads, Draw draw)
-    : paths_(paths), draw_(std::move(draw)), failed_(paths.size()) {
+    : paths_(paths), draw_(std::move(draw)), failed_(paths.size()), decoded_(paths.size()) {
   for (int i = 0; i < threads; ++i) team_.emplace_back([this] { work(); });
 }
 
@@ -31,15 +32,16 @@ void PicturePool::allow(size_t end) {
 Result<std::vector<Image>> PicturePool::take(size_t at, size_t end) {
   std::unique_lock lock(mutex_);
   const auto is_void = [&] { return failed_ < end; };
-  const auto here = std::distance(decoded_.lower_bound(at), decoded_.lower_bound(end));
-  const auto taker = takers_.emplace(takers_.end(), at, end, end - at - static_cast<size_t>(here));
+  const auto wanted = std::span(decoded_).subspan(at, end - at);
+  const auto missing = std::ranges::count_if(wanted, [](const auto& image) { return !image; });
+  const auto taker = takers_.emplace(takers_.end(), at, end, static_cast<size_t>(missing));
   taker->woken.wait(lock, [&] { return taker->missing == 0 || is_void(); });
   const bool complete = taker->missing == 0;
   takers_.erase(taker);
   if (!complete) return internal_error("{}: void after the failure of a picture before it", paths_[at]);
   std::vector<Image> images;
-  for (size_t i = at; i < end; ++i) {
-    FOVEA_TRY_SET(Image image, std::move(decoded_.extract(i).mapped()));
+  for (auto& decoded : wanted) {
+    FOVEA_TRY_SET(Image image, *std::exchange(decoded, std::nullopt));
     images.push_back(std::move(image));
   }
   return images;
@@ -108,7 +110,7 @@ void PicturePool::decode_one(std::unique_lock<std::mutex>& lock) {
     image = system_error("out of memory");
   }
   lock.lock();
-  decoded_.emplace(i, std::move(image));
+  decoded_[i] = std::move(image);
   arrived(i);
 }
 

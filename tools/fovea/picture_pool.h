@@ -5,8 +5,8 @@
 #include <deque>
 #include <functional>
 #include <list>
-#include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -52,7 +52,7 @@ class PicturePool {
   bool stop_ = false;
   size_t allowed_ = 0, next_ = 0, failed_;
   Status status_;
-  std::map<size_t, Result<Image>> decoded_;
+  std::vector<std::optional<Result<Image>>> decoded_;  // by picture
   std::vector<Image> spare_;
   // Who waits is woken once, for all of its pictures.
   struct Taker {

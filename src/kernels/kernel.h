@@ -74,6 +74,9 @@ class PreparedKernel {
   virtual int64_t workspace_bytes() const { return 0; }  // KernelContext::workspace
   virtual std::string detail() const { return ""; }      // what a library chose, for the report
   virtual std::vector<KernelVariant> over_limit() const { return {}; }  // left out for PrepareContext::workspace_limit
+  // Bytes by which output 0 must begin in front of input 0 (at least) to be allowed to reach into its memory, where
+  // nobody needs the input afterwards: what is written never overtakes what is still to be read. -1: it must not.
+  virtual int64_t overlap_lead() const { return -1; }
 };
 
 struct KernelRow {

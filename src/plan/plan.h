@@ -61,7 +61,7 @@ struct Plan {
   std::vector<PlanTensor> tensors;
   std::vector<PlanBuffer> buffers;
   std::vector<Step> shape_steps, run_steps;
-  std::vector<int> outputs;  // tensors of the graph's outputs, plain and dense
+  std::vector<int> outputs;       // tensors of the graph's outputs, plain and dense
   std::vector<int> device_sizes;  // slots of the sizes that the device decides, in the order of their words
   int positions = 0, steps = 0;
   int reformats = 0, views = 0, copies = 0, transfers = 0, size_reads = 0;  // for the report
@@ -81,8 +81,11 @@ struct Interval {
   int first, last;  // inclusive positions
   int64_t bytes;
   int64_t offset = 0;  // result
+  int over = -1;       // index of an interval that begins where this one ends, and may reach into it,
+  int64_t lead = 0;    // as long as it begins so many bytes in front of it
 };
-// Offsets such that intervals alive at the same time do not overlap; 64-byte aligned. Returns the bytes needed.
+// Offsets such that intervals alive at the same time do not overlap, but where they may; 64-byte aligned. Returns the
+// bytes needed.
 int64_t place(std::vector<Interval>& intervals);
 
 }  // namespace fovea::core

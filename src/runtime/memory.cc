@@ -33,6 +33,8 @@ std::vector<int64_t> live_bytes(const Specialisation& s, Place place) {
     const int64_t bytes = rounded(bytes_of(s, b.tensor));
     for (int p = std::max(b.first, 0); p <= b.last && idx(p) < live.size(); ++p) live[idx(p)] += bytes;
   }
+  for (const Step& step : plan.run_steps)
+    if (step.place == place && idx(step.position) < live.size()) live[idx(step.position)] -= s.shared(step);
   return live;
 }
 

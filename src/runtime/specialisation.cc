@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <new>
 #include <optional>
 #include <set>
@@ -64,6 +65,7 @@ class Specialiser {
     s_.kernels_.resize(static_cast<size_t>(plan_.steps));
     s_.workspaces_.assign(static_cast<size_t>(plan_.steps), -1);
     s_.beside_.assign(static_cast<size_t>(plan_.steps), 0);
+    s_.shared_.assign(static_cast<size_t>(plan_.steps), 0);
     for (const Step& step : plan_.shape_steps) FOVEA_TRY(shape_step(step).in(label(step)));
     if (stream_) FOVEA_TRY(stream_->synchronize());
     scratch_.reset();
@@ -328,6 +330,77 @@ class Specialiser {
     }
   }
 
+  // The step's interval of output 0 may reach into that of input 0, which it is the last to read. False: it may not.
+  bool let_overlap(const Step& step, std::vector<Interval>& intervals, const std::vector<Owner>& owner) const {
+    const PreparedKernel* kernel = s_.kernel(step);
+    const int64_t lead = kernel ? kernel->overlap_lead() : -1;
+    if (lead < 0 || step.inputs.empty() || step.inputs[0] < 0 || step.outputs[0] < 0) return false;
+    const auto interval_of = [&](int tensor) {
+      const PlanTensor& t = plan_.tensors[idx(tensor)];
+      if (t.home != PlanTensor::Home::kBuffer || s_.places_[idx(tensor)].element_offset != 0) return -1;
+      const auto it = std::ranges::find_if(owner, [&](const Owner& o) { return o.is_buffer && o.index == t.buffer; });
+      return it == owner.end() ? -1 : static_cast<int>(it - owner.begin());
+    };
+    const auto reads = [&](int t) {
+      return t >= 0 && plan_.tensors[idx(t)].buffer == plan_.tensors[idx(step.inputs[0])].buffer;
+    };
+    const int in = interval_of(step.inputs[0]), out = interval_of(step.outputs[0]);
+    if (in < 0 || out < 0 || in == out || std::ranges::count_if(step.inputs, reads) > 1) return false;
+    Interval& from = intervals[idx(in)];
+    if (from.last != step.position || intervals[idx(out)].first != step.position || from.over >= 0) return false;
+    from.over = out, from.lead = lead;
+    return true;
+  }
+
+  // Outputs reach into inputs where that lets everything do with less: at the steps with the most in use, as far as
+  // their kernels can.
+  void overlap(Place place, std::vector<Interval>& intervals, const std::vector<Owner>& owner) const {
+    std::vector<Interval> tried = intervals;
+    for (bool more = true; more;) {
+      const int position = fullest(tried);
+      const auto at = std::ranges::find_if(plan_.run_steps, [&](const Step& step) {
+        return step.position == position && step.place == place && step.kind == Step::Kind::kGroup;
+      });
+      more = at != plan_.run_steps.end() && let_overlap(*at, tried, owner);
+    }
+    std::vector<Interval> apart = intervals, together = tried;
+    if (::fovea::core::place(together) < ::fovea::core::place(apart)) intervals = std::move(tried);
+  }
+
+  // By the step that reads the one and writes the other.
+  void note_shared(const std::vector<Interval>& placed) {
+    for (const Interval& from : placed) {
+      if (from.over < 0) continue;
+      const Interval& to = placed[idx(from.over)];
+      if (to.offset > from.offset || to.offset + to.bytes <= from.offset) continue;
+      const auto step = std::ranges::find(plan_.run_steps, from.last, &Step::position);
+      s_.shared_[idx(step->index)] = std::min(from.bytes, to.offset + to.bytes - from.offset);
+    }
+  }
+
+  // As far as one may reach into the other.
+  static int64_t shared_bytes(const Interval& from, const std::vector<Interval>& intervals) {
+    const int64_t out = intervals[idx(from.over)].bytes;
+    return from.bytes + out - std::max(out, from.lead + from.bytes);
+  }
+
+  // The position at which the intervals need the most.
+  static int fullest(const std::vector<Interval>& intervals) {
+    std::map<int, int64_t> change;
+    for (const Interval& i : intervals) {
+      change[i.first] += i.bytes, change[i.last + 1] -= i.bytes;
+      if (i.over >= 0) {
+        const int64_t shared = shared_bytes(i, intervals);
+        change[i.last] -= shared, change[i.last + 1] += shared;
+      }
+    }
+    int position = -1;
+    int64_t in_use = 0, most = 0;
+    for (const auto& [at, bytes] : change)
+      if (in_use += bytes; in_use > most) most = in_use, position = at;
+    return position;
+  }
+
   // Steps run beside others where that takes no more memory: all that can, or as many of the first kMostTried as there
   // is room for.
   int64_t place_beside(std::vector<Interval>& intervals, const std::vector<Owner>& owner) {
@@ -397,8 +470,10 @@ class Specialiser {
             "these sizes need {} bytes for {} alone", intervals[i].bytes,
             owner[i].is_buffer ? "'" + plan_.tensors[idx(plan_.buffers[idx(owner[i].index)].tensor)].value->name + "'"
                                : "a kernel's workspace");
+    overlap(place, intervals, owner);
     s_.arena_bytes_[static_cast<size_t>(place)] =
         place == Place::kDevice ? place_beside(intervals, owner) : ::fovea::core::place(intervals);
+    note_shared(intervals);
     for (size_t i = 0; i < intervals.size(); ++i) {
       if (owner[i].is_buffer) offset[idx(owner[i].index)] = intervals[i].offset;
       else s_.workspaces_[idx(owner[i].index)] = intervals[i].offset;

@@ -49,6 +49,8 @@ class Specialisation {
 
   // Does it run beside others? Of the steps that can, those whose memory the arena has room for.
   bool beside(const Step& step) const { return beside_[static_cast<size_t>(step.index)] != 0; }
+  // Bytes of its input 0 in which output 0 lies, too.
+  int64_t shared(const Step& step) const { return shared_[static_cast<size_t>(step.index)]; }
 
  private:
   friend class Specialiser;
@@ -63,7 +65,8 @@ class Specialisation {
   std::vector<TensorPlace> places_;
   std::vector<std::unique_ptr<PreparedKernel>> kernels_;
   std::vector<int64_t> workspaces_;
-  std::vector<uint8_t> beside_;  // by step
+  std::vector<uint8_t> beside_;                         // by step
+  std::vector<int64_t> shared_;                         // by step
   std::vector<std::shared_ptr<Tensor>> shape_tensors_;  // by buffer, on the host
   std::vector<DeviceMemory> device_shape_tensors_;      // by buffer, on the device
 };

@@ -205,6 +205,50 @@ TEST_P(Beside, GivesWhatStepsInTurnGive) {
 INSTANTIATE_TEST_SUITE_P(Whenever, Beside, testing::Bool(),
                          [](const auto& early) { return early.param ? "AsEarlyAsCanBe" : "AsLateAsCanBe"; });
 
+// The widest layer's result lies where its input was, as far as the kernel can do that; not where the input is needed
+// once more.
+constexpr const char* kWide = R"(symbols(n in [1,16])
+graph @main(%x: float32[n,4,8,8]) -> (y = %y) {
+  %v = constant float32[8,4,1,1] random(1)
+  %w = constant float32[64,8,3,3] random(2)
+  %u = constant float32[8,64,3,3] random(3)
+  %a = Conv(%x, %v) {strides=[1, 1], pads=[0, 0, 0, 0], dilations=[1, 1]} from "narrow"
+  %b = Conv(%a, %w) {strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]} from "wide"
+  %c = Conv(%b, %u) {strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]} from "back"
+  %y = ADD
+})";
+
+TEST(DeviceSteps, WriteWhereTheirInputWas) {
+  for (const bool needed_again : {false, true}) {
+    std::string text = kWide;
+    text.replace(text.find("ADD"), 3, needed_again ? "Add(%c, %a)" : "Relu(%c)");
+    for (int64_t n : {1, 2, 5}) {
+      Rig all(text.c_str(), n), one(text.c_str(), 1);
+      auto* x = static_cast<float*>(all.in[0].data);
+      for (int64_t i = 0; i < all.in[0].count(); ++i) x[i] = static_cast<float>(i * 7919 % 1000) / 500 - 1;
+      int64_t shared = 0;
+      for (const Step& s : all.spec->plan().run_steps) {
+        if (all.spec->shared(s)) EXPECT_EQ(s.node->origin[0], "wide");
+        shared += all.spec->shared(s);
+      }
+      // Of image i's 64 channels the last end where the input's next image begins, 8 channels each.
+      const int64_t channel = 4 * 64, lead = n * 64 * channel - (n - 1) * 8 * channel;
+      EXPECT_EQ(shared, needed_again || n == 1 ? 0 : (n * 72 * channel - (lead + n * 8 * channel))) << n;
+      const MemoryNeeds needs = memory_needs(*all.spec);
+      EXPECT_LE(needs.buffers[1], needs.arena[1]);
+      for (int run = 0; run < 3; ++run) {  // step by step, recorded, and once more
+        all.run();
+        for (int64_t i = 0; i < n; ++i) {
+          std::memcpy(one.in[0].data, x + i * 4 * 64, 4 * 4 * 64);
+          one.run();
+          EXPECT_EQ(std::memcmp(one.out[0].data, static_cast<float*>(all.out[0].data) + i * 8 * 64, 4 * 8 * 64), 0)
+              << "image " << i << " of " << n << ", run " << run;
+        }
+      }
+    }
+  }
+}
+
 TEST(DeviceSteps, AreRangesToProfilers) {
   Rig rig(kAdd);
   EXPECT_THAT(traced([&] { rig.run(); }), ElementsAre("begin run", "begin input", "end", "begin double", "end",

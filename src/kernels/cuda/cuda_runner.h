@@ -78,10 +78,21 @@ class CudaRunner {
     return {};
   }
 
+  // From now on output 0 begins `lead` bytes in front of input 0, and both lie in one piece of memory.
+  Status overlap(int64_t lead) {
+    const int64_t in = bytes_of(context_.inputs[0]), out = bytes_of(context_.outputs[0]);
+    lead = (lead + 63) / 64 * 64;
+    FOVEA_TRY_SET(outputs_[0], DeviceFenced::make(device_, std::max(out, lead + in)));
+    refs_out_[0].data = outputs_[0]->data(), refs_in_[0].data = outputs_[0]->data() + lead;
+    return {};
+  }
+
   // Captured or not.
   Status run(bool captured) {
     for (auto& m : outputs_)
       if (m) FOVEA_TRY(m->poison());
+    if (inputs_[0] && refs_in_[0].data != inputs_[0]->data())
+      FOVEA_TRY(stream_->copy(refs_in_[0].data, inputs_[0]->data(), bytes_of(context_.inputs[0])));
     FOVEA_TRY(workspace_.poison());
     if (const int r = context_.group.residual; r >= 0) {
       const auto i = static_cast<size_t>(r);

@@ -94,6 +94,21 @@ class CudaRows : public testing::TestWithParam<std::string_view> {
       }
     }
     find_again(row, context, **kernel, runner, first);
+    if (const int64_t lead = (*kernel)->overlap_lead(); lead >= 0) overlapping(group, formats, runner, lead);
+  }
+
+  // The output reaches into the memory of the input, as far as the kernel says that it may.
+  void overlapping(const Group& group, const FormatChoice& formats, CudaRunner& runner, int64_t lead) {
+    Status s = runner.overlap(lead);
+    ASSERT_TRUE(s.ok()) << s.message();
+    for (bool captured : {false, true}) {
+      s = runner.run(captured);
+      ASSERT_TRUE(s.ok()) << s.message();
+      EXPECT_TRUE(runner.intact()) << "wrote outside its memory";
+      expect_near(group, formats, runner, 0);
+      EXPECT_TRUE(runner.padding_is_zero(0));
+    }
+    ++overlapped_;
   }
 
   // A library's way, by the name that a recipe keeps: built anew or read from the user's cache it is the same one.
@@ -169,7 +184,7 @@ class CudaRows : public testing::TestWithParam<std::string_view> {
   Case case_;
   Values values_;
   bool tune_ = false;
-  int ran_ = 0;  // kernels
+  int ran_ = 0, overlapped_ = 0;  // kernels
 };
 
 TEST_P(CudaRows, AgreeWithTheReference) { try_rows(); }

@@ -39,21 +39,52 @@ std::vector<Group> match(const Graph& graph, const Node& anchor) {
 
 // ---- the kernel
 
+// The product of some of the pixels.
+struct Rows {
+  int64_t count = 0;
+  Product product;
+  ProductAlgorithm algorithm;
+};
+
 class ProductKernel final : public PreparedKernel {
  public:
-  Product product;
+  Rows all;
+  std::vector<Rows> parts;               // the same, one behind the other; none where it would not be of use
+  int64_t from_bytes = 0, to_bytes = 0;  // of a pixel
   ConvConstants constants;
   int residual = -1;
-  ProductAlgorithm algorithm;
 
   Status run(KernelContext& c) const override {
-    void* const to = c.out().data;
+    auto* const from = static_cast<std::byte*>(c.in(kX).data);
+    auto* const to = static_cast<std::byte*>(c.out().data);
     const void* add = residual >= 0 ? c.in(static_cast<size_t>(residual)).data : to;
     FOVEA_TRY(stream_of(c).device().make_current());  // the library's handle is that device's
-    return product.start(algorithm, c.in(kX).data, add, to, c.workspace, handle_of(c));
+    const bool overlap = from < to + all.count * to_bytes && to < from + all.count * from_bytes;
+    if (!overlap) return all.product.start(all.algorithm, from, add, to, c.workspace, handle_of(c));
+    if (parts.empty()) return internal_error("its output lies in its input");
+    int64_t done = 0;
+    for (const Rows& r : parts) {
+      std::byte* const there = to + done * to_bytes;
+      FOVEA_TRY(r.product.start(r.algorithm, from + done * from_bytes, there, there, c.workspace, handle_of(c)));
+      done += r.count;
+    }
+    return {};
   }
-  int64_t workspace_bytes() const override { return Product::workspace_bytes(algorithm); }
-  std::string detail() const override { return algorithm.name; }
+  int64_t workspace_bytes() const override {
+    int64_t most = Product::workspace_bytes(all.algorithm);
+    for (const Rows& r : parts) most = std::max(most, Product::workspace_bytes(r.algorithm));
+    return most;
+  }
+  std::string detail() const override { return all.algorithm.name; }
+  // What a part writes ends where it begins to read.
+  int64_t overlap_lead() const override {
+    int64_t lead = -1, done = 0;
+    for (const Rows& r : parts) {
+      lead = std::max(lead, (done + r.count) * to_bytes - done * from_bytes);
+      done += r.count;
+    }
+    return lead;
+  }
 };
 
 Result<size_t> fastest(CudaDevice& device, const ProductShape& s, const Product& product,
@@ -87,6 +118,28 @@ Result<ProductAlgorithm> choose_algorithm(const PrepareContext& c, const Product
   return std::move(all[i]);
 }
 
+// In two parts, so that the second one's output may lie where the first one's input was, as far as that goes. None for
+// so few pixels that they are one tile.
+Result<std::vector<Rows>> in_parts(const ProductKernel& kernel, const std::shared_ptr<const CublasLt>& lt,
+                                   ProductShape s) {
+  constexpr int64_t kTile = 256;  // what an algorithm computes at once has no more rows
+  const int64_t pixels = s.n;
+  const double share = static_cast<double>(kernel.to_bytes) / static_cast<double>(kernel.to_bytes + kernel.from_bytes);
+  const int64_t first = (static_cast<int64_t>(share * static_cast<double>(pixels)) / kTile + 1) * kTile;
+  std::vector<Rows> parts;
+  if (first >= pixels) return parts;
+  for (int64_t count : {first, pixels - first}) {
+    s.n = count;
+    Rows& r = parts.emplace_back();
+    r.count = count;
+    FOVEA_TRY_SET(r.product, Product::make(lt, s, kernel.constants.weights.get(), kernel.constants.bias.get()));
+    FOVEA_TRY_SET(std::vector<ProductAlgorithm> ways, r.product.algorithms());
+    const auto same = std::ranges::find(ways, kernel.all.algorithm.name, &ProductAlgorithm::name);
+    r.algorithm = std::move(same == ways.end() ? ways[0] : *same);
+  }
+  return parts;
+}
+
 // A tenth of a second, which cuDNN's plans take, too.
 void open_library_ahead(const PrepareContext& c) { (void)device_of(c).cublaslt(); }
 
@@ -102,9 +155,15 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
   kernel->residual = c.group.residual;
   // The library's table of types has a float16 bias for float16 data.
   FOVEA_TRY_SET(kernel->constants, pack_conv(c, s.type));
-  FOVEA_TRY_SET(kernel->product,
-                Product::make(std::move(lt), s, kernel->constants.weights.get(), kernel->constants.bias.get()));
-  FOVEA_TRY_SET(kernel->algorithm, choose_algorithm(c, s, kernel->product));
+  const int64_t size = dtype_bits(s.type) / 8;
+  kernel->from_bytes = s.k * size, kernel->to_bytes = s.m * size;
+  Rows& all = kernel->all;
+  all.count = s.n;
+  FOVEA_TRY_SET(all.product, Product::make(lt, s, kernel->constants.weights.get(), kernel->constants.bias.get()));
+  FOVEA_TRY_SET(all.algorithm, choose_algorithm(c, s, all.product));
+  if (!s.residual) {
+    FOVEA_TRY_SET(kernel->parts, in_parts(*kernel, lt, s));
+  }
   return std::unique_ptr<PreparedKernel>(std::move(kernel));
 }
 

@@ -29,9 +29,10 @@ find_package(CUDAToolkit 13.0 REQUIRED)  # its libraries are opened by the names
 
 find_path(CUDNN_INCLUDE_DIR cudnn_graph.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${PROJECT_SOURCE_DIR}/build/cuda/cudnn/include)
 find_path(CUDNN_FRONTEND_INCLUDE_DIR cudnn_frontend.h HINTS ${PROJECT_SOURCE_DIR}/build/cuda/cudnn-frontend/include)
-foreach(header CUDNN_INCLUDE_DIR CUDNN_FRONTEND_INCLUDE_DIR)
+find_path(CUTLASS_INCLUDE_DIR cutlass/util/packed_stride.hpp HINTS ${PROJECT_SOURCE_DIR}/build/cuda/cutlass/include)
+foreach(header CUDNN_INCLUDE_DIR CUDNN_FRONTEND_INCLUDE_DIR CUTLASS_INCLUDE_DIR)
   if(NOT ${header})
-    message(FATAL_ERROR "${header} not found: './run build' puts cuDNN's headers in place where nvcc is; otherwise give it with -D${header}=PATH.")
+    message(FATAL_ERROR "${header} not found: './run build' puts cuDNN's and CUTLASS's headers in place where nvcc is; otherwise give it with -D${header}=PATH.")
   endif()
 endforeach()
 
@@ -43,12 +44,13 @@ list(FILTER cuda_tests INCLUDE REGEX "_test\\.cc$")
 list(FILTER cuda_sources EXCLUDE REGEX "_(test|bench|fake)\\.cc$")
 # What it has code for, to say so where that is not enough.
 list(JOIN FOVEA_CUDA_ARCHITECTURES ", " architectures)
-set_source_files_properties(${PROJECT_SOURCE_DIR}/src/backends/cuda/code_check.cc PROPERTIES
+set_source_files_properties(
+  ${PROJECT_SOURCE_DIR}/src/backends/cuda/code_check.cc ${PROJECT_SOURCE_DIR}/src/kernels/cuda/conv/two_convs.cc PROPERTIES
   COMPILE_DEFINITIONS "FOVEA_CUDA_ARCHITECTURES=\"${architectures}\"")
 
 add_library(fovea_cuda_objects STATIC ${cuda_sources})
 target_include_directories(fovea_cuda_objects PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include ${FOVEA_GENERATED_DIR}/include)
-target_include_directories(fovea_cuda_objects SYSTEM PRIVATE ${CUDNN_INCLUDE_DIR} ${CUDNN_FRONTEND_INCLUDE_DIR})
+target_include_directories(fovea_cuda_objects SYSTEM PRIVATE ${CUDNN_INCLUDE_DIR} ${CUDNN_FRONTEND_INCLUDE_DIR} ${CUTLASS_INCLUDE_DIR})
 target_compile_definitions(fovea_cuda_objects PRIVATE NV_CUDNN_FRONTEND_USE_DYNAMIC_LOADING)
 target_link_libraries(fovea_cuda_objects PUBLIC fovea_kernels CUDA::cudart_static ${CMAKE_DL_LIBS})
 # Device code (.cu) knows nothing of fovea: plain functions in a header of the same name, called by the row's .cc.

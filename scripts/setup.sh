@@ -114,6 +114,7 @@ setup_cuda_headers() {
   local cuda
   cuda=$(dirname "$(dirname "$(readlink -f "$(find_nvcc)")")")
   wheel_headers nvidia-cudnn-frontend build/cuda/cudnn-frontend
+  wheel_headers nvidia-cutlass build/cuda/cutlass
   if ! ls "$cuda"/include/cudnn_graph.h "$cuda"/targets/*/include/cudnn_graph.h >/dev/null 2>&1; then
     wheel_headers nvidia-cudnn-cu13 build/cuda/cudnn
   fi

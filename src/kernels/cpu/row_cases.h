@@ -4,7 +4,8 @@
 // shape that is not of float32; few: before one of float32 makes all inputs multiples of 1/4, equal ones among them,
 // that no storage rounds), its attributes, and what follows it: Add brings an input of the output's shape, add:24 a
 // constant (so do sub, mul, div, max, min); other operators take attributes in brackets, several with semicolons
-// between, Clip its bounds: LeakyRelu(alpha=0.1), Clip(0,6).
+// between, Clip its bounds: LeakyRelu(alpha=0.1), Clip(0,6). AddConv:24 brings the 1x1 convolution of an input of 24
+// channels.
 #pragma once
 
 #include <charconv>
@@ -198,6 +199,7 @@ class Parser {
     const std::string name = word.substr(0, open);
     const std::string inside = open == std::string::npos ? "" : word.substr(open + 1, word.size() - open - 2);
     if (name == "Add") return node("Add", {}, {value, fresh(*constant_shape(value->shape))});
+    if (name.starts_with("AddConv:")) return add_conv(std::stoll(name.substr(8)), value);
     for (const char* op : {"Add", "Sub", "Mul", "Div", "Max", "Min"})
       if (name.size() >= 4 && name[3] == ':' && name.substr(1, 2) == std::string_view(op).substr(1) &&
           (name[0] ^ 0x20) == op[0])
@@ -207,6 +209,18 @@ class Parser {
     for (const std::string& b : split(inside, ','))
       bounds.push_back(b.empty() ? nullptr : case_.graph->add_constant(Tensor::scalar(std::stof(b))));
     return node("Clip", {}, bounds);
+  }
+
+  Result<Value*> add_conv(int64_t channels, Value* value) {
+    const Dims y = *constant_shape(value->shape);
+    Value* x = fresh({y[0], channels, y[2], y[3]});
+    Value* w = input(fmt::format("c:{}x{}x1x1", y[1], channels), {x});
+    FOVEA_TRY_SET(Value * other, node("Conv", {}, {x, w, input(fmt::format("c:{}", y[1]), {})}));
+    const int64_t terms = case_.sum_length;
+    const double flop = case_.flop;
+    count(*other->producer);
+    case_.sum_length += terms, case_.flop += flop;
+    return node("Add", {}, {value, other});
   }
 
   void count(const Node& n) {

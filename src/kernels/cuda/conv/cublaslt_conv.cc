@@ -4,10 +4,10 @@
 #include <limits>
 
 #include "kernels/cuda/conv/cublaslt_product.h"
+#include "kernels/cuda/conv/overlap.h"
 #include "kernels/cuda/conv/packing.h"
 #include "kernels/cuda/conv/tuning.h"
 #include "kernels/tail.h"
-#include "ops/conv.h"
 
 namespace fovea::core {
 namespace {
@@ -17,14 +17,6 @@ using namespace cuda;
 // ---- which convolutions
 
 bool is_relu(const Node& node) { return node.is("Relu"); }
-
-bool is_product(const Node& anchor) {
-  const auto& attrs = anchor.as<ConvAttrs>();
-  const Shape& w = anchor.input(kWeights)->shape;
-  return attrs.group == 1 && w.size() == 4 && w[2].is_const(1) && w[3].is_const(1) &&
-         std::ranges::all_of(attrs.strides, [](int64_t s) { return s == 1; }) &&
-         std::ranges::all_of(attrs.pads, [](int64_t p) { return p == 0; });
-}
 
 // Its epilogue adds and then activates, never the other way round.
 std::vector<Group> match(const Graph& graph, const Node& anchor) {
@@ -49,8 +41,8 @@ struct Rows {
 class ProductKernel final : public PreparedKernel {
  public:
   Rows all;
-  std::vector<Rows> parts;               // the same, one behind the other; none where it would not be of use
-  int64_t from_bytes = 0, to_bytes = 0;  // of a pixel
+  Overlap overlap;
+  std::vector<Rows> parts;  // where the overlap has two
   ConvConstants constants;
   int residual = -1;
 
@@ -59,13 +51,13 @@ class ProductKernel final : public PreparedKernel {
     auto* const to = static_cast<std::byte*>(c.out().data);
     const void* add = residual >= 0 ? c.in(static_cast<size_t>(residual)).data : to;
     FOVEA_TRY(stream_of(c).device().make_current());  // the library's handle is that device's
-    const bool overlap = from < to + all.count * to_bytes && to < from + all.count * from_bytes;
-    if (!overlap) return all.product.start(all.algorithm, from, add, to, c.workspace, handle_of(c));
-    if (parts.empty()) return internal_error("its output lies in its input");
+    if (parts.empty() || !overlap.used(from, to))
+      return all.product.start(all.algorithm, from, add, to, c.workspace, handle_of(c));
     int64_t done = 0;
     for (const Rows& r : parts) {
-      std::byte* const there = to + done * to_bytes;
-      FOVEA_TRY(r.product.start(r.algorithm, from + done * from_bytes, there, there, c.workspace, handle_of(c)));
+      std::byte* const there = to + done * overlap.to_bytes;
+      const std::byte* const here = from + done * overlap.from_bytes;
+      FOVEA_TRY(r.product.start(r.algorithm, here, there, there, c.workspace, handle_of(c)));
       done += r.count;
     }
     return {};
@@ -76,15 +68,7 @@ class ProductKernel final : public PreparedKernel {
     return most;
   }
   std::string detail() const override { return all.algorithm.name; }
-  // What a part writes ends where it begins to read.
-  int64_t overlap_lead() const override {
-    int64_t lead = -1, done = 0;
-    for (const Rows& r : parts) {
-      lead = std::max(lead, (done + r.count) * to_bytes - done * from_bytes);
-      done += r.count;
-    }
-    return lead;
-  }
+  int64_t overlap_lead() const override { return parts.empty() ? -1 : overlap.lead(); }
 };
 
 Result<size_t> fastest(CudaDevice& device, const ProductShape& s, const Product& product,
@@ -118,17 +102,12 @@ Result<ProductAlgorithm> choose_algorithm(const PrepareContext& c, const Product
   return std::move(all[i]);
 }
 
-// In two parts, so that the second one's output may lie where the first one's input was, as far as that goes. None for
-// so few pixels that they are one tile.
 Result<std::vector<Rows>> in_parts(const ProductKernel& kernel, const std::shared_ptr<const CublasLt>& lt,
                                    ProductShape s) {
-  constexpr int64_t kTile = 256;  // what an algorithm computes at once has no more rows
-  const int64_t pixels = s.n;
-  const double share = static_cast<double>(kernel.to_bytes) / static_cast<double>(kernel.to_bytes + kernel.from_bytes);
-  const int64_t first = (static_cast<int64_t>(share * static_cast<double>(pixels)) / kTile + 1) * kTile;
   std::vector<Rows> parts;
-  if (first >= pixels) return parts;
-  for (int64_t count : {first, pixels - first}) {
+  const Overlap& o = kernel.overlap;
+  if (!o.first) return parts;
+  for (int64_t count : {o.first, o.pixels - o.first}) {
     s.n = count;
     Rows& r = parts.emplace_back();
     r.count = count;
@@ -156,7 +135,7 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
   // The library's table of types has a float16 bias for float16 data.
   FOVEA_TRY_SET(kernel->constants, pack_conv(c, s.type));
   const int64_t size = dtype_bits(s.type) / 8;
-  kernel->from_bytes = s.k * size, kernel->to_bytes = s.m * size;
+  kernel->overlap = Overlap::of(s.n, s.k * size, s.m * size);
   Rows& all = kernel->all;
   all.count = s.n;
   FOVEA_TRY_SET(all.product, Product::make(lt, s, kernel->constants.weights.get(), kernel->constants.bias.get()));

@@ -1,5 +1,6 @@
 #include "kernels/cuda/conv/packing.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -36,8 +37,18 @@ Result<std::shared_ptr<void>> upload_as(const PrepareContext& c, const std::stri
 
 }  // namespace
 
-std::string conv_refusal(const Group& group) {
-  const Value *x = group.inputs[kX], *w = group.inputs[kWeights], *bias = group.inputs[kBias];
+bool is_product(const Node& conv) {
+  const auto& attrs = conv.as<ConvAttrs>();
+  const Shape& w = conv.input(kWeights)->shape;
+  return attrs.group == 1 && w.size() == 4 && w[2].is_const(1) && w[3].is_const(1) &&
+         std::ranges::all_of(attrs.strides, [](int64_t s) { return s == 1; }) &&
+         std::ranges::all_of(attrs.pads, [](int64_t p) { return p == 0; });
+}
+
+std::string conv_refusal(const Group& group) { return inputs_refusal(group.inputs); }
+
+std::string inputs_refusal(std::span<const Value* const> inputs) {
+  const Value *x = inputs[kX], *w = inputs[kWeights], *bias = inputs[kBias];
   if (x->dtype != DType::kFloat32) return fmt::format("{}, not float32", to_string(x->dtype));
   if (x->shape.size() != 4) return fmt::format("rank {}, not 4", x->shape.size());
   if (!w->constant) return "weights are not constant";
@@ -60,23 +71,28 @@ std::vector<FormatChoice> conv_formats(const Group& group) {
   return {all(halves ? half(kNhwc8) : kNhwc8)};
 }
 
+Result<ConvWeights> pack_weights(const PrepareContext& c, const Tensor& w, bool grouped, DType type) {
+  ConvWeights out;
+  out.key = fmt::format("cuda conv {} {}", static_cast<const void*>(&w), to_string(type));
+  out.data = c.weights->find(out.key);
+  if (!out.data) {
+    const int64_t in = grouped ? w.dims()[1] : padded(w.dims()[1]);
+    FOVEA_TRY_SET(out.data, upload_as(c, out.key, type, packed_weights(w, in, padded(w.dims()[0]))));
+  }
+  return out;
+}
+
 Result<ConvConstants> pack_conv(const PrepareContext& c, DType bias_type) {
-  const DType type = c.inputs[kX].dtype;
   ConvConstants out;
   out.weights_owner = c.inputs[kWeights].constant;
-  const Tensor& w = *out.weights_owner;
-  const int64_t in = c.group.nodes[0]->as<ConvAttrs>().group > 1 ? w.dims()[1] : padded(w.dims()[1]);
-  const int64_t channels = padded(w.dims()[0]);
-  const std::string key = fmt::format("cuda conv {} {}", static_cast<const void*>(&w), to_string(type));
-  out.weights = c.weights->find(key);
-  if (!out.weights) {
-    FOVEA_TRY_SET(out.weights, upload_as(c, key, type, packed_weights(w, in, channels)));
-  }
+  const bool grouped = c.group.nodes[0]->as<ConvAttrs>().group > 1;
+  FOVEA_TRY_SET(ConvWeights packed, pack_weights(c, *out.weights_owner, grouped, c.inputs[kX].dtype));
+  out.weights = std::move(packed.data);
   if (const TensorPtr& bias = c.inputs[kBias].constant) {
-    std::vector<float> values(static_cast<size_t>(channels), 0.0f);
+    std::vector<float> values(static_cast<size_t>(padded(out.weights_owner->dims()[0])), 0.0f);
     std::memcpy(values.data(), bias->bytes().data(), bias->bytes().size());
     const std::string bias_key =
-        fmt::format("{} bias {} {}", key, static_cast<const void*>(bias.get()), to_string(bias_type));
+        fmt::format("{} bias {} {}", packed.key, static_cast<const void*>(bias.get()), to_string(bias_type));
     FOVEA_TRY_SET(out.bias, upload_as(c, bias_key, bias_type, values));
   }
   return out;

@@ -1,0 +1,20 @@
+#include "kernels/cuda/conv/overlap.h"
+
+#include <algorithm>
+
+namespace fovea::core::cuda {
+
+// With a share f of the pixels first, the result must begin max(f to, to - f from) in front of the input: least where
+// both are the same.
+Overlap Overlap::of(int64_t pixels, int64_t from_bytes, int64_t to_bytes) {
+  constexpr int64_t kTile = 256;  // kernels compute no more pixels at once
+  const double share = static_cast<double>(to_bytes) / static_cast<double>(to_bytes + from_bytes);
+  const int64_t first = (static_cast<int64_t>(share * static_cast<double>(pixels)) / kTile + 1) * kTile;
+  return {pixels, first < pixels ? first : 0, from_bytes, to_bytes};
+}
+
+int64_t Overlap::lead() const {
+  return first ? std::max(first * to_bytes, pixels * to_bytes - first * from_bytes) : -1;
+}
+
+}  // namespace fovea::core::cuda

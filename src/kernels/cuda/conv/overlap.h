@@ -1,0 +1,25 @@
+// The pixels of a matrix product in two parts, one behind the other, so that what the second writes may lie where the
+// first has read.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace fovea::core::cuda {
+
+struct Overlap {
+  int64_t pixels = 0;
+  int64_t first = 0;                     // of the first part; 0: there are too few pixels for two
+  int64_t from_bytes = 0, to_bytes = 0;  // of a pixel
+
+  // The parts that let the result reach as far into the input as it can.
+  static Overlap of(int64_t pixels, int64_t from_bytes, int64_t to_bytes);
+  // PreparedKernel::overlap_lead(): what either part writes ends where it begins to read.
+  int64_t lead() const;
+  // Has the result been placed so?
+  bool used(const std::byte* from, const std::byte* to) const {
+    return from < to + pixels * to_bytes && to < from + pixels * from_bytes;
+  }
+};
+
+}  // namespace fovea::core::cuda

@@ -72,6 +72,19 @@ TEST(Place, AnOutputReachesIntoTheInputOfNoFurtherUse) {
   EXPECT_EQ(needed(2), 4032 + 1024);
 }
 
+// Two stages of a residual network, in millions of bytes: where the second begins (step 6) its input, a part of it and
+// its result would take 331, one after the other.
+TEST(Place, TheNextStageReachesIntoTheLastOne) {
+  constexpr int64_t kMega = 64 * 15625;
+  std::vector<Interval> i = {{0, 2, 184 * kMega}, {0, 1, 92 * kMega}, {1, 3, 24 * kMega},   // wide, middle, middle
+                             {2, 6, 95 * kMega},  {4, 5, 47 * kMega}, {5, 6, 47 * kMega},   // the first stage
+                             {6, 9, 189 * kMega}, {7, 8, 47 * kMega}, {8, 9, 47 * kMega}};  // the second
+  std::vector<Interval> apart = i;
+  EXPECT_EQ(place(apart), 331 * kMega);
+  i[3].over = 6, i[3].lead = 126 * kMega;
+  EXPECT_LE(place(i), 304 * kMega);
+}
+
 TEST(Place, MemoryIsUsedAgain) {
   std::vector<Interval> chain = {{0, 1, 1000}, {1, 2, 1000}, {2, 3, 1000}, {3, 4, 1000}};
   EXPECT_EQ(place(chain), 2 * 1024);

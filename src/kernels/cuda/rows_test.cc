@@ -238,6 +238,23 @@ TEST_P(InfinitePixels, ReachTheirWindowsAlone) {
   EXPECT_GT(ran_, 0);
 }
 
+// What is large enough to be done in two parts (conv/overlap.h) may lie where its input was.
+class OverlappingRows : public CudaRows {};
+
+TEST_P(OverlappingRows, AgreeWithTheReference) {
+  try_rows();
+  rows::allow_half(*case_.graph);
+  try_rows();
+  EXPECT_GT(overlapped_, 1);
+}
+
+constexpr std::string_view kOverlappingCases[] = {
+    "Conv 3x40x301x307 c:200x40x1x1 c:200 | | Relu",
+    "Conv 1x100x433x435 c:84x100x1x1 - | |",
+    "Conv 3x33x299x301 c:99x33x1x1 c:99 | | AddConv:20 Relu",
+};
+INSTANTIATE_TEST_SUITE_P(Cases, OverlappingRows, testing::ValuesIn(kOverlappingCases));
+
 constexpr std::string_view kInfiniteCases[] = {
     "Conv 2x3x83x91 c:64x3x7x7 c:64 | strides=2,2 pads=3,3,3,3 |",
     "Conv 1x4x45x70 c:128x4x5x5 c:128 | strides=2,2 pads=2,2,2,2 |",
@@ -247,10 +264,9 @@ constexpr std::string_view kInfiniteCases[] = {
 INSTANTIATE_TEST_SUITE_P(Cases, InfinitePixels, testing::ValuesIn(kInfiniteCases));
 
 constexpr std::string_view kTunedCases[] = {
-    "Conv 1x64x38x38 c:256x64x1x1 c:256 | | Add Relu",
-    "Conv 2x20x9x7 c:3x20x1x1 - | |",
-    "Conv 1x2048x3x3 c:64x2048x1x1 c:64 | | Relu",
-    "Conv 2x64x19x19 c:96x64x3x3 c:96 | pads=1,1,1,1 | Relu",
+    "Conv 1x64x38x38 c:256x64x1x1 c:256 | | Add Relu",      "Conv 2x20x9x7 c:3x20x1x1 - | |",
+    "Conv 1x2048x3x3 c:64x2048x1x1 c:64 | | Relu",          "Conv 2x64x19x19 c:96x64x3x3 c:96 | pads=1,1,1,1 | Relu",
+    "Conv 2x64x19x19 c:96x64x1x1 c:96 | | AddConv:40 Relu",
 };
 INSTANTIATE_TEST_SUITE_P(Cases, TunedCudaRows, testing::ValuesIn(kTunedCases));
 

@@ -9,11 +9,13 @@ namespace fovea::core::cuda {
 
 struct Overlap {
   int64_t pixels = 0;
-  int64_t first = 0;                     // of the first part; 0: there are too few pixels for two
+  int64_t first = 0;                     // of the first part; 0: two parts would not be worth it
   int64_t from_bytes = 0, to_bytes = 0;  // of a pixel
 
+  // A launch more is worth it where what is read and written takes many times as long.
+  static constexpr int64_t kWorthIt = int64_t{64} << 20;
   // The parts that let the result reach as far into the input as it can.
-  static Overlap of(int64_t pixels, int64_t from_bytes, int64_t to_bytes);
+  static Overlap of(int64_t pixels, int64_t from_bytes, int64_t to_bytes, int64_t least_bytes = kWorthIt);
   // PreparedKernel::overlap_lead(): what either part writes ends where it begins to read.
   int64_t lead() const;
   // Has the result been placed so?

@@ -74,7 +74,7 @@ TEST(Overlap, WritesNothingThatIsStillToBeRead) {
   for (const int64_t pixels : {1, 255, 256, 257, 300, 1000, 5000})
     for (const int64_t from : {2, 16, 128})
       for (const int64_t to : {2, 16, 300}) {
-        const cuda::Overlap o = cuda::Overlap::of(pixels, from, to);
+        const cuda::Overlap o = cuda::Overlap::of(pixels, from, to, 0);
         SCOPED_TRACE(fmt::format("{} pixels of {} and {} bytes", pixels, from, to));
         if (!o.first) {
           EXPECT_EQ(o.lead(), -1);
@@ -89,6 +89,11 @@ TEST(Overlap, WritesNothingThatIsStillToBeRead) {
         EXPECT_FALSE(o.used(memory.data() + pixels * to, memory.data()));
         EXPECT_FALSE(o.used(memory.data(), memory.data() + pixels * from));
       }
+}
+
+TEST(Overlap, IsForWhatTakesLongerThanALaunch) {
+  EXPECT_EQ(cuda::Overlap::of(1 << 16, 512, 511).lead(), -1);
+  EXPECT_GT(cuda::Overlap::of(1 << 16, 512, 512).lead(), 0);
 }
 
 TEST(Overlap, SavesAThirdOfAShortcutThatDoublesTheChannels) {

@@ -62,11 +62,11 @@ def fovea(a, *words):
     return done.stdout
 
 
-def bench(a, folder, engine, *options):
+def bench(a, folder, engine, *options, memory="device"):
     """The figures of `fovea bench`, and the most of the GPU's memory that it held meanwhile beyond what was taken before."""
     report, before, peak = os.path.join(folder, "bench.json"), a.memory.used(), 0
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        run = pool.submit(fovea, a, "bench", engine, "--device", a.device, "--memory", "device", "--warmup", a.warmup,
+        run = pool.submit(fovea, a, "bench", engine, "--device", a.device, "--memory", memory, "--warmup", a.warmup,
                           "--json", report, *options)
         while before is not None and not run.done():
             peak = max(peak, (a.memory.used() or 0) - before)
@@ -402,10 +402,14 @@ def measure_pytorch_memory(a, torch, run, weights, pictures):
 def fovea_memory(a, folder, batch, network):
     """Of the figures that the times have left, or of a short run."""
     turns = [turn for row in network if row["batch"] == batch for turn in row["turns"].get("fovea", [])]
-    figures = turns[0] if turns else bench(a, folder, a.engine, "--batch", batch, "--seconds", 0.2)
+    short = ("--batch", batch, "--seconds", 0.2)
+    figures = turns[0] if turns else bench(a, folder, a.engine, *short)
+    from_host = bench(a, folder, a.engine, *short, memory="pinned")
     found = {"arena": figures["device_bytes"] * figures["contexts"], "weights": figures["packed_weight_bytes"],
              "input": batch * 3 * SIDE * SIDE * 4, "process": figures["process_bytes"]}
-    return {**found, "sum": found["arena"] + found["weights"] + found["input"]}
+    return {**found, "sum": found["arena"] + found["weights"] + found["input"],
+            "from_host": from_host["device_bytes"] * from_host["contexts"] + from_host["packed_weight_bytes"],
+            "process_from_host": from_host["process_bytes"]}
 
 
 def measure_postprocessing(a, torch, torchvision, folder, made, boxes, scores, rows):
@@ -474,14 +478,17 @@ def memory_report(found):
             ["PyTorch: held by its allocator", mb(p["reserved"]), ""], ["PyTorch: the whole process", mb(p["process"]), "with the CUDA context and libraries"]]
     if f:
         body += [["fovea", mb(f["sum"]), f"arena with outputs {mb(f['arena'])}, packed weights {mb(f['weights'])}, pictures {mb(f['input'])}"],
-                 ["fovea: the whole process", mb(f["process"]), "with the CUDA context and libraries"]]
+                 ["fovea: the whole process", mb(f["process"]), "with the CUDA context and libraries"],
+                 ["fovea, pictures in the host's memory", mb(f["from_host"]), "no pictures"],
+                 ["fovea, pictures in the host's memory: the whole process", mb(f["process_from_host"]), "with the CUDA context and libraries"]]
     text = f"Memory on the GPU at batch {p['batch']}, MB (10^6 bytes). PyTorch: one eager run.\n\n{table(['what', 'MB', 'of which'], body)}"
     if f:
         verdict = lambda r: f"{r:.2f} ({'within' if r <= 0.5 else 'not within'} one half)"
-        text += (f"\n\nfovea / PyTorch: {verdict(f['sum'] / p['allocated'])} of what was allocated, "
-                 f"{verdict(f['sum'] / p['reserved'])} of what was held")
-        if p["process"] and f["process"]:
-            text += f", {f['process'] / p['process']:.2f} of the whole process"
+        for where, bytes_, process in (("on the GPU", f["sum"], f["process"]), ("in the host's memory", f["from_host"], f["process_from_host"])):
+            text += (f"\n\nfovea / PyTorch, fovea's pictures {where}: {verdict(bytes_ / p['allocated'])} of what was allocated, "
+                     f"{verdict(bytes_ / p['reserved'])} of what was held")
+            if p["process"] and process:
+                text += f", {process / p['process']:.2f} of the whole process"
     return text
 
 

@@ -1,6 +1,7 @@
 // Placement of buffers in one arena: largest first, each at the lowest gap that its neighbours in time leave.
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <numeric>
 #include <span>
 
@@ -63,35 +64,72 @@ int64_t place_in_order(std::vector<Interval>& intervals, std::span<const size_t>
   return total;
 }
 
-}  // namespace
+using Order = std::vector<size_t>;
 
-int64_t place(std::vector<Interval>& intervals) {
-  std::vector<size_t> by_size(intervals.size()), reached;
-  std::iota(by_size.begin(), by_size.end(), size_t{0});
-  std::stable_sort(by_size.begin(), by_size.end(),
-                   [&](size_t a, size_t b) { return intervals[a].bytes > intervals[b].bytes; });
-  int64_t best = place_in_order(intervals, by_size);
+// Two that may overlap are placed one after the other, and then what is alive together with both, before others are in
+// the way: the one that is written behind the one that is read, or in front of it. Of a chain the end comes first.
+Order pairs_together(const std::vector<Interval>& intervals, Order order, bool written_first) {
+  Order reached;
   for (size_t i = 0; i < intervals.size(); ++i)
     if (intervals[i].over >= 0) reached.push_back(i);
-  if (reached.empty()) return best;
-  // Two that may overlap are placed one after the other, and then what is alive together with both, before others are
-  // in the way: the one that is written behind the one that is read, or in front of it. Of a chain the end comes first.
   std::ranges::stable_sort(reached, std::greater(), [&](size_t i) { return intervals[i].last; });
-  for (const bool written_first : {true, false}) {
-    std::vector<size_t> order = by_size;
-    for (size_t i : reached) {
-      const auto to = static_cast<size_t>(intervals[i].over);
-      const size_t moved = written_first ? i : to, anchor = written_first ? to : i;
-      order.erase(std::ranges::find(order, moved));
-      const auto behind = order.insert(std::ranges::find(order, anchor) + 1, moved) + 1;
-      const int step = intervals[i].last;
-      std::stable_partition(behind, order.end(),
-                            [&](size_t k) { return intervals[k].first <= step && step <= intervals[k].last; });
-    }
-    std::vector<Interval> tried = intervals;
-    if (const int64_t total = place_in_order(tried, order); total < best) best = total, intervals = std::move(tried);
+  for (size_t i : reached) {
+    const auto to = static_cast<size_t>(intervals[i].over);
+    const size_t moved = written_first ? i : to, anchor = written_first ? to : i;
+    order.erase(std::ranges::find(order, moved));
+    const auto behind = order.insert(std::ranges::find(order, anchor) + 1, moved) + 1;
+    const int step = intervals[i].last;
+    std::stable_partition(behind, order.end(),
+                          [&](size_t k) { return intervals[k].first <= step && step <= intervals[k].last; });
   }
-  return best;
+  return order;
+}
+
+}  // namespace
+
+int64_t shared_bytes(const Interval& read, const Interval& written) {
+  const int64_t in = rounded(read.bytes), out = rounded(written.bytes);
+  return std::max<int64_t>(0, in + out - std::max(out, rounded(read.lead) + in));
+}
+
+Fullest fullest(const std::vector<Interval>& intervals) {
+  std::map<int, int64_t> change;
+  for (const Interval& i : intervals) {
+    change[i.first] += rounded(i.bytes), change[i.last + 1] -= rounded(i.bytes);
+    if (i.over < 0 || i.last != intervals[static_cast<size_t>(i.over)].first) continue;
+    const int64_t shared = shared_bytes(i, intervals[static_cast<size_t>(i.over)]);
+    change[i.last] -= shared, change[i.last + 1] += shared;
+  }
+  Fullest found;
+  int64_t alive = 0;
+  for (const auto& [position, bytes] : change)
+    if (alive += bytes; alive > found.bytes) found = {position, alive};
+  return found;
+}
+
+int64_t place(std::vector<Interval>& intervals) {
+  Order by_size(intervals.size());
+  std::iota(by_size.begin(), by_size.end(), size_t{0});
+  std::ranges::stable_sort(by_size, std::greater(), [&](size_t i) { return intervals[i].bytes; });
+  std::vector<Order> orders = {by_size};
+  if (std::ranges::any_of(intervals, [](const Interval& i) { return i.over >= 0; }))
+    for (const bool written_first : {true, false}) orders.push_back(pairs_together(intervals, by_size, written_first));
+  // What came to lie on top has the first choice in the next attempt.
+  constexpr int64_t kAttempts = 32, kComparisons = 2'000'000;
+  const auto n = static_cast<int64_t>(intervals.size());
+  const int64_t attempts = std::clamp<int64_t>(kComparisons / std::max<int64_t>(1, n * n), 1, kAttempts);
+  const int64_t least = fullest(intervals).bytes;
+  std::vector<Interval> tried = intervals;
+  int64_t best = INT64_MAX;
+  for (Order& order : orders)
+    for (int64_t i = 0; i < attempts && best > least; ++i) {
+      const int64_t total = place_in_order(tried, order);
+      if (total < best) best = total, intervals = tried;
+      const auto top =
+          std::ranges::find_if(order, [&](size_t k) { return tried[k].offset + rounded(tried[k].bytes) == total; });
+      if (top != order.end()) std::rotate(order.begin(), top, top + 1);
+    }
+  return best == INT64_MAX ? 0 : best;
 }
 
 }  // namespace fovea::core

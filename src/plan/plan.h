@@ -84,6 +84,14 @@ struct Interval {
   int over = -1;       // index of an interval that begins where this one ends, and may reach into it,
   int64_t lead = 0;    // as long as it begins so many bytes in front of it
 };
+// Bytes that both can have in common.
+int64_t shared_bytes(const Interval& read, const Interval& written);
+// The first position at which most is alive, and how much: no placement needs less.
+struct Fullest {
+  int position = -1;
+  int64_t bytes = 0;
+};
+Fullest fullest(const std::vector<Interval>& intervals);
 // Offsets such that intervals alive at the same time do not overlap, but where they may; 64-byte aligned. Returns the
 // bytes needed.
 int64_t place(std::vector<Interval>& intervals);

@@ -56,6 +56,7 @@ TEST(Place, NothingAliveTogetherOverlaps) {
       }
     }
     EXPECT_LE(total, sum);
+    EXPECT_GE(total, fullest(intervals).bytes);
     if (overlaps == 0) EXPECT_GE(total, *std::max_element(alive.begin(), alive.end()));
     all_overlaps += std::exchange(overlaps, 0);
   }

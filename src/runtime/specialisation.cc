@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <map>
 #include <new>
 #include <optional>
 #include <set>
@@ -357,7 +356,7 @@ class Specialiser {
   void overlap(Place place, std::vector<Interval>& intervals, const std::vector<Owner>& owner) const {
     std::vector<Interval> tried = intervals;
     for (bool more = true; more;) {
-      const int position = fullest(tried);
+      const int position = fullest(tried).position;
       const auto at = std::ranges::find_if(plan_.run_steps, [&](const Step& step) {
         return step.position == position && step.place == place && step.kind == Step::Kind::kGroup;
       });
@@ -376,29 +375,6 @@ class Specialiser {
       const auto step = std::ranges::find(plan_.run_steps, from.last, &Step::position);
       s_.shared_[idx(step->index)] = std::min(from.bytes, to.offset + to.bytes - from.offset);
     }
-  }
-
-  // As far as one may reach into the other.
-  static int64_t shared_bytes(const Interval& from, const std::vector<Interval>& intervals) {
-    const int64_t out = intervals[idx(from.over)].bytes;
-    return from.bytes + out - std::max(out, from.lead + from.bytes);
-  }
-
-  // The position at which the intervals need the most.
-  static int fullest(const std::vector<Interval>& intervals) {
-    std::map<int, int64_t> change;
-    for (const Interval& i : intervals) {
-      change[i.first] += i.bytes, change[i.last + 1] -= i.bytes;
-      if (i.over >= 0) {
-        const int64_t shared = shared_bytes(i, intervals);
-        change[i.last] -= shared, change[i.last + 1] += shared;
-      }
-    }
-    int position = -1;
-    int64_t in_use = 0, most = 0;
-    for (const auto& [at, bytes] : change)
-      if (in_use += bytes; in_use > most) most = in_use, position = at;
-    return position;
   }
 
   // Steps run beside others where that takes no more memory: all that can, or as many of the first kMostTried as there

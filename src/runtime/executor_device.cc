@@ -136,7 +136,9 @@ Status Executor::run_segment(std::span<const Step> steps) {
     FOVEA_TRY_SET(beside_, device_->create_stream());
   }
   const int before_all = steps[0].position - 1;
-  const auto may_begin_behind = [&](const Step& step) { return std::max(step.after, before_all); };
+  const auto may_begin_behind = [&](const Step& step) {
+    return std::max(bound().spec->begins_behind(step), before_all);
+  };
   size_t events = 0;
   std::map<int, DeviceEvent*> passed;  // positions of stream_ behind which somebody may begin
   for (const Step& step : steps)
@@ -166,8 +168,8 @@ Status Executor::run_segment(std::span<const Step> steps) {
     } else {
       FOVEA_TRY(wait_for_those_before(step.position));
       FOVEA_TRY(run_device_step(step, *stream_));
-      FOVEA_TRY(pass(step.position));
     }
+    FOVEA_TRY(pass(step.position));
   }
   return wait_for_those_before(INT_MAX);
 }

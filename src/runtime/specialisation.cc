@@ -63,7 +63,7 @@ class Specialiser {
     FOVEA_TRY(places());
     s_.kernels_.resize(static_cast<size_t>(plan_.steps));
     s_.workspaces_.assign(static_cast<size_t>(plan_.steps), -1);
-    s_.beside_.assign(static_cast<size_t>(plan_.steps), 0);
+    s_.begins_behind_.assign(static_cast<size_t>(plan_.steps), Specialisation::kInTurn);
     s_.shared_.assign(static_cast<size_t>(plan_.steps), 0);
     for (const Step& step : plan_.shape_steps) FOVEA_TRY(shape_step(step).in(label(step)));
     if (stream_) FOVEA_TRY(stream_->synchronize());
@@ -315,8 +315,8 @@ class Specialiser {
     }
   }
 
-  // What a step touches that runs beside others is its own for as long as it may run.
-  void lengthen(const Step& step, std::vector<Interval>& intervals, const std::vector<Owner>& owner) const {
+  // What a step touches that runs beside others is its own for as long as it may run: from behind `begin` on.
+  void lengthen(const Step& step, int begin, std::vector<Interval>& intervals, const std::vector<Owner>& owner) const {
     std::set<int> buffers;
     for (const auto* list : {&step.inputs, &step.outputs})
       for (int t : *list)
@@ -324,7 +324,7 @@ class Specialiser {
           buffers.insert(plan_.tensors[idx(t)].buffer);
     for (size_t i = 0; i < intervals.size(); ++i) {
       if (owner[i].is_buffer ? !buffers.contains(owner[i].index) : owner[i].index != step.index) continue;
-      intervals[i].first = std::min(intervals[i].first, step.after + 1);
+      intervals[i].first = std::min(intervals[i].first, begin + 1);
       intervals[i].last = std::max(intervals[i].last, step.before - 1);
     }
   }
@@ -378,26 +378,48 @@ class Specialiser {
   }
 
   // Steps run beside others where that takes no more memory: all that can, or as many of the first kMostTried as there
-  // is room for.
+  // is room for, if need be from a later step on than they could.
   int64_t place_beside(std::vector<Interval>& intervals, const std::vector<Owner>& owner) {
     constexpr size_t kMostTried = 64;
     const int64_t least = ::fovea::core::place(intervals);
     int64_t bytes = least;
-    std::vector<const Step*> steps;
-    for (const Step& step : plan_.run_steps)
-      if (step.before >= 0) steps.push_back(&step);
-    const auto accept = [&](std::span<const Step* const> more) {
-      std::vector<Interval> tried = intervals;
-      for (const Step* step : more) lengthen(*step, tried, owner);
+    const auto fits = [&](std::vector<Interval>& tried) {
+      if (fullest(tried).bytes > least) return false;
       const int64_t needed = ::fovea::core::place(tried);
       if (needed > least) return false;
       intervals = std::move(tried), bytes = needed;
-      for (const Step* step : more) s_.beside_[idx(step->index)] = 1;
       return true;
     };
-    if (!steps.empty() && !accept(steps))
-      for (size_t i = 0; i < std::min(steps.size(), kMostTried); ++i) accept({&steps[i], 1});
+    std::vector<const Step*> steps;
+    std::vector<Interval> all = intervals;
+    for (const Step& step : plan_.run_steps)
+      if (step.before >= 0) {
+        steps.push_back(&step);
+        lengthen(step, step.after, all, owner);
+      }
+    if (steps.empty()) return bytes;
+    if (fits(all)) {
+      for (const Step* step : steps) s_.begins_behind_[idx(step->index)] = step->after;
+      return bytes;
+    }
+    for (const Step* step : std::span(steps).first(std::min(steps.size(), kMostTried)))
+      for (int begin : beginnings(*step)) {
+        std::vector<Interval> tried = intervals;
+        lengthen(*step, begin, tried, owner);
+        if (!fits(tried)) continue;
+        s_.begins_behind_[idx(step->index)] = begin;
+        break;
+      }
     return bytes;
+  }
+
+  // The first positions behind which a step may begin that runs beside others.
+  std::vector<int> beginnings(const Step& step) const {
+    constexpr size_t kMost = 4;
+    std::vector<int> found = {step.after};
+    for (const Step& s : plan_.run_steps)
+      if (found.size() < kMost && s.position > step.after && s.position < step.position) found.push_back(s.position);
+    return found;
   }
 
   Status layout_arenas() {

@@ -48,7 +48,9 @@ class Specialisation {
   }  // arena offset, -1 none
 
   // Does it run beside others? Of the steps that can, those whose memory the arena has room for.
-  bool beside(const Step& step) const { return beside_[static_cast<size_t>(step.index)] != 0; }
+  bool beside(const Step& step) const { return begins_behind(step) != kInTurn; }
+  // The position behind which it may begin then: step.after, or a later one from which on there is room.
+  int begins_behind(const Step& step) const { return begins_behind_[static_cast<size_t>(step.index)]; }
   // Bytes of its input 0 in which output 0 lies, too.
   int64_t shared(const Step& step) const { return shared_[static_cast<size_t>(step.index)]; }
 
@@ -65,7 +67,8 @@ class Specialisation {
   std::vector<TensorPlace> places_;
   std::vector<std::unique_ptr<PreparedKernel>> kernels_;
   std::vector<int64_t> workspaces_;
-  std::vector<uint8_t> beside_;                         // by step
+  static constexpr int kInTurn = -2;
+  std::vector<int> begins_behind_;                      // by step
   std::vector<int64_t> shared_;                         // by step
   std::vector<std::shared_ptr<Tensor>> shape_tensors_;  // by buffer, on the host
   std::vector<DeviceMemory> device_shape_tensors_;      // by buffer, on the device

@@ -29,7 +29,7 @@ find_package(CUDAToolkit 13.0 REQUIRED)  # its libraries are opened by the names
 
 find_path(CUDNN_INCLUDE_DIR cudnn_graph.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${PROJECT_SOURCE_DIR}/build/cuda/cudnn/include)
 find_path(CUDNN_FRONTEND_INCLUDE_DIR cudnn_frontend.h HINTS ${PROJECT_SOURCE_DIR}/build/cuda/cudnn-frontend/include)
-find_path(CUTLASS_INCLUDE_DIR cutlass/util/packed_stride.hpp HINTS ${PROJECT_SOURCE_DIR}/build/cuda/cutlass/include)
+find_path(CUTLASS_INCLUDE_DIR cutlass/gemm/kernel/gemm_universal.hpp HINTS ${PROJECT_SOURCE_DIR}/build/cuda/cutlass/include)
 foreach(header CUDNN_INCLUDE_DIR CUDNN_FRONTEND_INCLUDE_DIR CUTLASS_INCLUDE_DIR)
   if(NOT ${header})
     message(FATAL_ERROR "${header} not found: './run build' puts cuDNN's and CUTLASS's headers in place where nvcc is; otherwise give it with -D${header}=PATH.")
@@ -44,9 +44,12 @@ list(FILTER cuda_tests INCLUDE REGEX "_test\\.cc$")
 list(FILTER cuda_sources EXCLUDE REGEX "_(test|bench|fake)\\.cc$")
 # What it has code for, to say so where that is not enough.
 list(JOIN FOVEA_CUDA_ARCHITECTURES ", " architectures)
-set_source_files_properties(
-  ${PROJECT_SOURCE_DIR}/src/backends/cuda/code_check.cc ${PROJECT_SOURCE_DIR}/src/kernels/cuda/conv/two_convs.cc PROPERTIES
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/backends/cuda/code_check.cc PROPERTIES
   COMPILE_DEFINITIONS "FOVEA_CUDA_ARCHITECTURES=\"${architectures}\"")
+
+if("90a-real" IN_LIST CMAKE_CUDA_ARCHITECTURES)
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/src/backends/cuda/device.cc PROPERTIES COMPILE_DEFINITIONS FOVEA_SM90A)
+endif()
 
 add_library(fovea_cuda_objects STATIC ${cuda_sources})
 target_include_directories(fovea_cuda_objects PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include ${FOVEA_GENERATED_DIR}/include)

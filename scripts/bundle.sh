@@ -32,6 +32,10 @@ bundle() { # bundle BUILD OUT
   strip --strip-unneeded "$out"/bin/* "$out"/lib/*
   for file in "$out"/bin/*; do patchelf --set-rpath '$ORIGIN/../lib' "$file"; done
   for file in "$out"/lib/*; do patchelf --set-rpath '$ORIGIN' "$file"; done
+  for file in build/cuda/*/LICENSE; do  # of headers that are compiled in
+    name=${file%/LICENSE}
+    if [ -e "$file" ]; then install -D -m 644 "$file" "$out/licences/${name##*/}.txt"; fi
+  done
   bundle_readme >"$out/README.md"
   tar -C "$out" -czf "$out.tar.gz" .  # a third of the size, for copying
   du -shc "$out"/{bin,lib} | sed 's/total$/together/'
@@ -46,6 +50,7 @@ bundle_readme() {
 |---|---|
 | `bin/` | the command line `fovea`; tests: `cuda_test` (kernels), `device_test` (whole networks) and others; benchmarks: `cuda_bench` (kernels of the GPU), `rows_bench` (of the processor) |
 | `lib/` | fovea's libraries, the CUDA backend among them, and what they need |
+| `licences/` | those of header libraries that are compiled in |
 
 It needs x86-64 Linux with glibc 2.36 or newer. For `--device cuda:0` it also needs NVIDIA's driver, and cuDNN and NVRTC:
 either where the system's loader finds them, or in a folder that FOVEA_CUDA_LIBRARIES names. With NVIDIA's Python packages

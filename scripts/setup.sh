@@ -85,11 +85,11 @@ find_nvcc() {
   echo "$nvcc"
 }
 
-# wheel_headers PACKAGE FOLDER: include/ of the package's pinned wheel becomes FOLDER/include.
+# wheel_headers PACKAGE FOLDER: include/ of the package's pinned wheel becomes FOLDER/include, its licence FOLDER/LICENSE.
 wheel_headers() {
   local package=$1 folder=$2 pin
   pin=$(group packages/python.txt cuda | grep "^$package==")
-  [ "$(cat "$folder/version" 2>/dev/null)" != "$pin" ] || return 0
+  [ "$(cat "$folder/version" 2>/dev/null)" != "$pin" ] || [ ! -e "$folder/LICENSE" ] || return 0
   echo "run: headers of $pin into $folder" >&2
   mkdir -p build/cuda/wheels
   $venv/bin/python -m pip download -q --no-deps --only-binary :all: -d build/cuda/wheels "$pin" >&2
@@ -104,6 +104,8 @@ with zipfile.ZipFile(wheel) as files:
             path = pathlib.Path(folder, "include", rest)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(files.read(name))
+    licences = [name for name in files.namelist() if ".dist-info/licenses/LICEN" in name]
+    pathlib.Path(folder, "LICENSE").write_bytes(b"\n".join(files.read(name) for name in licences))
 PYTHON
   rm -f build/cuda/wheels/"${package//-/_}"-*.whl
   echo "$pin" >"$folder/version"

@@ -81,9 +81,13 @@ struct Interval {
   int first, last;  // inclusive positions
   int64_t bytes;
   int64_t offset = 0;  // result
-  int over = -1;       // index of an interval that begins where this one ends, and may reach into it,
-  int64_t lead = 0;    // as long as it begins so many bytes in front of it
+  // The index of one whose first step is this one's last: it may be written where this is read, as long as it begins
+  // `lead` bytes in front of this.
+  int reached_by = -1;
+  int64_t lead = 0;
 };
+// As place() counts bytes.
+inline int64_t placed(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 // Bytes that both can have in common.
 int64_t shared_bytes(const Interval& read, const Interval& written);
 // The first position at which most is alive, and how much: no placement needs less.
@@ -93,7 +97,7 @@ struct Fullest {
 };
 Fullest fullest(const std::vector<Interval>& intervals);
 // Offsets such that intervals alive at the same time do not overlap, but where they may; 64-byte aligned. Returns the
-// bytes needed.
-int64_t place(std::vector<Interval>& intervals);
+// bytes needed; with `enough` of them it does not look for less.
+int64_t place(std::vector<Interval>& intervals, int64_t enough = 0);
 
 }  // namespace fovea::core

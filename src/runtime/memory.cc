@@ -6,7 +6,6 @@ namespace fovea::core {
 namespace {
 
 size_t idx(int i) { return static_cast<size_t>(i); }
-int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 void mark_read(const Plan& plan, std::span<const Step> steps, Place place, std::vector<bool>& read) {
   for (const Step& step : steps) {
@@ -30,7 +29,7 @@ std::vector<int64_t> live_bytes(const Specialisation& s, Place place) {
   for (const PlanBuffer& b : plan.buffers) {
     if (b.last < 0 || b.shape_phase || s.place(b.tensor).pool) continue;
     if (plan.tensors[idx(b.tensor)].format.place != place) continue;
-    const int64_t bytes = rounded(bytes_of(s, b.tensor));
+    const int64_t bytes = placed(bytes_of(s, b.tensor));
     for (int p = std::max(b.first, 0); p <= b.last && idx(p) < live.size(); ++p) live[idx(p)] += bytes;
   }
   for (const Step& step : plan.run_steps)
@@ -70,7 +69,7 @@ int64_t host_output_bytes(const Specialisation& s) {
   for (int t : s.plan().outputs) {
     const PlanTensor& tensor = s.plan().tensors[idx(t)];
     if (tensor.format.place == Place::kDevice)
-      bytes += rounded(dtype_bytes(tensor.dtype(), s.place(t).ref.count()).value_or(0));
+      bytes += placed(dtype_bytes(tensor.dtype(), s.place(t).ref.count()).value_or(0));
   }
   return bytes;
 }
@@ -91,7 +90,7 @@ MemoryNeeds memory_needs(const Specialisation& s) {
   for (size_t i = 0; i < plan.tensors.size(); ++i) {
     const PlanTensor& t = plan.tensors[i];
     if (t.home != PlanTensor::Home::kInput || t.value != plan.graph->inputs[idx(t.input)]) continue;
-    if (host[idx(t.input)] || device[idx(t.input)]) needs.staging += rounded(bytes_of(s, static_cast<int>(i)));
+    if (host[idx(t.input)] || device[idx(t.input)]) needs.staging += placed(bytes_of(s, static_cast<int>(i)));
   }
   return needs;
 }

@@ -326,6 +326,7 @@ class Specialiser {
       if (owner[i].is_buffer ? !buffers.contains(owner[i].index) : owner[i].index != step.index) continue;
       intervals[i].first = std::min(intervals[i].first, begin + 1);
       intervals[i].last = std::max(intervals[i].last, step.before - 1);
+      intervals[i].reached_by = -1;  // it may be read until then
     }
   }
 
@@ -346,34 +347,40 @@ class Specialiser {
     const int in = interval_of(step.inputs[0]), out = interval_of(step.outputs[0]);
     if (in < 0 || out < 0 || in == out || std::ranges::count_if(step.inputs, reads) > 1) return false;
     Interval& from = intervals[idx(in)];
-    if (from.last != step.position || intervals[idx(out)].first != step.position || from.over >= 0) return false;
-    from.over = out, from.lead = lead;
+    if (from.last != step.position || intervals[idx(out)].first != step.position || from.reached_by >= 0) return false;
+    from.reached_by = out, from.lead = lead;
     return true;
   }
 
   // Outputs reach into inputs where that lets everything do with less: at the steps with the most in use, as far as
-  // their kernels can.
-  void overlap(Place place, std::vector<Interval>& intervals, const std::vector<Owner>& owner) const {
+  // their kernels can. Places all.
+  int64_t place_overlapping(Place place, std::vector<Interval>& intervals, const std::vector<Owner>& owner) const {
     std::vector<Interval> tried = intervals;
-    for (bool more = true; more;) {
+    bool any = false;
+    for (bool more = true; more; any |= more) {
       const int position = fullest(tried).position;
       const auto at = std::ranges::find_if(plan_.run_steps, [&](const Step& step) {
         return step.position == position && step.place == place && step.kind == Step::Kind::kGroup;
       });
       more = at != plan_.run_steps.end() && let_overlap(*at, tried, owner);
     }
-    std::vector<Interval> apart = intervals, together = tried;
-    if (::fovea::core::place(together) < ::fovea::core::place(apart)) intervals = std::move(tried);
+    const int64_t apart = ::fovea::core::place(intervals);
+    if (!any) return apart;
+    const int64_t together = ::fovea::core::place(tried);
+    if (together >= apart) return apart;
+    intervals = std::move(tried);
+    return together;
   }
 
   // By the step that reads the one and writes the other.
-  void note_shared(const std::vector<Interval>& placed) {
-    for (const Interval& from : placed) {
-      if (from.over < 0) continue;
-      const Interval& to = placed[idx(from.over)];
-      if (to.offset > from.offset || to.offset + to.bytes <= from.offset) continue;
+  void note_shared(const std::vector<Interval>& intervals) {
+    for (const Interval& from : intervals) {
+      if (from.reached_by < 0) continue;
+      const Interval& to = intervals[idx(from.reached_by)];
+      const int64_t end = to.offset + placed(to.bytes);
+      if (to.offset > from.offset || end <= from.offset) continue;
       const auto step = std::ranges::find(plan_.run_steps, from.last, &Step::position);
-      s_.shared_[idx(step->index)] = std::min(from.bytes, to.offset + to.bytes - from.offset);
+      s_.shared_[idx(step->index)] = std::min(placed(from.bytes), end - from.offset);
     }
   }
 
@@ -381,11 +388,11 @@ class Specialiser {
   // is room for, if need be from a later step on than they could.
   int64_t place_beside(std::vector<Interval>& intervals, const std::vector<Owner>& owner) {
     constexpr size_t kMostTried = 64;
-    const int64_t least = ::fovea::core::place(intervals);
+    const int64_t least = place_overlapping(Place::kDevice, intervals, owner);
     int64_t bytes = least;
     const auto fits = [&](std::vector<Interval>& tried) {
       if (fullest(tried).bytes > least) return false;
-      const int64_t needed = ::fovea::core::place(tried);
+      const int64_t needed = ::fovea::core::place(tried, least);
       if (needed > least) return false;
       intervals = std::move(tried), bytes = needed;
       return true;
@@ -468,9 +475,8 @@ class Specialiser {
             "these sizes need {} bytes for {} alone", intervals[i].bytes,
             owner[i].is_buffer ? "'" + plan_.tensors[idx(plan_.buffers[idx(owner[i].index)].tensor)].value->name + "'"
                                : "a kernel's workspace");
-    overlap(place, intervals, owner);
     s_.arena_bytes_[static_cast<size_t>(place)] =
-        place == Place::kDevice ? place_beside(intervals, owner) : ::fovea::core::place(intervals);
+        place == Place::kDevice ? place_beside(intervals, owner) : place_overlapping(place, intervals, owner);
     note_shared(intervals);
     for (size_t i = 0; i < intervals.size(); ++i) {
       if (owner[i].is_buffer) offset[idx(owner[i].index)] = intervals[i].offset;

@@ -234,8 +234,7 @@ TEST_P(Beside, GivesWhatStepsInTurnGive) {
 INSTANTIATE_TEST_SUITE_P(Whenever, Beside, testing::Bool(),
                          [](const auto& early) { return early.param ? "AsEarlyAsCanBe" : "AsLateAsCanBe"; });
 
-// The widest layer's result lies where its input was, as far as the kernel can do that; not where the input is needed
-// once more.
+// The widest layer's result lies where its input was, as far as the kernel can do that.
 constexpr const char* kWide = R"(symbols(n in [1,16])
 graph @main(%x: float32[n,4,8,8]) -> (y = %y) {
   %v = constant float32[8,4,1,1] random(1)
@@ -244,39 +243,84 @@ graph @main(%x: float32[n,4,8,8]) -> (y = %y) {
   %a = Conv(%x, %v) {strides=[1, 1], pads=[0, 0, 0, 0], dilations=[1, 1]} from "narrow"
   %b = Conv(%a, %w) {strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]} from "wide"
   %c = Conv(%b, %u) {strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]} from "back"
-  %y = ADD
+  %y = Relu(%c)
+})";
+constexpr const char* kNeededAgain = R"(symbols(n in [1,16])
+graph @main(%x: float32[n,4,8,8]) -> (y = %y) {
+  %v = constant float32[8,4,1,1] random(1)
+  %w = constant float32[64,8,3,3] random(2)
+  %u = constant float32[8,64,3,3] random(3)
+  %a = Conv(%x, %v) {strides=[1, 1], pads=[0, 0, 0, 0], dilations=[1, 1]} from "narrow"
+  %b = Conv(%a, %w) {strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]} from "wide"
+  %c = Conv(%b, %u) {strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]} from "back"
+  %y = Add(%c, %a)
+})";
+// The head reads what "wide" does, and its result is wanted right behind "wide": if it ran beside, it could run until
+// then. "most" takes more memory than "wide" where that overlaps, so that there would be room for it.
+constexpr const char* kReadBeside = R"(symbols(n in [1,16])
+graph @main(%x: float32[n,4,8,8]) -> (y = %y, z = %z, f = %f) {
+  %v = constant float32[8,4,1,1] random(1)
+  %o = constant float32[1,8,1,1] random(2)
+  %w = constant float32[40,8,3,3] random(3)
+  %p = constant float32[4,40,1,1] random(4)
+  %u = constant float32[8,40,1,1] random(5)
+  %a = Conv(%x, %v) {strides=[1, 1], pads=[0, 0, 0, 0], dilations=[1, 1]} from "narrow"
+  %h = Conv(%a, %o) {strides=[1, 1], pads=[0, 0, 0, 0], dilations=[1, 1]} from "head"
+  %b = Conv(%a, %w) {strides=[1, 1], pads=[1, 1, 1, 1], dilations=[1, 1]} from "wide"
+  %z = Relu(%h)
+  %e = Conv(%b, %p) {strides=[1, 1], pads=[0, 0, 0, 0], dilations=[1, 1]} from "few"
+  %q = Relu(%b) from "most"
+  %c = Conv(%q, %u) {strides=[1, 1], pads=[0, 0, 0, 0], dilations=[1, 1]} from "back"
+  %y = Relu(%c)
+  %f = Relu(%e)
 })";
 
-TEST(DeviceSteps, WriteWhereTheirInputWas) {
-  for (const bool needed_again : {false, true}) {
-    std::string text = kWide;
-    text.replace(text.find("ADD"), 3, needed_again ? "Add(%c, %a)" : "Relu(%c)");
-    for (int64_t n : {1, 2, 5}) {
-      Rig all(text.c_str(), n), one(text.c_str(), 1);
-      auto* x = static_cast<float*>(all.in[0].data);
-      for (int64_t i = 0; i < all.in[0].count(); ++i) x[i] = static_cast<float>(i * 7919 % 1000) / 500 - 1;
-      int64_t shared = 0;
-      for (const Step& s : all.spec->plan().run_steps) {
-        if (all.spec->shared(s)) EXPECT_EQ(s.node->origin[0], "wide");
-        shared += all.spec->shared(s);
-      }
-      // Of image i's 64 channels the last end where the input's next image begins, 8 channels each.
-      const int64_t channel = 4 * 64, lead = n * 64 * channel - (n - 1) * 8 * channel;
-      EXPECT_EQ(shared, needed_again || n == 1 ? 0 : (n * 72 * channel - (lead + n * 8 * channel))) << n;
-      const MemoryNeeds needs = memory_needs(*all.spec);
-      EXPECT_LE(needs.buffers[1], needs.arena[1]);
-      for (int run = 0; run < 3; ++run) {  // step by step, recorded, and once more
-        all.run();
-        for (int64_t i = 0; i < n; ++i) {
-          std::memcpy(one.in[0].data, x + i * 4 * 64, 4 * 4 * 64);
-          one.run();
-          EXPECT_EQ(std::memcmp(one.out[0].data, static_cast<float*>(all.out[0].data) + i * 8 * 64, 4 * 8 * 64), 0)
-              << "image " << i << " of " << n << ", run " << run;
+class Overlap : public Beside {
+ public:
+  // Bytes that "wide" shares, after runs that give for each of n images what it gives alone.
+  static int64_t shared(const char* text, int64_t n) {
+    Rig all(text, n), one(text, 1);
+    auto* x = static_cast<float*>(all.in[0].data);
+    for (int64_t i = 0; i < all.in[0].count(); ++i) x[i] = static_cast<float>(i * 7919 % 1000) / 500 - 1;
+    for (int run = 0; run < 3; ++run) {  // step by step, recorded, and once more
+      all.run();
+      for (int64_t i = 0; i < n; ++i) {
+        std::memcpy(one.in[0].data, x + i * 4 * 64, 4 * 4 * 64);
+        one.run();
+        for (size_t o = 0; o < one.out.size(); ++o) {
+          const int64_t elements = one.out[o].count();
+          EXPECT_EQ(std::memcmp(one.out[o].data, static_cast<float*>(all.out[o].data) + i * elements,
+                                static_cast<size_t>(4 * elements)),
+                    0)
+              << "output " << o << ", image " << i << " of " << n << ", run " << run;
         }
       }
     }
+    const MemoryNeeds needs = memory_needs(*all.spec);
+    EXPECT_LE(needs.buffers[1], needs.arena[1]);
+    int64_t bytes = 0;
+    for (const Step& s : all.spec->plan().run_steps) {
+      if (all.spec->shared(s)) EXPECT_EQ(s.node->origin[0], "wide");
+      bytes += all.spec->shared(s);
+    }
+    return bytes;
   }
+  // An image's result ends where the next one's input begins, which has 8 channels.
+  static int64_t most(int64_t n) { return (n - 1) * 8 * 4 * 64; }
+};
+
+TEST_P(Overlap, LiesWhereTheInputWas) {
+  for (int64_t n : {1, 2, 5}) EXPECT_EQ(shared(kWide, n), most(n)) << n;
 }
+
+TEST_P(Overlap, WaitsForWhoNeedsTheInputAgain) {
+  for (int64_t n : {1, 2, 5}) EXPECT_EQ(shared(kNeededAgain, n), 0) << n;
+}
+
+TEST_P(Overlap, LeavesTheInputToWhoRunsBeside) { EXPECT_EQ(shared(kReadBeside, 8), most(8)); }
+
+INSTANTIATE_TEST_SUITE_P(Whenever, Overlap, testing::Bool(),
+                         [](const auto& early) { return early.param ? "AsEarlyAsCanBe" : "AsLateAsCanBe"; });
 
 TEST(DeviceSteps, AreRangesToProfilers) {
   Rig rig(kAdd);

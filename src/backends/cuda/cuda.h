@@ -26,6 +26,7 @@ struct Properties {
   int multiprocessors = 0;
   int64_t memory_bytes = 0, l2_bytes = 0;
   int shared_bytes_per_block = 0;  // the most a block may ask for
+  bool sm90a = false;              // does this build have code for it that uses all that Hopper has?
 };
 
 class Event final : public DeviceEvent {

@@ -172,6 +172,9 @@ Result<std::shared_ptr<Device>> CudaDevice::open(int index) {
                     static_cast<int64_t>(p.totalGlobalMem),
                     p.l2CacheSize,
                     static_cast<int>(p.sharedMemPerBlockOptin)};
+#ifdef FOVEA_SM90A
+  d->properties_.sm90a = p.major == 9 && p.minor == 0;
+#endif
   if (p.major * 10 + p.minor < 75)
     return unsupported("cuda:{}: expected compute capability 7.5 or newer, {} has {}.{}", index, p.name, p.major,
                        p.minor);
@@ -189,7 +192,9 @@ Result<std::shared_ptr<Device>> CudaDevice::open(int index) {
                             CUDART_VERSION % 1000 / 10, driver_version().empty() ? "" : driver_version() + " ",
                             driver / 1000, driver % 1000 / 10, version_text(cudnn),
                             cublaslt.ok() ? "cuBLASLt " + version_text(*cublaslt) : "no cuBLASLt"),
-                p.name, fmt::format("sm_{}{},{} multiprocessors", p.major, p.minor, p.multiProcessorCount)};
+                p.name,
+                fmt::format("sm_{}{}{},{} multiprocessors", p.major, p.minor, d->properties_.sm90a ? "a" : "",
+                            p.multiProcessorCount)};
   d->limits_ = limits_of(index, p.major * 10 + p.minor, p.multiProcessorCount);
   return std::shared_ptr<Device>(std::move(d));
 }

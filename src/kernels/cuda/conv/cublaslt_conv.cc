@@ -51,22 +51,14 @@ class ProductKernel final : public PreparedKernel {
     auto* const to = static_cast<std::byte*>(c.out().data);
     const void* add = residual >= 0 ? c.in(static_cast<size_t>(residual)).data : to;
     FOVEA_TRY(stream_of(c).device().make_current());  // the library's handle is that device's
-    if (parts.empty() || !overlap.used(from, to))
-      return all.product.start(all.algorithm, from, add, to, c.workspace, handle_of(c));
-    int64_t done = 0;
-    for (const Rows& r : parts) {
-      std::byte* const there = to + done * overlap.to_bytes;
-      const std::byte* const here = from + done * overlap.from_bytes;
-      FOVEA_TRY(r.product.start(r.algorithm, here, there, there, c.workspace, handle_of(c)));
-      done += r.count;
-    }
-    return {};
+    if (parts.empty()) return all.product.start(all.algorithm, from, add, to, c.workspace, handle_of(c));
+    return overlap.each_part(from, to, [&](int64_t begin, int64_t count) {
+      const Rows& r = count == all.count ? all : parts[begin ? 1 : 0];
+      std::byte* const there = to + begin * overlap.to_bytes;
+      return r.product.start(r.algorithm, from + begin * overlap.from_bytes, there, there, c.workspace, handle_of(c));
+    });
   }
-  int64_t workspace_bytes() const override {
-    int64_t most = Product::workspace_bytes(all.algorithm);
-    for (const Rows& r : parts) most = std::max(most, Product::workspace_bytes(r.algorithm));
-    return most;
-  }
+  int64_t workspace_bytes() const override { return Product::workspace_bytes(all.algorithm); }
   std::string detail() const override { return all.algorithm.name; }
   int64_t overlap_lead() const override { return parts.empty() ? -1 : overlap.lead(); }
 };
@@ -102,19 +94,21 @@ Result<ProductAlgorithm> choose_algorithm(const PrepareContext& c, const Product
   return std::move(all[i]);
 }
 
-Result<std::vector<Rows>> in_parts(const ProductKernel& kernel, const std::shared_ptr<const CublasLt>& lt,
-                                   ProductShape s) {
+// None where the library has nothing for a part that needs no more workspace than all of them: it is to save memory.
+std::vector<Rows> in_parts(const ProductKernel& kernel, const std::shared_ptr<const CublasLt>& lt, ProductShape s) {
   std::vector<Rows> parts;
   const Overlap& o = kernel.overlap;
   if (!o.first) return parts;
   for (int64_t count : {o.first, o.pixels - o.first}) {
     s.n = count;
-    Rows& r = parts.emplace_back();
-    r.count = count;
-    FOVEA_TRY_SET(r.product, Product::make(lt, s, kernel.constants.weights.get(), kernel.constants.bias.get()));
-    FOVEA_TRY_SET(std::vector<ProductAlgorithm> ways, r.product.algorithms());
-    const auto same = std::ranges::find(ways, kernel.all.algorithm.name, &ProductAlgorithm::name);
-    r.algorithm = std::move(same == ways.end() ? ways[0] : *same);
+    auto product = Product::make(lt, s, kernel.constants.weights.get(), kernel.constants.bias.get());
+    if (!product.ok()) return {};
+    auto ways = product->algorithms();
+    if (!ways.ok()) return {};
+    std::erase_if(*ways, [&](const ProductAlgorithm& a) { return a.workspace > kernel.all.algorithm.workspace; });
+    if (ways->empty()) return {};
+    const auto same = std::ranges::find(*ways, kernel.all.algorithm.name, &ProductAlgorithm::name);
+    parts.push_back({count, *std::move(product), same == ways->end() ? ways->front() : *same});
   }
   return parts;
 }
@@ -140,9 +134,7 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
   all.count = s.n;
   FOVEA_TRY_SET(all.product, Product::make(lt, s, kernel->constants.weights.get(), kernel->constants.bias.get()));
   FOVEA_TRY_SET(all.algorithm, choose_algorithm(c, s, all.product));
-  if (!s.residual) {
-    FOVEA_TRY_SET(kernel->parts, in_parts(*kernel, lt, s));
-  }
+  if (!s.residual) kernel->parts = in_parts(*kernel, lt, s);
   return std::unique_ptr<PreparedKernel>(std::move(kernel));
 }
 

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/status.h"
+
 namespace fovea::core::cuda {
 
 struct Overlap {
@@ -20,7 +22,14 @@ struct Overlap {
   int64_t lead() const;
   // Has the result been placed so?
   bool used(const std::byte* from, const std::byte* to) const {
-    return from < to + pixels * to_bytes && to < from + pixels * from_bytes;
+    return first && from < to + pixels * to_bytes && to < from + pixels * from_bytes;
+  }
+  // part(first pixel, number of pixels) for all of them, or for one part behind the other where that is needed.
+  template <typename F>
+  Status each_part(const std::byte* from, const std::byte* to, const F& part) const {
+    if (!used(from, to)) return part(int64_t{0}, pixels);
+    FOVEA_TRY(part(int64_t{0}, first));
+    return part(first, pixels - first);
   }
 };
 

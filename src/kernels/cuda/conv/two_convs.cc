@@ -95,14 +95,13 @@ class TwoConvsKernel final : public PreparedKernel {
     const std::byte* x[2] = {static_cast<const std::byte*>(c.in(kFirst).data),
                              static_cast<const std::byte*>(c.in(kSecond).data)};
     auto* const y = static_cast<std::byte*>(c.out().data);
-    const int first = overlap.used(x[0], y) ? static_cast<int>(overlap.first) : args.rows;
-    for (int begin = 0, end = first; begin < args.rows; begin = end, end = args.rows) {
-      a.rows = end - begin;
-      for (int i = 0; i < 2; ++i) a.x[i] = x[i] + int64_t{begin} * a.k[i] * 2;
-      a.y = y + int64_t{begin} * a.columns * 2;
-      FOVEA_CUDA(way.start(a, handle_of(c)));
-    }
-    return {};
+    FOVEA_TRY(stream_of(c).device().make_current());  // where the kernel is told how much shared memory it may have
+    return overlap.each_part(x[0], y, [&](int64_t begin, int64_t count) {
+      a.rows = static_cast<int>(count);
+      for (int i = 0; i < 2; ++i) a.x[i] = x[i] + begin * a.k[i] * 2;
+      a.y = y + begin * a.columns * 2;
+      return check(way.start(a, handle_of(c)), "two_products");
+    });
   }
   std::string detail() const override { return way.name; }
   int64_t overlap_lead() const override { return overlap.lead(); }
@@ -141,13 +140,15 @@ Result<Way> fastest(CudaDevice& device, TwoProductsArgs a) {
   FOVEA_TRY_SET(const DeviceMemory y, random(a.columns));
   a.x[0] = x.data(), a.x[1] = other.data(), a.y = y.data();
   double best = std::numeric_limits<double>::infinity();
-  Way chosen = kWays[0];
+  const Way* chosen = nullptr;
+  Status failed;
   for (const Way& way : kWays) {
-    FOVEA_TRY_SET(const double ms,
-                  time_runs(stream, best, [&] { return check(way.start(a, stream.handle()), "two_products"); }));
-    if (ms < 0.97 * best) best = ms, chosen = way;
+    const auto ms = time_runs(stream, best, [&] { return check(way.start(a, stream.handle()), "two_products"); });
+    if (!ms.ok()) failed = ms.status();
+    else if (*ms < 0.97 * best) best = *ms, chosen = &way;
   }
-  return chosen;
+  if (!chosen) return failed;
+  return *chosen;
 }
 
 // Without timing: small tiles where large ones would leave multiprocessors without work.
@@ -163,10 +164,9 @@ Result<Way> choose_way(const PrepareContext& c, const TwoProductsArgs& args) {
 }
 
 std::string refuse_device(const Properties& device) {
-  if (device.major != 9) return fmt::format("compute capability {}.{}, not 9.0", device.major, device.minor);
-  if (std::string_view(FOVEA_CUDA_ARCHITECTURES).find("90a") == std::string_view::npos)
-    return "this build of fovea has no code for sm_90a, but for " FOVEA_CUDA_ARCHITECTURES;
-  return "";
+  if (device.major != 9 || device.minor != 0)
+    return fmt::format("compute capability {}.{}, not 9.0", device.major, device.minor);
+  return device.sm90a ? "" : "this build of fovea has no code for sm_90a";
 }
 
 Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
@@ -175,7 +175,13 @@ Result<std::unique_ptr<PreparedKernel>> prepare(const PrepareContext& c) {
   const std::vector<int64_t>&x = c.inputs[kFirst].shape, &other = c.inputs[kSecond].shape, &y = c.outputs[0].shape;
   const int64_t pixels = y[0] * y[2] * y[3], most = std::max({x[1], other[1], y[1]});
   if (pixels == 0 || y[1] == 0) return unsupported("nothing to compute");
-  if (pixels > std::numeric_limits<int>::max() / 2 || most > 1 << 20) return unsupported("{} pixels", pixels);
+  if (pixels > std::numeric_limits<int>::max() / 2 || most > 1 << 20)
+    return unsupported("{} pixels of {} channels", pixels, most);
+  // Long sums in few tiles, where libraries let several blocks share one.
+  constexpr int64_t kLong = 1024, kTile = 128;
+  const int64_t tiles = (pixels + kTile - 1) / kTile * ((y[1] + kTile - 1) / kTile);
+  if (2 * tiles < device.multiprocessors && x[1] + other[1] > kLong)
+    return unsupported("sums of {} in {} tiles for {} multiprocessors", x[1] + other[1], tiles, device.multiprocessors);
   auto kernel = std::make_unique<TwoConvsKernel>();
   TwoProductsArgs& a = kernel->args;
   const auto eights = [](int64_t channels) { return static_cast<int>(padded(channels)); };

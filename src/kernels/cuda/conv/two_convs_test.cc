@@ -83,7 +83,7 @@ TEST(Overlap, WritesNothingThatIsStillToBeRead) {
         ASSERT_LT(o.first, pixels);
         EXPECT_GE(o.lead(), o.first * to);                  // the first part's end, where the input begins
         EXPECT_GE(o.lead() + o.first * from, pixels * to);  // the second's, where its input begins
-        EXPECT_LT(o.lead(), pixels * to + 256 * to);
+        if (pixels >= 1000) EXPECT_LT(o.lead(), pixels * to);
         std::vector<std::byte> memory(static_cast<size_t>(o.lead() + pixels * (from + to)));
         EXPECT_TRUE(o.used(memory.data() + pixels * to - 1, memory.data()));
         EXPECT_FALSE(o.used(memory.data() + pixels * to, memory.data()));

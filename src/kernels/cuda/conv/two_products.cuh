@@ -5,12 +5,16 @@
 #include <cutlass/cutlass.h>
 #include <cutlass/epilogue/thread/activation.h>
 #include <cutlass/gemm/device/gemm_universal_adapter.h>
+#include <cutlass/version.h>
 #include <cutlass/epilogue/collective/collective_builder.hpp>
 #include <cutlass/gemm/collective/collective_builder.hpp>
 #include <cutlass/gemm/kernel/gemm_universal.hpp>
-#include <cutlass/util/packed_stride.hpp>
+
+#include <cstdint>
 
 #include "kernels/cuda/conv/two_products.h"
+
+static_assert(CUTLASS_MAJOR == 4, "TwoPairs is written for the main loop of CUTLASS 4");
 
 namespace fovea::core::cuda {
 
@@ -51,11 +55,12 @@ struct TwoPairs : One {
     One::prefetch_tma_descriptors(p.second);
   }
 
-  // Of the first pair the kernel reads how many tiles there are: all of them.
+  // With all columns for both: the kernel counts tiles by the first pair's.
   template <typename Shape>
   CUTLASS_DEVICE auto load_init(const Shape& shape, const Params& p) const {
     return cute::tuple_cat(One::load_init(shape, p), One::load_init(shape, p.second));
   }
+  // The tiles begin at the first: no scheduler here splits a sum.
   template <typename Inputs, typename Tiles, typename Block>
   CUTLASS_DEVICE void load(const Params& p, typename One::MainloopPipeline pipeline, typename One::PipelineState stage,
                            const Inputs& in, const Block& block, Tiles, int count, int thread, uint32_t rank,
@@ -100,19 +105,20 @@ struct TwoProducts {
   using Gemm = cutlass::gemm::device::GemmUniversalAdapter<Kernel>;
 
   static cudaError_t run(const TwoProductsArgs& a, cudaStream_t stream) {
-    using cutlass::make_cute_packed_stride;
+    for (const void* p : {a.x[0], a.x[1], a.w[0], a.w[1], static_cast<const void*>(a.y)})
+      if (reinterpret_cast<uintptr_t>(p) % 16 != 0) return cudaErrorMisalignedAddress;
     typename Gemm::Arguments args{};
     args.mode = cutlass::gemm::GemmUniversalMode::kGemm;
     args.problem_shape = {a.rows, a.columns, Pairs::kTile * (Pairs::tiles(a.k[0]) + Pairs::tiles(a.k[1])), 1};
     typename OnePair::Arguments* pairs[2] = {&args.mainloop, &args.mainloop.second};
     for (int i = 0; i < 2; ++i) {
       pairs[i]->ptr_A = static_cast<const Half*>(a.x[i]), pairs[i]->ptr_B = static_cast<const Half*>(a.w[i]);
-      pairs[i]->dA = make_cute_packed_stride(typename Kernel::StrideA{}, {a.rows, a.k[i], 1});
-      pairs[i]->dB = make_cute_packed_stride(typename Kernel::StrideB{}, {a.columns, a.k[i], 1});
+      pairs[i]->dA = {a.k[i], {}, 0};
+      pairs[i]->dB = {a.k[i], {}, 0};
       args.mainloop.k[i] = a.k[i];
     }
     args.epilogue.ptr_D = static_cast<Half*>(a.y);
-    args.epilogue.dD = make_cute_packed_stride(typename Kernel::StrideD{}, {a.rows, a.columns, 1});
+    args.epilogue.dD = {a.columns, {}, 0};
     args.epilogue.thread.bias_ptr = a.bias;
     args.epilogue.thread.activation = {a.low, a.high};
     args.hw_info.sm_count = a.multiprocessors;

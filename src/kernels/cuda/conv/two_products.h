@@ -1,5 +1,5 @@
 // The sum of two matrix products, with a bias, bounded: Y = min(max(X0 W0^T + X1 W1^T + bias, low), high). By CUTLASS,
-// on Hopper's matrix units (sm_90a); Y is written once and read never, as two products in turn would have to.
+// on Hopper's matrix units (sm_90a). Two products in turn would write Y twice and read it once.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -17,7 +17,7 @@ struct TwoProductsArgs {
   int multiprocessors = 0;
 };
 
-// They only launch. By the rows and columns that blocks which share what they read compute at once.
+// They only launch. By the rows and columns of a tile.
 cudaError_t two_products_256x128(const TwoProductsArgs& args, cudaStream_t stream);
 cudaError_t two_products_128x256(const TwoProductsArgs& args, cudaStream_t stream);
 cudaError_t two_products_128x128(const TwoProductsArgs& args, cudaStream_t stream);

@@ -137,7 +137,7 @@ Status Executor::run_segment(std::span<const Step> steps) {
   }
   const int before_all = steps[0].position - 1;
   const auto may_begin_behind = [&](const Step& step) {
-    return std::max(bound().spec->begins_behind(step), before_all);
+    return std::max(bound().spec->window(step).after, before_all);
   };
   size_t events = 0;
   std::map<int, DeviceEvent*> passed;  // positions of stream_ behind which somebody may begin
@@ -164,7 +164,7 @@ Status Executor::run_segment(std::span<const Step> steps) {
       FOVEA_TRY(beside_->wait_for(*passed[may_begin_behind(step)]));
       FOVEA_TRY(run_device_step(step, *beside_));
       FOVEA_TRY_SET(DeviceEvent * done, beside_event(*beside_, events++));
-      begun.emplace_back(step.before, done);
+      begun.emplace_back(bound().spec->window(step).before, done);
     } else {
       FOVEA_TRY(wait_for_those_before(step.position));
       FOVEA_TRY(run_device_step(step, *stream_));

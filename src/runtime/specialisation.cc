@@ -63,7 +63,7 @@ class Specialiser {
     FOVEA_TRY(places());
     s_.kernels_.resize(static_cast<size_t>(plan_.steps));
     s_.workspaces_.assign(static_cast<size_t>(plan_.steps), -1);
-    s_.begins_behind_.assign(static_cast<size_t>(plan_.steps), Specialisation::kInTurn);
+    s_.windows_.assign(static_cast<size_t>(plan_.steps), {});
     s_.shared_.assign(static_cast<size_t>(plan_.steps), 0);
     for (const Step& step : plan_.shape_steps) FOVEA_TRY(shape_step(step).in(label(step)));
     if (stream_) FOVEA_TRY(stream_->synchronize());
@@ -315,8 +315,9 @@ class Specialiser {
     }
   }
 
-  // What a step touches that runs beside others is its own for as long as it may run: from behind `begin` on.
-  void lengthen(const Step& step, int begin, std::vector<Interval>& intervals, const std::vector<Owner>& owner) const {
+  // What a step touches that runs beside others is its own for as long as it may run.
+  void lengthen(const Step& step, Specialisation::Window window, std::vector<Interval>& intervals,
+                const std::vector<Owner>& owner) const {
     std::set<int> buffers;
     for (const auto* list : {&step.inputs, &step.outputs})
       for (int t : *list)
@@ -324,8 +325,8 @@ class Specialiser {
           buffers.insert(plan_.tensors[idx(t)].buffer);
     for (size_t i = 0; i < intervals.size(); ++i) {
       if (owner[i].is_buffer ? !buffers.contains(owner[i].index) : owner[i].index != step.index) continue;
-      intervals[i].first = std::min(intervals[i].first, begin + 1);
-      intervals[i].last = std::max(intervals[i].last, step.before - 1);
+      intervals[i].first = std::min(intervals[i].first, window.after + 1);
+      intervals[i].last = std::max(intervals[i].last, window.before - 1);
       intervals[i].reached_by = -1;  // it may be read until then
     }
   }
@@ -385,7 +386,7 @@ class Specialiser {
   }
 
   // Steps run beside others where that takes no more memory: all that can, or as many of the first kMostTried as there
-  // is room for, if need be from a later step on than they could.
+  // is room for, some from a later step on than they could or not beyond their turn.
   int64_t place_beside(std::vector<Interval>& intervals, const std::vector<Owner>& owner) {
     constexpr size_t kMostTried = 64;
     const int64_t least = place_overlapping(Place::kDevice, intervals, owner);
@@ -402,31 +403,34 @@ class Specialiser {
     for (const Step& step : plan_.run_steps)
       if (step.before >= 0) {
         steps.push_back(&step);
-        lengthen(step, step.after, all, owner);
+        lengthen(step, {step.after, step.before}, all, owner);
       }
     if (steps.empty()) return bytes;
     if (fits(all)) {
-      for (const Step* step : steps) s_.begins_behind_[idx(step->index)] = step->after;
+      for (const Step* step : steps) s_.windows_[idx(step->index)] = {step->after, step->before};
       return bytes;
     }
     for (const Step* step : std::span(steps).first(std::min(steps.size(), kMostTried)))
-      for (int begin : beginnings(*step)) {
+      for (const Specialisation::Window& window : windows_of(*step)) {
         std::vector<Interval> tried = intervals;
-        lengthen(*step, begin, tried, owner);
+        lengthen(*step, window, tried, owner);
         if (!fits(tried)) continue;
-        s_.begins_behind_[idx(step->index)] = begin;
+        s_.windows_[idx(step->index)] = window;
         break;
       }
     return bytes;
   }
 
-  // The first positions behind which a step may begin that runs beside others.
-  std::vector<int> beginnings(const Step& step) const {
+  // In which a step may run beside others, the longest first: from one of the first positions that it can begin behind.
+  std::vector<Specialisation::Window> windows_of(const Step& step) const {
     constexpr size_t kMost = 4;
-    std::vector<int> found = {step.after};
+    std::vector<int> begin = {step.after};
     for (const Step& s : plan_.run_steps)
-      if (found.size() < kMost && s.position > step.after && s.position < step.position) found.push_back(s.position);
-    return found;
+      if (begin.size() < kMost && s.position > step.after && s.position < step.position) begin.push_back(s.position);
+    std::vector<Specialisation::Window> windows;
+    for (int after : begin)
+      for (int before : {step.before, step.position + 1}) windows.push_back({after, before});
+    return windows;
   }
 
   Status layout_arenas() {

@@ -48,9 +48,12 @@ class Specialisation {
   }  // arena offset, -1 none
 
   // Does it run beside others? Of the steps that can, those whose memory the arena has room for.
-  bool beside(const Step& step) const { return begins_behind(step) != kInTurn; }
-  // The position behind which it may begin then: step.after, or a later one from which on there is room.
-  int begins_behind(const Step& step) const { return begins_behind_[static_cast<size_t>(step.index)]; }
+  bool beside(const Step& step) const { return window(step).before >= 0; }
+  // Between which positions: step.after and step.before, or as far as there is room.
+  struct Window {
+    int after = -1, before = -1;
+  };
+  const Window& window(const Step& step) const { return windows_[static_cast<size_t>(step.index)]; }
   // Bytes of its input 0 in which output 0 lies, too.
   int64_t shared(const Step& step) const { return shared_[static_cast<size_t>(step.index)]; }
 
@@ -67,8 +70,7 @@ class Specialisation {
   std::vector<TensorPlace> places_;
   std::vector<std::unique_ptr<PreparedKernel>> kernels_;
   std::vector<int64_t> workspaces_;
-  static constexpr int kInTurn = -2;
-  std::vector<int> begins_behind_;                      // by step
+  std::vector<Window> windows_;                         // by step
   std::vector<int64_t> shared_;                         // by step
   std::vector<std::shared_ptr<Tensor>> shape_tensors_;  // by buffer, on the host
   std::vector<DeviceMemory> device_shape_tensors_;      // by buffer, on the device

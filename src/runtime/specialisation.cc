@@ -421,15 +421,18 @@ class Specialiser {
     return bytes;
   }
 
-  // In which a step may run beside others, the longest first: from one of the first positions that it can begin behind.
+  // In which a step may run beside others: from one of the first positions that it can begin behind, and up to where
+  // its result is wanted, or to its turn where there is anything in front of that to run beside.
   std::vector<Specialisation::Window> windows_of(const Step& step) const {
     constexpr size_t kMost = 4;
     std::vector<int> begin = {step.after};
     for (const Step& s : plan_.run_steps)
-      if (begin.size() < kMost && s.position > step.after && s.position < step.position) begin.push_back(s.position);
+      if (s.position > step.after && s.position < step.position) begin.push_back(s.position);
     std::vector<Specialisation::Window> windows;
-    for (int after : begin)
-      for (int before : {step.before, step.position + 1}) windows.push_back({after, before});
+    for (size_t i = 0; i < std::min(begin.size(), kMost); ++i) {
+      windows.push_back({begin[i], step.before});
+      if (i + 1 < begin.size()) windows.push_back({begin[i], step.position + 1});
+    }
     return windows;
   }
 

@@ -10,10 +10,10 @@
 #include "ir/infer.h"
 #include "kernels/prebuild.h"
 #include "kernels/reference/reference.h"
+#include "runtime/arena.h"
 
 namespace fovea::core {
 
-constexpr int64_t kArenaLimit = int64_t{1} << 46;  // more than any machine has, and far from overflow when summed
 constexpr int64_t kPoolAbove = int64_t{1}
                                << 40;  // a bound past this is no bound: such memory is taken when its size is known
 
@@ -299,147 +299,10 @@ class Specialiser {
     return {};
   }
 
-  struct Owner {
-    bool is_buffer;
-    int index;  // the buffer, or the step whose workspace it is
-  };
-
-  void collect_workspaces(std::span<const Step> steps, Place place, std::vector<Interval>& intervals,
-                          std::vector<Owner>& owner) {
-    for (const Step& step : steps) {
-      for (const auto& b : step.branches) collect_workspaces(b, place, intervals, owner);
-      const auto& kernel = s_.kernels_[idx(step.index)];
-      if (!kernel || kernel->workspace_bytes() <= 0 || step.place != place) continue;
-      intervals.push_back({step.position, step.position, kernel->workspace_bytes()});
-      owner.push_back({false, step.index});
-    }
-  }
-
-  // What a step touches that runs beside others is its own for as long as it may run.
-  void lengthen(const Step& step, Specialisation::Window window, std::vector<Interval>& intervals,
-                const std::vector<Owner>& owner) const {
-    std::set<int> buffers;
-    for (const auto* list : {&step.inputs, &step.outputs})
-      for (int t : *list)
-        if (t >= 0 && plan_.tensors[idx(t)].home == PlanTensor::Home::kBuffer)
-          buffers.insert(plan_.tensors[idx(t)].buffer);
-    for (size_t i = 0; i < intervals.size(); ++i) {
-      if (owner[i].is_buffer ? !buffers.contains(owner[i].index) : owner[i].index != step.index) continue;
-      intervals[i].first = std::min(intervals[i].first, window.after + 1);
-      intervals[i].last = std::max(intervals[i].last, window.before - 1);
-      intervals[i].reached_by = -1;  // it may be read until then
-    }
-  }
-
-  // The step's interval of output 0 may reach into that of input 0, which it is the last to read. False: it may not.
-  bool let_overlap(const Step& step, std::vector<Interval>& intervals, const std::vector<Owner>& owner) const {
-    const PreparedKernel* kernel = s_.kernel(step);
-    const int64_t lead = kernel ? kernel->overlap_lead() : -1;
-    if (lead < 0 || step.inputs.empty() || step.inputs[0] < 0 || step.outputs[0] < 0) return false;
-    const auto interval_of = [&](int tensor) {
-      const PlanTensor& t = plan_.tensors[idx(tensor)];
-      if (t.home != PlanTensor::Home::kBuffer || s_.places_[idx(tensor)].element_offset != 0) return -1;
-      const auto it = std::ranges::find_if(owner, [&](const Owner& o) { return o.is_buffer && o.index == t.buffer; });
-      return it == owner.end() ? -1 : static_cast<int>(it - owner.begin());
-    };
-    const auto reads = [&](int t) {
-      return t >= 0 && plan_.tensors[idx(t)].buffer == plan_.tensors[idx(step.inputs[0])].buffer;
-    };
-    const int in = interval_of(step.inputs[0]), out = interval_of(step.outputs[0]);
-    if (in < 0 || out < 0 || in == out || std::ranges::count_if(step.inputs, reads) > 1) return false;
-    Interval& from = intervals[idx(in)];
-    if (from.last != step.position || intervals[idx(out)].first != step.position || from.reached_by >= 0) return false;
-    from.reached_by = out, from.lead = lead;
-    return true;
-  }
-
-  // Outputs reach into inputs where that lets everything do with less: at the steps with the most in use, as far as
-  // their kernels can. Places all.
-  int64_t place_overlapping(Place place, std::vector<Interval>& intervals, const std::vector<Owner>& owner) const {
-    std::vector<Interval> tried = intervals;
-    bool any = false;
-    for (bool more = true; more; any |= more) {
-      const int position = fullest(tried).position;
-      const auto at = std::ranges::find_if(plan_.run_steps, [&](const Step& step) {
-        return step.position == position && step.place == place && step.kind == Step::Kind::kGroup;
-      });
-      more = at != plan_.run_steps.end() && let_overlap(*at, tried, owner);
-    }
-    const int64_t apart = ::fovea::core::place(intervals);
-    if (!any) return apart;
-    const int64_t together = ::fovea::core::place(tried);
-    if (together >= apart) return apart;
-    intervals = std::move(tried);
-    return together;
-  }
-
-  // By the step that reads the one and writes the other.
-  void note_shared(const std::vector<Interval>& intervals) {
-    for (const Interval& from : intervals) {
-      if (from.reached_by < 0) continue;
-      const Interval& to = intervals[idx(from.reached_by)];
-      const int64_t end = to.offset + placed(to.bytes);
-      if (to.offset > from.offset || end <= from.offset) continue;
-      const auto step = std::ranges::find(plan_.run_steps, from.last, &Step::position);
-      s_.shared_[idx(step->index)] = std::min(placed(from.bytes), end - from.offset);
-    }
-  }
-
-  // Steps run beside others where that takes no more memory: all that can, or as many of the first kMostTried as there
-  // is room for, some from a later step on than they could or not beyond their turn.
-  int64_t place_beside(std::vector<Interval>& intervals, const std::vector<Owner>& owner) {
-    constexpr size_t kMostTried = 64;
-    const int64_t least = place_overlapping(Place::kDevice, intervals, owner);
-    int64_t bytes = least;
-    const auto fits = [&](std::vector<Interval>& tried) {
-      if (fullest(tried).bytes > least) return false;
-      const int64_t needed = ::fovea::core::place(tried, least);
-      if (needed > least) return false;
-      intervals = std::move(tried), bytes = needed;
-      return true;
-    };
-    std::vector<const Step*> steps;
-    std::vector<Interval> all = intervals;
-    for (const Step& step : plan_.run_steps)
-      if (step.before >= 0) {
-        steps.push_back(&step);
-        lengthen(step, {step.after, step.before}, all, owner);
-      }
-    if (steps.empty()) return bytes;
-    if (fits(all)) {
-      for (const Step* step : steps) s_.windows_[idx(step->index)] = {step->after, step->before};
-      return bytes;
-    }
-    for (const Step* step : std::span(steps).first(std::min(steps.size(), kMostTried)))
-      for (const Specialisation::Window& window : windows_of(*step)) {
-        std::vector<Interval> tried = intervals;
-        lengthen(*step, window, tried, owner);
-        if (!fits(tried)) continue;
-        s_.windows_[idx(step->index)] = window;
-        break;
-      }
-    return bytes;
-  }
-
-  // In which a step may run beside others: from one of the first positions that it can begin behind, and up to where
-  // its result is wanted, or to its turn where there is anything in front of that to run beside.
-  std::vector<Specialisation::Window> windows_of(const Step& step) const {
-    constexpr size_t kMost = 4;
-    std::vector<int> begin = {step.after};
-    for (const Step& s : plan_.run_steps)
-      if (s.position > step.after && s.position < step.position) begin.push_back(s.position);
-    std::vector<Specialisation::Window> windows;
-    for (size_t i = 0; i < std::min(begin.size(), kMost); ++i) {
-      windows.push_back({begin[i], step.before});
-      if (i + 1 < begin.size()) windows.push_back({begin[i], step.position + 1});
-    }
-    return windows;
-  }
-
   Status layout_arenas() {
     std::vector<int64_t> offset(plan_.buffers.size(), -1);
-    FOVEA_TRY(layout_arena(Place::kHost, offset));
-    if (s_.device_) FOVEA_TRY(layout_arena(Place::kDevice, offset));
+    FOVEA_TRY(ArenaLayout(s_, Place::kHost).run(offset));
+    if (s_.device_) FOVEA_TRY(ArenaLayout(s_, Place::kDevice).run(offset));
     for (size_t i = 0; i < plan_.tensors.size(); ++i) {
       const PlanTensor& t = plan_.tensors[i];
       auto& p = s_.places_[i];
@@ -459,35 +322,6 @@ class Specialiser {
       } else if (!p.pool) {
         p.arena = offset[idx(t.buffer)] + shift;
       }
-    }
-    return {};
-  }
-
-  Status layout_arena(Place place, std::vector<int64_t>& offset) {
-    std::vector<Interval> intervals;
-    std::vector<Owner> owner;
-    for (size_t b = 0; b < plan_.buffers.size(); ++b) {
-      const PlanBuffer& buffer = plan_.buffers[b];
-      if (buffer.last < 0 || buffer.shape_phase) continue;
-      const PlanTensor& root = plan_.tensors[idx(buffer.tensor)];
-      if (s_.places_[idx(buffer.tensor)].pool || root.format.place != place) continue;
-      const int64_t elements = storage_elements(root.format.layout, s_.sizes_->upper(root.shape));
-      intervals.push_back({buffer.first, buffer.last, dtype_bytes(root.dtype(), elements).value_or(0)});
-      owner.push_back({true, static_cast<int>(b)});
-    }
-    collect_workspaces(plan_.run_steps, place, intervals, owner);
-    for (size_t i = 0; i < intervals.size(); ++i)
-      if (intervals[i].bytes > kArenaLimit)
-        return invalid_argument(
-            "these sizes need {} bytes for {} alone", intervals[i].bytes,
-            owner[i].is_buffer ? "'" + plan_.tensors[idx(plan_.buffers[idx(owner[i].index)].tensor)].value->name + "'"
-                               : "a kernel's workspace");
-    s_.arena_bytes_[static_cast<size_t>(place)] =
-        place == Place::kDevice ? place_beside(intervals, owner) : place_overlapping(place, intervals, owner);
-    note_shared(intervals);
-    for (size_t i = 0; i < intervals.size(); ++i) {
-      if (owner[i].is_buffer) offset[idx(owner[i].index)] = intervals[i].offset;
-      else s_.workspaces_[idx(owner[i].index)] = intervals[i].offset;
     }
     return {};
   }

@@ -58,6 +58,7 @@ class Specialisation {
   int64_t shared(const Step& step) const { return shared_[static_cast<size_t>(step.index)]; }
 
  private:
+  friend class ArenaLayout;
   friend class Specialiser;
   Specialisation() = default;
   std::shared_ptr<const Plan> plan_;

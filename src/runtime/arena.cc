@@ -173,17 +173,22 @@ void ArenaLayout::lengthen(const Step& step, Window window, std::vector<Interval
 }
 
 // In which a step may run beside others: from one of the first positions that it can begin behind, and up to where its
-// result is wanted, or to its turn where there is anything in front of that to run beside.
+// result is wanted, or to its turn; those in which there is anybody to run beside.
 std::vector<ArenaLayout::Window> ArenaLayout::windows_of(const Step& step) const {
   constexpr size_t kMost = 4;
   std::vector<int> begin = {step.after};
   for (const Step& s : plan_.run_steps)
-    if (s.position > step.after && s.position < step.position) begin.push_back(s.position);
+    if (begin.size() < kMost && s.position > step.after && s.position < step.position) begin.push_back(s.position);
+  const auto anybody = [&](Window w) {
+    return std::ranges::any_of(plan_.run_steps, [&](const Step& s) {
+      return &s != &step && s.position > w.after && s.position < w.before && s.place == place_ &&
+             s.kind == Step::Kind::kGroup && !s_.beside(s);
+    });
+  };
   std::vector<Window> windows;
-  for (size_t i = 0; i < std::min(begin.size(), kMost); ++i) {
-    windows.push_back({begin[i], step.before});
-    if (i + 1 < begin.size()) windows.push_back({begin[i], step.position + 1});
-  }
+  for (int after : begin)
+    for (int before : {step.before, step.position + 1})
+      if (anybody({after, before})) windows.push_back({after, before});
   return windows;
 }
 

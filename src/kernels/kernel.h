@@ -87,7 +87,7 @@ struct KernelRow {
   bool strided_inputs = false;  // takes plain inputs with any strides
   bool dynamic_shapes = false;  // prepare() does not depend on sizes; sizes may be data-dependent
   bool in_place = false;        // output 0 may take input 0's memory when both have the same size
-  bool reaches_back = false;    // its groups hold nodes in front of the anchor: asked before all other rows
+  bool reaches_back = false;    // its groups hold nodes that do not follow the anchor: asked before all other rows
   bool copies_view = false;     // copies what a view would do without: taken only where there can be none
   bool limits_workspace = false;  // heeds PrepareContext::workspace_limit
   Place place = Place::kHost;   // where it runs

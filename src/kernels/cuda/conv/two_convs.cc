@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <limits>
 
 #include "kernels/cuda/conv/overlap.h"
@@ -18,7 +17,7 @@ namespace {
 using namespace cuda;
 
 // Those of the convolution with more input channels come first.
-enum Input : size_t { kFirst = 0, kSecond = kConvInputs, kInputs = 2 * kConvInputs };
+enum Input : size_t { kFirst = 0, kSecond = kConvInputs };
 
 // ---- which convolutions
 
